@@ -1,0 +1,102 @@
+"""LPIPS v0.1 (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric")."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from invertfill.losses import vgg
+
+LpipsName = Literal["alex", "vgg"]
+
+_TAPS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29)}  # the last ReLU of each of the five stages
+_WIDTHS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
+_HEADS = {"alex": "lpips-alexnet-linear", "vgg": "lpips-vgg16-linear"}
+
+
+class _Heads(nn.Module):
+    """LPIPS's learned weight of each channel: a 1x1 convolution without bias for each stage."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        for index, width in enumerate(widths):
+            self.add_module(f"lin{index}", nn.Conv2d(width, 1, 1, bias=False))
+
+    def forward(self, squares: list[Tensor]) -> Tensor:
+        """Sum over stages of the spatial mean of the weighted squares: list of (N, C, h, w) -> (N,)."""
+        stages = [lin(square).mean(dim=(1, 2, 3)) for lin, square in zip(self.children(), squares, strict=True)]
+        return torch.stack(stages).sum(dim=0)
+
+
+class LPIPS(nn.Module):
+    """The distance as a frozen module; gradients flow to the images.
+
+    Args:
+        net: "alex" (the usual for evaluation, a tenth of the cost) or "vgg".
+        pretrained: False leaves random weights, for tests without the weights.
+
+    Raises:
+        InputError: the weights aren't there; see `invertfill.losses.vgg.find_weights`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: LpipsName = "alex", pretrained: bool = True) -> None:
+        super().__init__()
+        self.taps = _TAPS[net]
+        self.features = (vgg.alexnet if net == "alex" else vgg.vgg16)(pretrained)
+        self.heads = _Heads(_WIDTHS[net])
+        if pretrained:
+            vgg.load_weights(self.heads, _HEADS[net])
+        self.register_buffer("mean", torch.tensor(vgg.IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(vgg.IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distance of each pair: two (N, 3, H, W) in [-1, 1] -> (N,), 0 = equal. H and W at least 32."""
+        # Two passes, not one: where only one image needs a gradient, nothing is kept or computed for the other.
+        stages = zip(self._stages(a), self._stages(b), strict=True)
+        with torch.autocast(a.device.type, enabled=False):  # differences of unit vectors cancel in half precision
+            distance: Tensor = self.heads([(_unit(x) - _unit(y)).square() for x, y in stages])
+        return distance
+
+    def _stages(self, image: Tensor) -> list[Tensor]:
+        normalised = ((image + 1) / 2 - self.mean) / self.std
+        stages: list[Tensor] = self.features(normalised.contiguous(memory_format=torch.channels_last), self.taps)
+        return stages
+
+
+def _unit(features: Tensor) -> Tensor:
+    # F.normalize, unlike x / (sqrt(sum x^2) + eps), has a finite gradient where all channels are 0.
+    return F.normalize(features.float(), dim=1, eps=1e-10)
+
+
+def lpips(a: Tensor, b: Tensor, net: LpipsName | LPIPS = "alex") -> Tensor:
+    """LPIPS v0.1 distance of each pair of images, differentiable.
+
+    Args:
+        a: (N, 3, H, W), RGB in [-1, 1].
+        b: the same shape.
+        net: "alex" or "vgg" (loaded once for each device), or an `LPIPS` module of one's own.
+
+    Returns:
+        (N,): 0 for equal images, about 0.7 for unrelated ones.
+
+    Raises:
+        InputError: the weights aren't there; see `invertfill.losses.vgg.find_weights`.
+    """
+    module = _cached(net, str(a.device), os.environ.get(vgg.WEIGHTS_VARIABLE)) if isinstance(net, str) else net
+    distance: Tensor = module(a, b)
+    return distance
+
+
+@lru_cache(maxsize=4)
+def _cached(net: LpipsName, device: str, folder: str | None) -> LPIPS:
+    return LPIPS(net).to(device)
