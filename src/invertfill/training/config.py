@@ -1,0 +1,307 @@
+"""What a training run is: two schemas (stage 1 and stage 2), read from YAML and checked key by key.
+
+The defaults are the paper's where it gives a figure and this project's where it doesn't, so a file in `configs/` holds
+only what differs. An unknown key or a bad value ends in one line that names the key, what is allowed, and the nearest
+known key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from invertfill.errors import InputError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Times = Annotated[int, Field(ge=0)]
+Size = Literal[16, 32, 64, 128, 256, 512, 1024]
+
+
+class Section(BaseModel):
+    """A part of a configuration: no key that isn't declared, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DegradeConfig(Section):
+    """Photometric and slight geometric changes that bring drawn pictures nearer to photographs (data/degrade.py)."""
+
+    probability: Fraction = 0.0  # share of pictures that are degraded at all
+    colour: NonNegative = 0.25  # brightness, contrast, saturation and warmth vary by a factor of up to 1 +- colour
+    blur: NonNegative = 1.0  # largest Gaussian radius, px
+    noise: NonNegative = 6.0  # largest standard deviation of the noise, of 255
+    jpeg: Annotated[int, Field(ge=1, le=100)] = 40  # lowest JPEG quality; the highest is 95
+    turn: NonNegative = 4.0  # largest turn, degrees
+    shift: Fraction = 0.04  # largest shift, of the side
+    zoom: Fraction = 0.06  # largest change of scale
+
+
+class DataConfig(Section):
+    """Where the pictures are: a folder, a zip or a tar; brought to the model's size by a centre crop."""
+
+    path: Path
+    flip: bool = True  # mirror half of the pictures
+    cache: bool = True  # decode the whole set once and keep it as uint8; false reads every batch from disk
+    limit: Count | None = None  # use only the first so many pictures, by name
+    workers: Count = 4  # decoding threads
+    degrade: DegradeConfig = DegradeConfig()
+
+
+class MaskConfig(Section):
+    """Holes for stage 2; coverage is the share of the picture that is hole."""
+
+    kind: Literal["freeform", "box", "outpaint", "mixed"] = "mixed"
+    low: Fraction = 0.1
+    high: Fraction = 0.9
+    pool: Times = 0  # so many masks drawn before the first step; 0 draws each on the fly
+
+    @model_validator(mode="after")
+    def ordered(self) -> MaskConfig:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+
+class AdamConfig(Section):
+    """Adam."""
+
+    lr: Positive = 1e-4
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: Positive = 1e-8
+
+
+class RunConfig(Section):
+    """What both stages share."""
+
+    name: str
+    out: Path  # the run's folder: checkpoints, log.jsonl, TensorBoard events, sample grids
+    seed: Times = 0
+    steps: Count
+    batch: Count  # pictures a step over all processes
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA, fp32 elsewhere
+    channels_last: bool = True
+    ema_half_life: NonNegative = 10_000  # of the shadow weights, in pictures; 0 switches them off
+    data: DataConfig
+    log_every: Count = 50
+    sample_every: Count = 2000
+    sample_count: Count = 16
+    checkpoint_every: Count = 2000
+    keep: Count = 3  # checkpoints kept
+
+
+class StyleGAN2Config(Section):
+    """models/stylegan2.py."""
+
+    kind: Literal["stylegan2"] = "stylegan2"
+    size: Size = 256
+    latent_dim: Count = 512
+    channel_base: Count = 16384
+    channel_max: Count = 512
+    mapping_layers: Count = 8
+
+
+class MobileStyleGANConfig(Section):
+    """models/mobilestylegan.py: the generator that `faces-256` ships with."""
+
+    kind: Literal["mobilestylegan"]
+    size: Size = 256
+
+
+GeneratorConfig = Annotated[StyleGAN2Config | MobileStyleGANConfig, Field(discriminator="kind")]
+
+
+class DiscriminatorConfig(Section):
+    """models/stylegan2.py; the size is the generator's."""
+
+    channel_base: Count = 16384
+    channel_max: Count = 512
+    mbstd_group: Count = 8  # pictures a group of the minibatch standard deviation
+
+
+class GanConfig(RunConfig):
+    """Stage 1: the generator (StyleGAN2's recipe; lr 0.0025 belongs to batch 64, gamma 1 to 256 px)."""
+
+    stage: Literal["gan"] = "gan"
+    generator: StyleGAN2Config = StyleGAN2Config()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    optimizer: AdamConfig = AdamConfig(lr=0.0025, beta1=0.0, beta2=0.99)  # scaled for lazy regularisers by GanTask
+    r1_gamma: NonNegative = 1.0
+    r1_every: Count = 16
+    path_weight: NonNegative = 2.0
+    path_every: Count = 4
+    path_decay: Fraction = 0.01
+    path_shrink: Count = 2  # path lengths are measured on batch / path_shrink pictures
+    style_mixing: Fraction = 0.9
+    augment: Literal["none", "diffaugment"] = "none"  # for small data sets
+
+
+class EncoderConfig(Section):
+    """models/encoder.py."""
+
+    kind: Literal["ir_se50", "compact"] = "ir_se50"
+
+
+class LossConfig(Section):
+    """Weights of Eq. 4-7: RFR's for Eq. 4; lambda_msr and lambda_fid are this project's (the paper gives none)."""
+
+    valid: NonNegative = 1.0
+    hole: NonNegative = 6.0
+    perceptual: NonNegative = 0.05
+    style: NonNegative = 120.0
+    tv: NonNegative = 0.1
+    msr: NonNegative = 0.1  # lambda_msr, Eq. 5
+    fid: NonNegative = 0.005  # lambda_fid, Eq. 6; pSp's comparable weight
+    lpips: NonNegative = 0.0  # not in the paper
+    lpips_net: Literal["alex", "vgg"] = "alex"
+
+
+class MeanLatentConfig(Section):
+    """Soft-update mean latent, Sec. 3.2 (the paper gives no figure for any of the three)."""
+
+    samples: Count = 8  # K: a target is the mean of so many mapped z
+    tau: Fraction = 0.01  # 0: the static mean of pSp
+    tolerance: Positive = 0.05  # arrived when |w_o - w_t| <= tolerance * the way at the target's drawing
+
+
+class InversionConfig(RunConfig):
+    """Stage 2: encoder, mapping networks and RGB branch in front of a frozen generator."""
+
+    stage: Literal["inversion"] = "inversion"
+    model: dict[str, Any] = {}
+    prior: Path | None = None  # the generator's weights: a stage-1 run, a checkpoint, a model folder or .safetensors
+    masks: MaskConfig = MaskConfig()
+    losses: LossConfig = LossConfig()
+    mean_latent: MeanLatentConfig = MeanLatentConfig()
+    optimizer: AdamConfig = AdamConfig()
+
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+def load_config(schema: type[Config], path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
+    """Read a YAML file, apply `key.sub=value` overrides (values in YAML), and check the whole.
+
+    Raises:
+        InputError: no such file, no YAML, an override without "=", an unknown key or a bad value; one line.
+    """
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read as a configuration ({error}); a YAML file is accepted") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: holds no mapping; `key: value` lines are accepted: {_listed(schema)}")
+    for override in overrides:
+        _set(tree, override)
+    return parse_config(schema, tree, str(path))
+
+
+def parse_config(schema: type[Config], tree: dict[str, Any], source: str) -> Config:
+    """Check a tree of plain values; `source` is named in the error line.
+
+    Raises:
+        InputError: an unknown key or a bad value.
+    """
+    try:
+        return schema.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{source}: {_explain(schema, error)}") from error
+
+
+def _set(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r}: `key=value` or `key.sub=value` is accepted")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"override {override!r}: the value is not YAML") from error
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        inner = tree.get(parent)
+        tree[parent] = inner = dict(inner) if isinstance(inner, dict) else {}
+        tree = inner
+    tree[leaf] = value
+
+
+def _explain(schema: type[BaseModel], error: ValidationError) -> str:
+    """The first problem in one line, unknown keys before anything else (they are most often the cause of the rest)."""
+    problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location if part not in _tags(schema))
+    if problem["type"] == "extra_forbidden":
+        parent = _section(schema, location[:-1])
+        nearest = difflib.get_close_matches(str(location[-1]), _keys(schema), n=1, cutoff=0.0)
+        inside = difflib.get_close_matches(str(location[-1]), list(parent.model_fields), n=1)
+        prefix = key.rpartition(".")[0]
+        guess = f"{prefix}.{inside[0]}".lstrip(".") if inside else _full_name(schema, nearest[0])
+        return f"unknown key {key!r}; the nearest known key is {guess!r}; allowed here: {_listed(parent)}"
+    if problem["type"] == "missing":
+        return f"key {key!r} is missing; {_listed(schema)} are known"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    value = problem["input"]
+    given = "" if isinstance(value, dict) else f" is {value!r}"
+    choices = [c.strip().strip("'") for c in problem.get("ctx", {}).get("expected", "").replace(" or ", ",").split(",")]
+    near = difflib.get_close_matches(str(value), choices, n=1) if problem["type"] == "literal_error" else []
+    return f"key {key!r}{given}: {message}" + (f" (nearest: {near[0]!r})" if near else "")
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The schema classes inside an annotation such as `A | B`, `Annotated[A, ...]` or `A | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Annotated, Union) or get_args(annotation):
+        return [model for inner in get_args(annotation) for model in _models(inner)]
+    return []
+
+
+def _section(schema: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The schema that a location lies in; a location names a union's member by its tag."""
+    options = [schema]
+    for part in location:
+        tagged = [
+            m for m in options if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)
+        ]
+        if len(options) > 1 and tagged:
+            options = tagged
+            continue
+        fields = next((m.model_fields for m in options if part in m.model_fields), None)
+        if fields is None:
+            break
+        options = _models(fields[str(part)].annotation) or options
+    return options[0]
+
+
+def _tags(schema: type[BaseModel]) -> set[str]:
+    """Union tags: they stand in pydantic's locations but in nobody's file."""
+    return {"stylegan2", "mobilestylegan"}
+
+
+def _keys(schema: type[BaseModel]) -> list[str]:
+    inner = [m for f in schema.model_fields.values() for m in _models(f.annotation)]
+    return [*schema.model_fields, *(key for model in inner for key in _keys(model))]
+
+
+def _full_name(schema: type[BaseModel], leaf: str) -> str:
+    """Dotted name of the first key called `leaf`."""
+    if leaf in schema.model_fields:
+        return leaf
+    for name, field in schema.model_fields.items():
+        for model in _models(field.annotation):
+            if leaf in _keys(model):
+                return f"{name}.{_full_name(model, leaf)}"
+    return leaf
+
+
+def _listed(schema: type[BaseModel]) -> str:
+    return ", ".join(schema.model_fields)
