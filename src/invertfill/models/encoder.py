@@ -1,0 +1,194 @@
+"""Encoder E of InvertFill (Sec. 3.1, Fig. 2a): feature pyramid, three RGB heads, map2style and map2structure.
+
+The masked picture and its mask go in; out come, for the coarse (size/16), middle (size/8) and fine (size/4) scale, a small
+reconstruction O_E, an intermediate code w' and a structure vector S.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Shape of the encoder.
+
+    Args:
+        trunk: "ir_se" (IR-SE50 with blocks (3, 4, 14, 3): pSp's trunk, the paper's) or "compact" (space-to-depth by 4, then
+            normalisation-free residual blocks at size/4, size/8 and size/16).
+        channels: the trunk's channels per stage.
+        blocks: its blocks per stage.
+        pyramid_channels: channels of the feature pyramid and of map2style.
+        structure_channels: channels of map2structure.
+    """
+
+    trunk: str = "compact"
+    channels: tuple[int, ...] = (48, 128, 256)
+    blocks: tuple[int, ...] = (1, 2, 3)
+    pyramid_channels: int = 96
+    structure_channels: int = 48
+
+
+class EqualLinear(nn.Module):
+    """Linear layer with equalised learning rate: unit-variance weights, scaled by 1/sqrt(fan-in) when used."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+        self.bias = nn.Parameter(torch.zeros(out_features))
+        self.scale = 1 / math.sqrt(in_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.scale, self.bias)
+
+
+class SqueezeExcite(nn.Module):
+    def __init__(self, channels: int, reduction: int = 16):
+        super().__init__()
+        self.down = nn.Conv2d(channels, channels // reduction, 1)
+        self.up = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
+        return x * torch.sigmoid(self.up(F.relu(self.down(scale))))
+
+
+class IRSEBlock(nn.Module):
+    """Improved-residual bottleneck with squeeze-and-excitation (ArcFace's unit, as in pSp's encoder)."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int):
+        super().__init__()
+        self.shortcut: nn.Module
+        if in_channels == channels:
+            self.shortcut = nn.MaxPool2d(1, stride)
+        else:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(in_channels),
+            nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False),
+            nn.PReLU(channels),
+            nn.Conv2d(channels, channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            SqueezeExcite(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.residual(x)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions without normalisation; a gain that starts at zero takes its place.
+
+    Batches are small in stage 2 (the generator sits in the loop), which batch statistics would not survive.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, dilation: int = 1):
+        super().__init__()
+        self.shortcut = nn.Conv2d(in_channels, channels, 1) if in_channels != channels else nn.Identity()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, dilation, dilation)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.gain = nn.Parameter(torch.full((1,), 0.1))
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, 0.2)), 0.2))
+        if self.stride > 1:
+            x = F.avg_pool2d(x, self.stride)
+        return self.shortcut(x) + self.gain * residual
+
+
+class Trunk(nn.Module):
+    """(N, 4, s, s) -> feature maps at s/4, s/8 and s/16."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        channels, blocks = config.channels, config.blocks
+        self.stages = nn.ModuleList()
+        if config.trunk == "ir_se":  # four stages of stride 2; the last three are tapped
+            self.stem = nn.Sequential(
+                nn.Conv2d(4, channels[0], 3, 1, 1, bias=False), nn.BatchNorm2d(channels[0]), nn.PReLU(channels[0])
+            )
+            widths = (channels[0], *channels)
+            for c_in, c, count in zip(widths[:-1], channels, blocks, strict=True):
+                self.stages.append(
+                    nn.Sequential(*(IRSEBlock(c_in if i == 0 else c, c, 2 if i == 0 else 1) for i in range(count)))
+                )
+        elif config.trunk == "compact":
+            self.stem = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(64, channels[0], 3, 1, 1))
+            widths = (channels[0], *channels)
+            for k, (c_in, c, count) in enumerate(zip(widths[:-1], channels, blocks, strict=True)):
+                stride = 1 if k == 0 else 2
+                self.stages.append(
+                    nn.Sequential(
+                        *(ResidualBlock(c_in if i == 0 else c, c, stride if i == 0 else 1) for i in range(count))
+                    )
+                )
+        else:
+            raise ValueError(f"trunk={config.trunk!r}: 'ir_se' or 'compact'")
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.stem(x)
+        taps = []
+        for stage in self.stages:
+            x = stage(x)
+            taps.append(x)
+        return taps[-3:]
+
+
+class Map2Vector(nn.Sequential):
+    """map2style and map2structure: strided 3x3 convolutions with LeakyReLU down to 1x1, then an equalised linear layer.
+
+    (N, C, s, s) -> (N, latent_dim), s a power of two.
+    """
+
+    def __init__(self, in_channels: int, channels: int, size: int, latent_dim: int):
+        layers: list[nn.Module] = []
+        for i in range(int(math.log2(size))):
+            layers += [nn.Conv2d(in_channels if i == 0 else channels, channels, 3, 2, 1), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Flatten(), EqualLinear(channels, latent_dim))
+
+
+class Encoder(nn.Module):
+    """Feature pyramid encoder.
+
+    Args:
+        size: picture size s.
+        latent_dim: entries of w' and S.
+    """
+
+    def __init__(self, config: EncoderConfig, size: int, latent_dim: int):
+        super().__init__()
+        p, taps = config.pyramid_channels, config.channels[-3:]
+        self.trunk = Trunk(config)
+        self.lateral = nn.ModuleList(nn.Conv2d(c, p, 1) for c in taps)  # fine, middle, coarse
+        scales = (size // 16, size // 8, size // 4)  # coarse to fine
+        self.rgb_heads = nn.ModuleList(nn.Conv2d(p, 3, 3, 1, 1) for _ in scales)
+        self.map2style = nn.ModuleList(Map2Vector(p, p, s, latent_dim) for s in scales)
+        self.map2structure = nn.ModuleList(Map2Vector(3, config.structure_channels, s, latent_dim) for s in scales)
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Encode a masked picture.
+
+        Args:
+            image: I_m (N, 3, s, s) in [-1, 1], zero in the hole.
+            mask: M (N, 1, s, s), 1 = hole.
+
+        Returns:
+            O_E: three pictures (N, 3, s/16, s/16), (N, 3, s/8, s/8), (N, 3, s/4, s/4);
+            w': (N, 3, latent_dim), coarse to fine; S: (N, 3, latent_dim).
+        """
+        fine, middle, coarse = self.trunk(torch.cat([image, mask], 1))
+        pyramid = [self.lateral[2](coarse)]
+        for lateral, tap in ((self.lateral[1], middle), (self.lateral[0], fine)):
+            pyramid.append(lateral(tap) + F.interpolate(pyramid[-1], scale_factor=2.0, mode="nearest"))
+        rgb = [head(F.leaky_relu(level, 0.2)) for head, level in zip(self.rgb_heads, pyramid, strict=True)]
+        codes = torch.stack([to(level) for to, level in zip(self.map2style, pyramid, strict=True)], 1)
+        structure = torch.stack([to(o) for to, o in zip(self.map2structure, rgb, strict=True)], 1)
+        return rgb, codes, structure

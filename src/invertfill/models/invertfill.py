@@ -1,0 +1,136 @@
+"""InvertFill (Fig. 2): encoder with pre-modulation, and a generator that is frozen but sees the picture (F&W+)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from invertfill.models import build_generator
+from invertfill.models.encoder import Encoder, EncoderConfig, ResidualBlock
+from invertfill.models.premodulation import PreModulation
+
+
+@dataclass(frozen=True)
+class RGBBranchConfig:
+    """Shape of the RGB branch.
+
+    Args:
+        channels: channels at size, size/2, size/4, ... down to the coarsest resolution that is connected; () leaves the
+            branch out (the W+ ablation).
+        bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, ... so that they see across a large hole.
+    """
+
+    channels: tuple[int, ...] = (16, 32, 64, 96, 128)
+    bottleneck: int = 3
+
+
+class RGBBranch(nn.Module):
+    """I_m and M -> features at the generator's resolutions, to be added to its activations (Fig. 2b).
+
+    A small U-shaped network; its 1x1 outputs start at zero, so that training begins from the plain generator.
+    """
+
+    def __init__(self, config: RGBBranchConfig, size: int, feature_channels: dict[int, int]):
+        super().__init__()
+        channels = config.channels
+        self.sizes = [size // 2**i for i in range(len(channels))]
+        self.stem = nn.Conv2d(4, channels[0], 3, 1, 1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.bottleneck = nn.Sequential(
+            *(ResidualBlock(channels[-1], channels[-1], dilation=2**i) for i in range(config.bottleneck))
+        )
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(b, a, 1) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.refine = nn.ModuleList(nn.Conv2d(c, c, 3, 1, 1) for c in channels[:-1])
+        self.outputs = nn.ModuleList(
+            nn.Conv2d(c, feature_channels[s], 1) for c, s in zip(channels, self.sizes, strict=True)
+        )
+        for output in self.outputs:
+            nn.init.zeros_(output.weight)
+            nn.init.zeros_(output.bias)
+
+    def forward(self, image: Tensor, mask: Tensor) -> dict[int, Tensor]:
+        """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}."""
+        x = F.leaky_relu(self.stem(torch.cat([image, mask], 1)), 0.2)
+        skips = [x]
+        for down in self.down:
+            x = F.leaky_relu(down(x), 0.2)
+            skips.append(x)
+        x = self.bottleneck(x)
+        features = {self.sizes[-1]: self.outputs[-1](x)}
+        for i in reversed(range(len(self.sizes) - 1)):
+            x = F.interpolate(self.lateral[i](x), scale_factor=2.0, mode="nearest") + skips[i]
+            x = F.leaky_relu(self.refine[i](x), 0.2)
+            features[self.sizes[i]] = self.outputs[i](x)
+        return features
+
+
+class InvertFillOutput(NamedTuple):
+    """What one forward pass gives: O_G (N, 3, s, s) not clipped, w* (N, L, D), and O_E at s/16, s/8 and s/4."""
+
+    image: Tensor
+    w_plus: Tensor
+    rgb: list[Tensor]
+
+
+class InvertFill(nn.Module):
+    """The whole fill network.
+
+    Args:
+        config: {"generator": {"kind": ..., ...}, "encoder": EncoderConfig's fields, "premodulation": {"hidden": int,
+            "enabled": bool}, "rgb_branch": RGBBranchConfig's fields}; plain values, as stored in checkpoints.
+
+    Attributes:
+        w_mean: (D,), the long-run mean latent that inference starts from (Sec. 3.2).
+    """
+
+    w_mean: Tensor
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        self.config = config
+        self.generator = build_generator(config["generator"])
+        size, dim = self.generator.size, self.generator.latent_dim
+        encoder = {k: tuple(v) if isinstance(v, list) else v for k, v in config.get("encoder", {}).items()}
+        branch = {k: tuple(v) if isinstance(v, list) else v for k, v in config.get("rgb_branch", {}).items()}
+        self.encoder = Encoder(EncoderConfig(**encoder), size, dim)
+        self.premodulation = PreModulation(
+            self.generator.levels, dim, **{"hidden": 32, **config.get("premodulation", {})}
+        )
+        branch_config = RGBBranchConfig(**branch)
+        self.rgb_branch = (
+            RGBBranch(branch_config, size, self.generator.feature_channels) if branch_config.channels else None
+        )
+        self.register_buffer("w_mean", torch.zeros(dim))
+        self.generator.requires_grad_(False)
+
+    def trainable_parameters(self) -> Iterator[nn.Parameter]:
+        """Encoder, mapping networks and RGB branch: everything that stage 2 trains. The generator is frozen."""
+        return (p for p in self.parameters() if p.requires_grad)
+
+    def encode(self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """w* = E(I_m) + w_o (Sec. 3.2): (N, L, D), and the reconstructions O_E."""
+        rgb, codes, structure = self.encoder(image * (1 - mask), mask)
+        w_mean = self.w_mean if w_mean is None else w_mean
+        return self.premodulation(codes, structure) + w_mean.reshape(-1, 1, w_mean.shape[-1]), rgb
+
+    def forward(self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None) -> InvertFillOutput:
+        """Eq. 3: O_G = G(E(I_m), I_m).
+
+        Args:
+            image: (N, 3, s, s) in [-1, 1]; what it holds inside the hole is not looked at.
+            mask: (N, 1, s, s), 1 = hole.
+            w_mean: (1 or N, D), the mean latent w_o of this step; the long-run mean if left out.
+        """
+        masked = image * (1 - mask)
+        w_plus, rgb = self.encode(masked, mask, w_mean)
+        features = self.rgb_branch(masked, mask) if self.rgb_branch is not None else None
+        return InvertFillOutput(self.generator.synthesis(w_plus, features), w_plus, rgb)

