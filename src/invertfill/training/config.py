@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +21,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Times = Annotated[int, Field(ge=0)]
+KINDS = ("stylegan2", "mobilestylegan")  # of generators; pydantic puts them into the places that it names
 Size = Literal[16, 32, 64, 128, 256, 512, 1024]
 
 
@@ -58,8 +59,8 @@ class MaskConfig(Section):
     """Holes for stage 2; coverage is the share of the picture that is hole."""
 
     kind: Literal["freeform", "box", "outpaint", "mixed"] = "mixed"
-    low: Fraction = 0.1
-    high: Fraction = 0.9
+    low: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    high: Annotated[float, Field(gt=0, lt=1)] = 0.9
     pool: Times = 0  # so many masks drawn before the first step; 0 draws each on the fly
 
     @model_validator(mode="after")
@@ -113,9 +114,9 @@ class MobileStyleGANConfig(Section):
 
     kind: Literal["mobilestylegan"]
     size: Size = 256
-
-
-GeneratorConfig = Annotated[StyleGAN2Config | MobileStyleGANConfig, Field(discriminator="kind")]
+    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
+    latent_dim: Count = 512
+    mapping_layers: Count = 8
 
 
 class DiscriminatorConfig(Section):
@@ -143,10 +144,37 @@ class GanConfig(RunConfig):
     augment: Literal["none", "diffaugment"] = "none"  # for small data sets
 
 
-class EncoderConfig(Section):
-    """models/encoder.py."""
+class EncoderSection(Section):
+    """models/encoder.py, `EncoderConfig`; the defaults are the paper's: IR-SE50 and 512 pyramid channels."""
 
-    kind: Literal["ir_se50", "compact"] = "ir_se50"
+    trunk: Literal["ir_se", "compact"] = "ir_se"
+    channels: tuple[Count, ...] = (64, 128, 256, 512)
+    blocks: tuple[Count, ...] = (3, 4, 14, 3)
+    pyramid_channels: Count = 512
+    structure_channels: Count = 64
+
+
+class PreModulationSection(Section):
+    """models/premodulation.py."""
+
+    hidden: Count = 128
+    enabled: bool = True  # false: the ablation without pre-modulation
+
+
+class RGBBranchSection(Section):
+    """models/invertfill.py, `RGBBranchConfig`."""
+
+    channels: tuple[Count, ...] = (16, 32, 64, 96, 128)  # at size, size/2, ...; []: the ablation in W+
+    bottleneck: Times = 3
+
+
+class ModelConfig(Section):
+    """models/invertfill.py."""
+
+    generator: Annotated[StyleGAN2Config | MobileStyleGANConfig, Field(discriminator="kind")] = StyleGAN2Config()
+    encoder: EncoderSection = EncoderSection()
+    premodulation: PreModulationSection = PreModulationSection()
+    rgb_branch: RGBBranchSection = RGBBranchSection()
 
 
 class LossConfig(Section):
@@ -157,7 +185,7 @@ class LossConfig(Section):
     perceptual: NonNegative = 0.05
     style: NonNegative = 120.0
     tv: NonNegative = 0.1
-    msr: NonNegative = 0.1  # lambda_msr, Eq. 5
+    msr: NonNegative = 1.0  # lambda_msr, Eq. 5
     fid: NonNegative = 0.005  # lambda_fid, Eq. 6; pSp's comparable weight
     lpips: NonNegative = 0.0  # not in the paper
     lpips_net: Literal["alex", "vgg"] = "alex"
@@ -175,8 +203,9 @@ class InversionConfig(RunConfig):
     """Stage 2: encoder, mapping networks and RGB branch in front of a frozen generator."""
 
     stage: Literal["inversion"] = "inversion"
-    model: dict[str, Any] = {}
-    prior: Path | None = None  # the generator's weights: a stage-1 run, a checkpoint, a model folder or .safetensors
+    model: ModelConfig = ModelConfig()
+    prior: Path | None = None  # the generator's weights: a run of stage 1, a checkpoint or a .safetensors file
+    init: Path | None = None  # weights of the whole model to go on from: a run of stage 2, a checkpoint, a model folder
     masks: MaskConfig = MaskConfig()
     losses: LossConfig = LossConfig()
     mean_latent: MeanLatentConfig = MeanLatentConfig()
@@ -238,7 +267,7 @@ def _explain(schema: type[BaseModel], error: ValidationError) -> str:
     """The first problem in one line, unknown keys before anything else (they are most often the cause of the rest)."""
     problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     location = problem["loc"]
-    key = ".".join(str(part) for part in location if part not in _tags(schema))
+    key = ".".join(str(part) for part in location if part not in KINDS)
     if problem["type"] == "extra_forbidden":
         parent = _section(schema, location[:-1])
         nearest = difflib.get_close_matches(str(location[-1]), _keys(schema), n=1, cutoff=0.0)
@@ -260,9 +289,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     """The schema classes inside an annotation such as `A | B`, `Annotated[A, ...]` or `A | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if get_origin(annotation) in (Annotated, Union) or get_args(annotation):
-        return [model for inner in get_args(annotation) for model in _models(inner)]
-    return []
+    return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
 def _section(schema: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
@@ -280,11 +307,6 @@ def _section(schema: type[BaseModel], location: tuple[int | str, ...]) -> type[B
             break
         options = _models(fields[str(part)].annotation) or options
     return options[0]
-
-
-def _tags(schema: type[BaseModel]) -> set[str]:
-    """Union tags: they stand in pydantic's locations but in nobody's file."""
-    return {"stylegan2", "mobilestylegan"}
 
 
 def _keys(schema: type[BaseModel]) -> list[str]:

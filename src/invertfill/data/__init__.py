@@ -1,0 +1,1 @@
+"""Pictures for training: `readers.py` (folder, zip, tar), `degrade.py`, `batches.py` (order, flips, masks)."""

@@ -1,0 +1,302 @@
+"""The one training loop of both stages, on Hugging Face Accelerate: one process, or several by `accelerate launch`.
+
+    RUN/log.jsonl           a line for the start and one every `log_every` steps
+    RUN/tensorboard/        the same figures
+    RUN/samples/            PNG grids
+    RUN/checkpoints/        see checkpoint.py; the same command goes on from the newest
+
+Gradients are averaged by the tasks (distributed.py), not by a wrapper around the modules: a GAN's step goes through
+parts of a module and differentiates twice, which a wrapper's hooks don't see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
+
+from invertfill.data.batches import Batch, Batches
+from invertfill.data.readers import ImageSet
+from invertfill.errors import InputError
+from invertfill.training.checkpoint import load_checkpoint, newest_checkpoint, read_state, save_checkpoint
+from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config
+from invertfill.training.distributed import seed_step
+from invertfill.training.gan import GanTask
+from invertfill.training.inversion import InversionTask
+
+MAY_CHANGE = {"steps", "out", "name", "log_every", "sample_every", "checkpoint_every", "keep"}  # when a run goes on
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the loop needs of a stage."""
+
+    step: Callable[[Batch, int], dict[str, float]]
+    grid: Callable[[int], Tensor]
+    columns: int
+    precision: str
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, Optimizer]
+
+
+def train_gan(config_path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Path:
+    """Stage 1: train the generator; goes on where an earlier run in the same folder ended.
+
+    Args:
+        config_path: YAML, see `GanConfig`.
+        overrides: `key.sub=value`.
+
+    Returns:
+        The newest checkpoint's folder.
+
+    Raises:
+        InputError: bad configuration or data, or a run folder that holds another configuration's run.
+    """
+    config = load_config(GanConfig, config_path, overrides)
+    with _started(config, config.generator.size, None) as (accelerator, images, batches):
+        gan = GanTask(config, accelerator.device)
+        task = Task(
+            step=lambda batch, step: gan.train_step(batch.images, step),
+            grid=gan.sample_grid,
+            columns=max(1, round(config.sample_count**0.5)),
+            precision=gan.precision,
+            modules=gan.modules,
+            optimizers=gan.optimizers,
+        )
+        return _run(config, accelerator, images, batches, task)
+
+
+def train_inversion(config_path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Path:
+    """Stage 2: train encoder, mapping networks and RGB branch in front of a frozen generator; see `train_gan`."""
+    config = load_config(InversionConfig, config_path, overrides)
+    with _started(config, config.model.generator.size, config.masks) as (accelerator, images, batches):
+        inversion = InversionTask(config, accelerator.device)
+        examples = batches.examples(config.sample_count)
+        assert examples.masks is not None
+        example_masks = examples.masks
+
+        def step(batch: Batch, number: int) -> dict[str, float]:
+            assert batch.masks is not None
+            return inversion.train_step(batch.images, batch.masks, number)
+
+        task = Task(
+            step=step,
+            grid=lambda count: inversion.sample_grid(examples.images[:count], example_masks[:count]),
+            columns=6,  # two of input, fill and original
+            precision=inversion.precision,
+            modules=inversion.modules,
+            optimizers=inversion.optimizers,
+        )
+        return _run(config, accelerator, images, batches, task)
+
+
+@contextmanager
+def _started(config: RunConfig, size: int, masks: MaskConfig | None) -> Iterator[tuple[Accelerator, ImageSet, Batches]]:
+    """Process group, device, data."""
+    accelerator = Accelerator()
+    world, rank = accelerator.num_processes, accelerator.process_index
+    if config.batch % world:
+        raise InputError(f"batch {config.batch}: a multiple of the {world} processes is accepted")
+    if accelerator.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    data = config.data
+    images = ImageSet(data.path, size, cache=data.cache, limit=data.limit, workers=data.workers)
+    batches = Batches(
+        images, data, masks, batch=config.batch, seed=config.seed, device=accelerator.device, rank=rank, world=world
+    )
+    torch.manual_seed(config.seed)  # every process starts from the same weights
+    try:
+        yield accelerator, images, batches
+    finally:
+        batches.close()
+        images.close()
+        accelerator.end_training()
+
+
+def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches: Batches, task: Task) -> Path:
+    """Resume, train, log, sample, save."""
+    out, chief = config.out, accelerator.is_main_process
+    plain = config.model_dump(mode="json")
+    newest = newest_checkpoint(out)
+    done = 0
+    if newest:
+        _same_run(newest, plain)
+        done = load_checkpoint(newest, task.modules, task.optimizers)
+    console = Console(quiet=not chief, soft_wrap=True)
+    start = {
+        "event": "start",
+        "step": done,
+        "device": _device_name(accelerator.device),
+        "precision": task.precision,
+        "parameters": {name: sum(p.numel() for p in module.parameters()) for name, module in task.modules.items()},
+        "trained": sum(p.numel() for o in task.optimizers.values() for g in o.param_groups for p in g["params"]),
+        "batch": config.batch,
+        "processes": accelerator.num_processes,
+        "pictures": len(images),
+        "broken": images.broken,
+    }
+    console.print(_first_line(config, start))
+    journal = Journal(out, done) if chief else None
+    if journal:
+        journal.write(start)
+
+    sums: dict[str, list[float]] = defaultdict(list)
+    waited, since, pictures = 0.0, time.perf_counter(), 0
+    with _progress(console) as progress:
+        bar = progress.add_task(config.name, total=config.steps, completed=done, speed="", loss="")
+        for step in range(done, config.steps):
+            asked = time.perf_counter()
+            batch = batches(step)
+            waited += time.perf_counter() - asked
+            seed_step(config.seed, step)
+            for name, value in task.step(batch, step).items():
+                sums[name].append(value)
+            pictures += config.batch
+            finished = step + 1
+            last = finished == config.steps
+            if finished % config.log_every == 0 or last:
+                seconds = time.perf_counter() - since
+                line = _means(sums, accelerator) | {
+                    "images_per_second": pictures / seconds,
+                    "data_wait": waited / seconds,
+                }
+                if journal:
+                    journal.write({"step": finished, **line})
+                speed, loss = f"{line['images_per_second']:.1f} images/s", f"{next(iter(line.values())):.4g}"
+                progress.update(bar, speed=speed, loss=f"loss {loss}")
+                if not console.is_terminal:
+                    console.print(f"step {finished}/{config.steps}  {speed}  loss {loss}")
+            progress.update(bar, completed=finished)
+            if journal and (finished % config.sample_every == 0 or last):
+                save_grid(task.grid(config.sample_count), task.columns, out / "samples" / f"{finished:08d}.png")
+            if finished % config.checkpoint_every == 0 or last:
+                if chief:
+                    save_checkpoint(out, finished, plain, task.modules, task.optimizers, config.keep)
+                accelerator.wait_for_everyone()
+            if finished % config.log_every == 0:  # only now: images/s are of training alone
+                sums.clear()
+                waited, since, pictures = 0.0, time.perf_counter(), 0
+    if journal:
+        journal.close()
+    final = newest_checkpoint(out)
+    assert final is not None
+    return final
+
+
+class Journal:
+    """log.jsonl and TensorBoard of a run; what a killed run wrote after its last checkpoint is dropped.
+
+    Args:
+        out: the run's folder.
+        done: steps done; later lines go.
+
+    Raises:
+        InputError: the folder can't be written.
+    """
+
+    def __init__(self, out: Path, done: int) -> None:
+        path = out / "log.jsonl"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            draft = path.with_suffix(".unfinished")
+            draft.write_text("".join(f"{line}\n" for line in lines if _belongs(line, done)), encoding="utf-8")
+            os.replace(draft, path)
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{out}: can't be written ({error}); `out` is the run's folder") from error
+        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=done + 1)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """One line; numbers go to TensorBoard too."""
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in line.items():
+            if "event" not in line and name != "step":
+                self._board.add_scalar(name, value, line["step"])
+
+    def close(self) -> None:
+        self._file.close()
+        self._board.close()
+
+
+def save_grid(images: Tensor, columns: int, path: Path) -> None:
+    """Save pictures (N, 3, s, s) in [-1, 1] as one PNG with so many columns."""
+    count, _, height, width = images.shape
+    rows = -(-count // columns)
+    pixels = ((images.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    sheet = Image.new("RGB", (columns * width, rows * height))
+    for i, picture in enumerate(pixels):
+        sheet.paste(Image.fromarray(picture), (i % columns * width, i // columns * height))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
+
+
+def _means(values: Mapping[str, list[float]], accelerator: Accelerator) -> dict[str, float]:
+    """Mean of each figure since the last line, over the processes; each has the same number of values of a name."""
+    mine = {name: sum(numbers) / len(numbers) for name, numbers in values.items()}
+    everyone = gather_object([mine]) if accelerator.num_processes > 1 else [mine]
+    return {name: sum(one[name] for one in everyone) / len(everyone) for name in mine}
+
+
+def _same_run(checkpoint: Path, plain: dict[str, Any]) -> None:
+    before = read_state(checkpoint)["config"]
+    changed = [key for key in plain if key not in MAY_CHANGE and before.get(key) != plain[key]]
+    if changed:
+        raise InputError(
+            f"{checkpoint}: made with another {', '.join(changed)}; give `out` a new folder, or the same configuration"
+            f" (only {', '.join(sorted(MAY_CHANGE))} may change)"
+        )
+
+
+def _belongs(line: str, done: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] <= done)
+    except (ValueError, KeyError, TypeError):  # cut off by the kill
+        return False
+
+
+def _device_name(device: torch.device) -> str:
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def _first_line(config: RunConfig, start: dict[str, Any]) -> str:
+    parameters = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in start["parameters"].items() if count)
+    shared = f" over {start['processes']} processes" if start["processes"] > 1 else ""
+    return (
+        f"{config.name}: {start['device']}, {start['precision']}, parameters {parameters}"
+        f" ({start['trained'] / 1e6:.2f} M trained), batch {config.batch}{shared}, {start['pictures']} pictures"
+        + (f" ({len(start['broken'])} broken files skipped)" if start["broken"] else "")
+        + (f", going on after step {start['step']}" if start["step"] else "")
+    )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
