@@ -1,0 +1,176 @@
+"""How `faces-256` was trained on two CPU cores, in two phases that share one clock-driven schedule.
+
+    python tools/train_faces.py latent --data FACES --latents W.safetensors --prior GENERATOR.safetensors --out RUN --minutes 20
+    python tools/train_faces.py fill   --data FACES --prior GENERATOR.safetensors --out RUN --minutes 60
+
+`latent`: the portraits were drawn by the prior itself, so the style code of each is known: encoder, mapping and pre-modulation
+regress it from the masked portrait, without the generator in the loop. `fill`: stage 2 through the frozen generator, with the
+RGB branch. Each phase goes on from RUN/model.safetensors if it is there. FACES holds portraits named by their seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from invertfill.data.readers import ImageSet
+from invertfill.imaging.masks import sample_mask
+from invertfill.losses import inpainting, vgg
+from invertfill.losses.lpips import LPIPS
+from invertfill.models.invertfill import InvertFill
+
+CONFIG = {
+    "generator": {"kind": "mobilestylegan", "size": 256},
+    "encoder": {"trunk": "compact", "channels": [48, 96, 192], "blocks": [1, 1, 2], "pyramid_channels": 64},
+    "premodulation": {"hidden": 32},
+    "rgb_branch": {"channels": [16, 32, 64, 96, 128], "bottleneck": 3},
+}
+
+
+def mask_pool(count: int, low: float, high: float, seed: int) -> Tensor:
+    """(count, 1, 256, 256) uint8."""
+    return torch.from_numpy(
+        np.stack([sample_mask(256, "freeform" if i % 5 else "mixed", low, high, np.random.default_rng([seed, i]))
+                  for i in range(count)])[:, None].astype(np.uint8)
+    )
+
+
+def recolour(x: Tensor, strength: float) -> Tensor:
+    """Random contrast, brightness, saturation and warmth of each picture, (N, 3, s, s) in [-1, 1]."""
+    def u(*shape: int) -> Tensor:
+        return (torch.rand(len(x), *shape) * 2 - 1) * strength
+
+    grey = x.mean(1, keepdim=True)
+    x = grey + (x - grey) * (1 + u(1, 1, 1))
+    return (x * (1 + u(1, 1, 1)) + u(1, 1, 1) + u(3, 1, 1) / 3).clamp(-1, 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("phase", choices=["latent", "fill"])
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--latents")
+    parser.add_argument("--prior", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--init", type=Path, help="start from this model instead of RUN/model.safetensors")
+    a = parser.parse_args()
+    torch.manual_seed(a.seed)
+    a.out.mkdir(parents=True, exist_ok=True)
+
+    model = InvertFill(CONFIG)
+    model.generator.load_state_dict(load_file(a.prior))
+    with torch.no_grad():
+        model.w_mean.copy_(model.generator.mapping(torch.randn(20_000, 512)).mean(0))
+        w_std = model.generator.mapping(torch.randn(4_000, 512)).std(0)
+    saved = a.init or a.out / "model.safetensors"
+    if saved.exists():
+        missing = model.load_state_dict(load_file(saved), strict=False)
+        print("resumed", saved, [k for k in missing.missing_keys if not k.startswith("generator")], missing.unexpected_keys)
+    model.to(memory_format=torch.channels_last)
+    images = ImageSet(a.data, 256, limit=a.limit)
+    pixels = torch.from_numpy(images.pixels).permute(0, 3, 1, 2)  # channels_last memory
+    masks = mask_pool(2000 if not a.limit else 50, 0.15, 0.9, a.seed)
+    print(f"{len(images)} pictures, {sum(p.numel() for p in model.trainable_parameters()) / 1e6:.2f} M trained", flush=True)
+
+    if a.phase == "latent":
+        all_w = load_file(a.latents)
+        targets = torch.stack([all_w["w"][all_w["seed"].tolist().index(int(Path(n).stem))] for n in images.names]) \
+            if a.limit else all_w["w"][torch.searchsorted(all_w["seed"], torch.tensor([int(Path(n).stem) for n in images.names]))]
+        trained = [*model.encoder.parameters(), *model.premodulation.parameters()]
+        run = model.encode
+    else:
+        trained = list(model.trainable_parameters())
+        run = model.forward
+        lpips, vgg16 = LPIPS("alex"), vgg.vgg16()
+        if a.compile:
+            lpips = torch.compile(lpips, dynamic=False)
+    if a.compile:
+        run = torch.compile(run, dynamic=False)
+    optimizer = torch.optim.Adam(trained, lr=a.lr, betas=(0.9, 0.99), fused=True)
+    ema = {k: v.detach().clone() for k, v in model.state_dict().items() if not k.startswith("generator.")}
+    log = (a.out / "log.jsonl").open("a")
+    start = saved_at = time.time()
+    step, means = 0, {}
+
+    def save() -> None:
+        temporary = a.out / "model.tmp"
+        save_file({k: v.contiguous() for k, v in ema.items()}, temporary)
+        temporary.rename(a.out / "model.safetensors")
+
+    while True:
+        share = (time.time() - start) / (60 * a.minutes)
+        if share >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = a.lr * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        rows = torch.randint(len(pixels), (a.batch,))
+        x = pixels[rows].float() / 127.5 - 1
+        m = masks[torch.randint(len(masks), (a.batch,))].float()
+        if torch.rand(()) < 0.5:
+            m = m.flip(-1)
+        if a.phase == "latent":
+            seen = recolour(x, 0.15)
+            w_plus, rgb = run(seen, m)
+            loss_w = ((w_plus - targets[rows][:, None]) / w_std).square().mean()
+            rec = torch.stack([F.mse_loss(o, F.interpolate(seen, size=o.shape[-2:], mode="area")) for o in rgb]).sum()
+            loss, terms = loss_w + rec, {"w": loss_w, "rec": rec}
+        else:
+            x = recolour(x, 0.15)
+            if torch.rand(()) < 0.5:
+                x = x.flip(-1)
+            x = x.contiguous(memory_format=torch.channels_last)
+            # Sec. 3.2: the mean latent of this step is a mean of K = 8 mapped z
+            w_o = model.generator.mapping(torch.randn(8, 512)).mean(0) if torch.rand(()) < 0.5 else model.w_mean
+            out, w_plus, rgb = run(x, m, w_o[None].contiguous())
+            whole = inpainting.composite(out, x, m)
+            hole = ((out - x).abs() * m).mean()
+            valid = ((out - x).abs() * (1 - m)).mean()
+            perceptual = lpips(whole, x).mean()
+            rec = torch.stack([F.mse_loss(o, F.interpolate(x, size=o.shape[-2:], mode="area")) for o in rgb]).sum()
+            fid = inpainting.fidelity_loss(w_plus, w_o[None])
+            loss = 2 * hole + 0.5 * valid + 2 * perceptual + 0.1 * rec + 0.002 * fid
+            terms = {"hole": hole, "valid": valid, "lpips": perceptual, "rec": rec, "fid": fid}
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(trained, 5.0)
+        optimizer.step()
+        with torch.no_grad():
+            decay = 1 - min(0.1, max(32 / 4000, 1 / (step + 1))) if a.phase == "latent" else min(0.995, (step + 1) / (step + 10))
+            state = model.state_dict()
+            torch._foreach_lerp_([v for v in ema.values()], [state[k] for k in ema], 1 - decay)
+        step += 1
+        for k, v in {**terms, "norm": norm}.items():
+            means[k] = 0.95 * means.get(k, v.item()) + 0.05 * v.item()
+        if step % 25 == 0 or step < 4:
+            line = {"phase": a.phase, "step": step, "s": round(time.time() - start), "img/s": round(step * a.batch / (time.time() - start), 2), **{k: round(v, 4) for k, v in means.items()}}
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+            print(line, flush=True)
+        if time.time() - saved_at > 240:
+            save()
+            saved_at = time.time()
+            if a.phase == "fill":
+                columns = [x * (1 - m), out.detach(), whole.detach(), x]
+                grid = torch.cat([torch.cat(list(c[:6]), 2) for c in columns], 1).clamp(-1, 1)
+                Image.fromarray(((grid.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()).save(a.out / "grid.png")
+    save()
+
+
+if __name__ == "__main__":
+    main()
