@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from invertfill.models.stylegan2 import (
+    Blur,
     ModulatedConv,
     StyleGAN2Discriminator,
     StyleGAN2Generator,
-    blur,
     minibatch_stddev,
     upsample,
 )
@@ -146,9 +148,9 @@ def test_filters_keep_a_constant_image() -> None:
     torch.testing.assert_close(upsample(constant), torch.full((1, 2, 16, 16), 0.7))
     stuffed = torch.zeros(1, 2, 16, 16)
     stuffed[..., ::2, ::2] = 0.7
-    inside = blur(stuffed, padding=2, gain=4)[..., 2:-2, 2:-2]
+    inside = Blur(2, padding=2, gain=4)(stuffed)[..., 2:-2, 2:-2]
     torch.testing.assert_close(inside, torch.full_like(inside, 0.7))
-    inside = blur(constant, padding=1, stride=2)[..., 1:-1, 1:-1]
+    inside = Blur(2, padding=1, stride=2)(constant)[..., 1:-1, 1:-1]
     torch.testing.assert_close(inside, torch.full_like(inside, 0.7))
 
 
@@ -157,7 +159,7 @@ def test_upsample_is_the_1331_filter() -> None:
     x = torch.randn(1, 1, 8, 8)
     stuffed = torch.zeros(1, 1, 16, 16)
     stuffed[..., ::2, ::2] = x
-    filtered = blur(stuffed, padding=2, gain=4)[..., :16, :16]  # pads 2 before, 1 after
+    filtered = Blur(1, padding=2, gain=4)(stuffed)[..., :16, :16]  # pads 2 before, 1 after
     torch.testing.assert_close(upsample(x)[..., 1:-1, 1:-1], filtered[..., 1:-1, 1:-1])
 
 
@@ -166,3 +168,30 @@ def test_minibatch_stddev() -> None:
     extra = minibatch_stddev(x, 2)[:, 2]  # groups (0, 2) and (1, 3)
     torch.testing.assert_close(extra[:, 0, 0], torch.tensor([2.0, 1.0, 2.0, 1.0]))
     assert minibatch_stddev(x[:3], 2)[:, 2].abs().max() < 1e-3  # no common divisor: groups of one
+
+
+def test_onnx_export_with_any_batch(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="torch's exporter needs the package onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    generator = tiny().eval()
+
+    class Synthesis(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.generator = generator
+
+        def forward(self, styles: Tensor) -> Tensor:
+            return self.generator.synthesis(styles)
+
+    styles, path = w_plus(generator, 3), tmp_path / "synthesis.onnx"
+    torch.onnx.export(
+        Synthesis(),
+        (styles[:2],),
+        path,
+        input_names=["w"],
+        output_names=["image"],
+        dynamic_axes={"w": {0: "n"}, "image": {0: "n"}},
+        dynamo=False,
+    )
+    (image,) = runtime.InferenceSession(path).run(None, {"w": styles.numpy()})
+    torch.testing.assert_close(torch.from_numpy(image), generator.synthesis(styles).detach(), rtol=1e-3, atol=1e-4)

@@ -146,4 +146,4 @@ def _build(layers: list[nn.Module], weights: str | None) -> FeatureNet:
     if weights:
         load_weights(net, weights)
     # channels_last: several times the speed on a CPU, and what tensor cores want.
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

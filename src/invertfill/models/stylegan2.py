@@ -189,7 +189,7 @@ class ModulatedConv(nn.Module):
     ) -> None:
         super().__init__()
         self.demodulate = demodulate
-        self.up = up
+        self.blur = Blur(out_channels, padding=1, gain=4) if up else None  # 4: three of four pixels were zeros
         self.padding = kernel // 2
         self.gain = 1 / math.sqrt(in_channels * kernel**2)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
@@ -200,9 +200,9 @@ class ModulatedConv(nn.Module):
         style = self.affine(w)  # (N, C)
         weight = self.weight * self.gain
         x = x * style[:, :, None, None].to(x.dtype)
-        if self.up:
+        if self.blur is not None:
             x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (N, out, 2h + 1, 2h + 1)
-            x = blur(x, padding=1, gain=4)  # 4: three of four pixels were zeros
+            x = self.blur(x)
         else:
             x = F.conv2d(x, weight, padding=self.padding)
         if self.demodulate:
@@ -264,8 +264,12 @@ class EqualConv(nn.Module):
         self, in_channels: int, out_channels: int, kernel: int, down: bool = False, activate: bool = True
     ) -> None:
         super().__init__()
-        self.kernel = kernel
-        self.down = down
+        self.padding = kernel // 2
+        # A 1x1 convolution needs only every other pixel of the filtered image; a 3x3 one strides itself.
+        self.stride = 2 if down and kernel == 3 else 1
+        self.blur: Blur | None = None
+        if down:
+            self.blur = Blur(in_channels, padding=2) if kernel == 3 else Blur(in_channels, padding=1, stride=2)
         self.gain = 1 / math.sqrt(in_channels * kernel**2)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if activate else None
@@ -273,12 +277,10 @@ class EqualConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, h) -> (N, out_channels, h, h), or half the side with ``down``."""
         weight = self.weight * self.gain
-        if not self.down:
-            x = F.conv2d(x, weight, self.bias, padding=self.kernel // 2)
-        elif self.kernel == 1:  # filter only what is kept
-            x = F.conv2d(blur(x, padding=1, stride=2), weight, self.bias)
+        if self.blur is None:
+            x = F.conv2d(x, weight, self.bias, padding=self.padding)
         else:
-            x = F.conv2d(blur(x, padding=2), weight, self.bias, stride=2)
+            x = F.conv2d(self.blur(x), weight, self.bias, stride=self.stride)
         return x if self.bias is None else leaky(x)
 
 
@@ -306,12 +308,26 @@ def leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2) * math.sqrt(2)
 
 
-def blur(x: Tensor, padding: int, gain: float = 1.0, stride: int = 1) -> Tensor:
-    """[1, 3, 3, 1] filter both ways, of sum ``gain``: (N, C, h, h) -> side (h + 2 padding - 4) / stride + 1."""
-    line = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype) / 8
-    kernel = torch.outer(line, line) * gain
-    channels = x.shape[1]
-    return F.conv2d(x, kernel.expand(channels, 1, 4, 4), padding=padding, stride=stride, groups=channels)
+class Blur(nn.Module):
+    """[1, 3, 3, 1] filter both ways, of sum ``gain``.
+
+    ``channels`` isn't read from the input, because an ONNX export has to know the kernel's shape beforehand.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, padding: int, gain: float = 1.0, stride: int = 1) -> None:
+        super().__init__()
+        self.channels = channels
+        self.padding = padding
+        self.stride = stride
+        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer("kernel", (torch.outer(line, line) * gain).view(1, 1, 4, 4), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, h) -> (N, C, k, k), k = (h + 2 padding - 4) / stride + 1."""
+        kernel = self.kernel.to(x.dtype).expand(self.channels, 1, 4, 4)
+        return F.conv2d(x, kernel, padding=self.padding, stride=self.stride, groups=self.channels)
 
 
 def upsample(x: Tensor) -> Tensor:

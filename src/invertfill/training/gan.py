@@ -126,7 +126,7 @@ class GanTask:
         image, w_plus = self._generate(count)
         penalty = self.path_mean(path_lengths(image, w_plus), self.config.path_decay)
         self._update("generator", self.config.path_weight * self.config.path_every * penalty)
-        return penalty.detach()  # type: ignore[no-any-return]
+        return penalty.detach()
 
     def _generate(self, count: int) -> tuple[Tensor, Tensor]:
         """Fresh images (count, 3, s, s) and their w_plus (count, L, latent_dim)."""
@@ -139,7 +139,7 @@ class GanTask:
     def _update(self, name: str, loss: Tensor) -> None:
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         average_gradients(optimizer)
         optimizer.step()
 
@@ -208,7 +208,7 @@ def mixed_styles(generator: StyleGAN2Generator, count: int, probability: float, 
     layers = generator.num_layers
     w = generator.mapping(randn(count, generator.latent_dim, device=device)).unsqueeze(1)
     if not probability:
-        return w.expand(-1, layers, -1)  # type: ignore[no-any-return]
+        return w.expand(-1, layers, -1)
     other = generator.mapping(randn(count, generator.latent_dim, device=device)).unsqueeze(1)
     everyone = count * world_size()
     start = my_part(torch.randint(1, layers, (everyone, 1), device=device))
