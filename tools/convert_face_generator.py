@@ -40,9 +40,9 @@ def convert(reader_path: Path) -> MobileStyleGANGenerator:
         state[f"{ours_name}.affine.bias"] = source.tensor(f"m.{name}.conv.modulation.bias").flatten()
         if f"{name}.depthwise" in source.names:
             state[f"{ours_name}.depthwise"] = source.tensor(f"{name}.depthwise")
-        weight, bias = source.tensor(f"{name}.weight"), source.tensor(f"{name}.bias").reshape(1, -1, 1, 1)
+        weight, bias = source.tensor(f"{name}.weight"), source.tensor(f"{name}.bias").flatten()
         state[f"{ours_name}.weight"] = bands_together(weight) if feeds_haar else weight
-        state[f"{ours_name}.bias"] = bands_together(bias, 1) if feeds_haar else bias
+        state[f"{ours_name}.bias"] = bands_together(bias) if feeds_haar else bias
         noise = source.tensor(f"{name}.noise")
         side = int(noise.numel() ** 0.5)
         state[f"{ours_name}.noise"] = noise.reshape(1, 1, side, side)

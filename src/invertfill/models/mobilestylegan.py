@@ -54,14 +54,14 @@ class StyledConv(nn.Module):
             torch.randn(out_channels, in_channels, kernel, kernel) / math.sqrt(in_channels * kernel**2)
         )
         self.noise = nn.Parameter(torch.zeros(1, 1, size, size))
-        self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = x * self.affine(w)
         if self.depthwise is not None:
             x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
-        x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
-        return F.leaky_relu(x + (self.noise + self.bias), 0.2)
+        x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        return F.leaky_relu(x + self.noise, 0.2)
 
 
 class Level(nn.Module):
