@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from invertfill.models.mobilestylegan import MobileStyleGANGenerator
+from invertfill.models.stylegan2 import StyleGAN2Generator
+
+Generator = StyleGAN2Generator | MobileStyleGANGenerator
 
 
-def build_generator(config: dict[str, Any]) -> nn.Module:
+def build_generator(config: dict[str, Any]) -> Generator:
     """A generator from {"kind": "stylegan2" | "mobilestylegan", and the arguments of that class}."""
-    from invertfill.models.mobilestylegan import MobileStyleGANGenerator
-    from invertfill.models.stylegan2 import StyleGAN2Generator
-
-    kinds = {"stylegan2": StyleGAN2Generator, "mobilestylegan": MobileStyleGANGenerator}
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != "kind"}
+    kinds: dict[str, type[Generator]] = {"stylegan2": StyleGAN2Generator, "mobilestylegan": MobileStyleGANGenerator}
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != "kind"}
     if config["kind"] not in kinds:
         raise ValueError(f"generator kind {config['kind']!r}: one of {', '.join(kinds)}")
     return kinds[config["kind"]](**arguments)

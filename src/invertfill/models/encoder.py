@@ -1,7 +1,7 @@
 """Encoder E of InvertFill (Sec. 3.1, Fig. 2a): feature pyramid, three RGB heads, map2style and map2structure.
 
-The masked picture and its mask go in; out come, for the coarse (size/16), middle (size/8) and fine (size/4) scale, a small
-reconstruction O_E, an intermediate code w' and a structure vector S.
+The masked picture and its mask go in; out come, for the coarse (size/16), middle (size/8) and fine (size/4) scale, a
+small reconstruction O_E, an intermediate code w' and a structure vector S.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class EncoderConfig:
     """Shape of the encoder.
 
     Args:
-        trunk: "ir_se" (IR-SE50 with blocks (3, 4, 14, 3): pSp's trunk, the paper's) or "compact" (space-to-depth by 4, then
-            normalisation-free residual blocks at size/4, size/8 and size/16).
+        trunk: "ir_se" (IR-SE50 with blocks (3, 4, 14, 3): pSp's trunk, the paper's) or "compact" (space-to-depth by 4,
+            then normalisation-free residual blocks at size/4, size/8 and size/16).
         channels: the trunk's channels per stage.
         blocks: its blocks per stage.
         pyramid_channels: channels of the feature pyramid and of map2style.
@@ -50,8 +50,9 @@ class EqualLinear(nn.Module):
 class SqueezeExcite(nn.Module):
     def __init__(self, channels: int, reduction: int = 16):
         super().__init__()
-        self.down = nn.Conv2d(channels, channels // reduction, 1)
-        self.up = nn.Conv2d(channels // reduction, channels, 1)
+        hidden = max(1, channels // reduction)
+        self.down = nn.Conv2d(channels, hidden, 1)
+        self.up = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         scale = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -22,7 +23,7 @@ class RGBBranchConfig:
     Args:
         channels: channels at size, size/2, size/4, ... down to the coarsest resolution that is connected; () leaves the
             branch out (the W+ ablation).
-        bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, ... so that they see across a large hole.
+        bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, ... to see across a large hole.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
@@ -40,22 +41,17 @@ class RGBBranch(nn.Module):
         channels = config.channels
         self.sizes = [size // 2**i for i in range(len(channels))]
         self.stem = nn.Conv2d(4, channels[0], 3, 1, 1)
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(channels))
         self.bottleneck = nn.Sequential(
             *(ResidualBlock(channels[-1], channels[-1], dilation=2**i) for i in range(config.bottleneck))
         )
-        self.lateral = nn.ModuleList(
-            nn.Conv2d(b, a, 1) for a, b in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(channels))
         self.refine = nn.ModuleList(nn.Conv2d(c, c, 3, 1, 1) for c in channels[:-1])
         self.outputs = nn.ModuleList(
             nn.Conv2d(c, feature_channels[s], 1) for c, s in zip(channels, self.sizes, strict=True)
         )
-        for output in self.outputs:
-            nn.init.zeros_(output.weight)
-            nn.init.zeros_(output.bias)
+        for parameter in self.outputs.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, image: Tensor, mask: Tensor) -> dict[int, Tensor]:
         """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}."""
@@ -99,13 +95,10 @@ class InvertFill(nn.Module):
         self.config = config
         self.generator = build_generator(config["generator"])
         size, dim = self.generator.size, self.generator.latent_dim
-        encoder = {k: tuple(v) if isinstance(v, list) else v for k, v in config.get("encoder", {}).items()}
-        branch = {k: tuple(v) if isinstance(v, list) else v for k, v in config.get("rgb_branch", {}).items()}
-        self.encoder = Encoder(EncoderConfig(**encoder), size, dim)
-        self.premodulation = PreModulation(
-            self.generator.levels, dim, **{"hidden": 32, **config.get("premodulation", {})}
-        )
-        branch_config = RGBBranchConfig(**branch)
+        self.encoder = Encoder(EncoderConfig(**_arguments(config, "encoder")), size, dim)
+        premodulation = {"hidden": 32, **_arguments(config, "premodulation")}
+        self.premodulation = PreModulation(self.generator.levels, dim, **premodulation)
+        branch_config = RGBBranchConfig(**_arguments(config, "rgb_branch"))
         self.rgb_branch = (
             RGBBranch(branch_config, size, self.generator.feature_channels) if branch_config.channels else None
         )
@@ -134,3 +127,8 @@ class InvertFill(nn.Module):
         w_plus, rgb = self.encode(masked, mask, w_mean)
         features = self.rgb_branch(masked, mask) if self.rgb_branch is not None else None
         return InvertFillOutput(self.generator.synthesis(w_plus, features), w_plus, rgb)
+
+
+def _arguments(config: dict[str, Any], section: str) -> dict[str, Any]:
+    """A section's keyword arguments; YAML and JSON have lists where the dataclasses have tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.get(section, {}).items()}

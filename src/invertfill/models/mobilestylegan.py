@@ -1,9 +1,9 @@
 """MobileStyleGAN's synthesis network at 256 px: a light generator of StyleGAN2's family.
 
 Source: Belousov, "MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity Image Synthesis"
-(arXiv 2104.04767). It differs from StyleGAN2 in three ways: convolutions are separable (depthwise 3x3, then pointwise), the
-demodulation is left out (it was folded into the weights when the network was distilled), and resolutions are joined by an
-inverse Haar transform, so that a quarter of the channels reaches the next resolution.
+(arXiv 2104.04767). It differs from StyleGAN2 in three ways: convolutions are separable (depthwise 3x3, then pointwise),
+the demodulation is left out (it was folded into the weights when the network was distilled), and resolutions are joined
+by an inverse Haar transform, so that a quarter of the channels reaches the next resolution.
 
 The `faces-256` prior has this form, with a 1x1 toRGB fitted to its activations at 256 px.
 """
@@ -104,7 +104,7 @@ class MobileStyleGANGenerator(nn.Module):
         mapping_layers: depth of the mapping network.
 
     Attributes:
-        num_layers: style vectors in `w_plus`: one at 4 px, three (up, conv1, conv2) at each further size, one for toRGB.
+        num_layers: style vectors in `w_plus`: one at 4 px, three (up, conv1, conv2) at each further size, and toRGB's.
         levels: for each of them 0 (coarse, up to 8 px), 1 (middle, 16 and 32 px) or 2 (fine, 64 px and up).
         feature_channels: resolution -> channels of the activations that F&W+ features are added to.
     """
@@ -155,7 +155,7 @@ class MobileStyleGANGenerator(nn.Module):
             raise ValueError(f"noise={noise!r}: MobileStyleGAN has constant noise only ('const')")
         features = features or {}
         w = w_plus.unbind(1)
-        x = self.input.expand(len(w_plus), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.input.expand(w_plus.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = self.first(x, w[0])
         for i, block in enumerate(self.blocks):
             x = block(x, *w[3 * i + 1 : 3 * i + 4], features.get(8 * 2**i))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 def instance_norm(code: Tensor, eps: float = 1e-5) -> Tensor:
     """Normalise the entries of each vector to mean 0 and variance 1; no affine. (..., D) -> (..., D)."""
-    return F.layer_norm(code, code.shape[-1:], eps=eps)
+    return F.layer_norm(code, (int(code.shape[-1]),), eps=eps)  # int: a constant of the exported graph
 
 
 def modulate(code: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -33,8 +33,9 @@ class PreModulation(nn.Module):
         if not enabled:
             return
         self.hidden = nn.ModuleList(nn.Linear(latent_dim, hidden) for _ in levels)
-        self.affine = nn.ModuleList(nn.Linear(hidden, 2 * latent_dim) for _ in levels)
-        for layer in self.affine:
+        affine = [nn.Linear(hidden, 2 * latent_dim) for _ in levels]
+        self.affine = nn.ModuleList(affine)
+        for layer in affine:
             nn.init.normal_(layer.weight, std=0.01)
             # Style codes start close to the mean latent, where the generator draws well.
             nn.init.constant_(layer.bias[:latent_dim], 0.1)

@@ -1,0 +1,237 @@
+"""A model folder for people without torch: the weights once, and three ONNX graphs that refer to them.
+
+    FOLDER/model.safetensors    all of InvertFill's tensors in half precision; metadata "config" and "provenance", JSON
+    FOLDER/fill.onnx            image (N, 3, s, s), mask (N, 1, s, s), w_mean (N, D) -> output (N, 3, s, s), raw O_G
+    FOLDER/mapping.onnx         z (N, D) -> w (N, D)
+    FOLDER/synthesis.onnx       w (N, D) -> image (N, 3, s, s): the same w for every layer
+    FOLDER/MODEL_CARD.md
+
+A graph's weights are external data: byte ranges of model.safetensors as FLOAT16, each with a Cast to FLOAT behind it,
+which ONNX Runtime folds when it opens the graph. All inputs and outputs are float32; N is free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from invertfill.errors import InputError
+from invertfill.models.invertfill import InvertFill
+from invertfill.training.checkpoint import newest_checkpoint, read_state
+from invertfill.training.inversion import load_model, model_config
+
+WEIGHTS, CARD = "model.safetensors", "MODEL_CARD.md"
+OPSET = 17
+INLINE = 1024  # bytes: constants that are no weight (filters, shapes) stay in the graph up to here
+
+
+def export(checkpoint: Path, folder: Path) -> Path:
+    """Write the model folder of a stage 2 checkpoint, from its shadow weights (EMA).
+
+    Args:
+        checkpoint: a checkpoint's folder, or a run's, of which the newest is taken.
+        folder: where the model folder goes; a model folder that is already there is replaced.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        InputError: no checkpoint of stage 2 there, a damaged one, or a folder that can't be written.
+    """
+    checkpoint = newest_checkpoint(checkpoint) or checkpoint
+    model = InvertFill(model_config(checkpoint))
+    load_model(model, checkpoint)
+    state = read_state(checkpoint)
+    kept = ("name", "seed", "batch", "masks", "losses", "optimizer", "mean_latent", "ema_half_life")
+    provenance = {"step": state["step"], **{key: state["config"][key] for key in kept if key in state["config"]}}
+    return export_model(model, folder, provenance)
+
+
+def export_model(model: InvertFill, folder: Path, provenance: dict[str, Any], card: str | None = None) -> Path:
+    """Write a model folder; it appears complete or not at all.
+
+    Args:
+        model: its parameters are rounded to half precision, in place, and it is put into evaluation mode: afterwards it
+            is what the folder holds.
+        folder: where to; a model folder that is already there is replaced.
+        provenance: plain values: where the weights come from.
+        card: the model card's Markdown; a short one is written if left out.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        InputError: ``folder`` is something else than a model folder, or can't be written.
+        ValueError: a weight is not finite in half precision.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists and is no model folder; a new folder, or one to replace, is accepted")
+    model.float().cpu().eval()
+    tensors = round_to_half(model)
+    try:
+        with _beside(folder) as draft:
+            metadata = {"config": json.dumps(model.config), "provenance": json.dumps(provenance)}
+            save_file(tensors, draft / WEIGHTS, metadata)
+            _export_graphs(model, draft)
+            (draft / CARD).write_text(card or _short_card(folder.name, model, provenance), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: can't be written ({error}); give a folder in a place that can") from error
+    return folder
+
+
+@torch.no_grad()
+def round_to_half(model: nn.Module) -> dict[str, Tensor]:
+    """Round every floating-point tensor of a model, in place; return them in half precision, the others as they are.
+
+    Raises:
+        ValueError: a tensor is not finite in half precision.
+    """
+    halves: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        half = tensor.half() if tensor.is_floating_point() else tensor
+        if not half.isfinite().all():
+            raise ValueError(f"{name}: not finite in half precision")
+        tensor.copy_(half)
+        halves[name] = half.contiguous()
+    return halves
+
+
+class Fill(nn.Module):
+    """fill.onnx."""
+
+    def __init__(self, model: InvertFill) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor, mask: Tensor, w_mean: Tensor) -> Tensor:
+        output: Tensor = self.model(image, mask, w_mean).image
+        return output
+
+
+class Mapping(Fill):
+    """mapping.onnx."""
+
+    def forward(self, z: Tensor) -> Tensor:  # type: ignore[override]
+        w: Tensor = self.model.generator.mapping(z)
+        return w
+
+
+class Synthesis(Fill):
+    """synthesis.onnx."""
+
+    def forward(self, w: Tensor) -> Tensor:  # type: ignore[override]
+        image: Tensor = self.model.generator.synthesis(w[:, None].expand(-1, self.model.generator.num_layers, -1))
+        return image
+
+
+def _export_graphs(model: InvertFill, folder: Path) -> None:
+    size, dim = model.generator.size, model.generator.latent_dim
+    latent = torch.zeros(2, dim)
+    pictures = (torch.zeros(2, 3, size, size), torch.zeros(2, 1, size, size), latent)
+    _export_graph(Fill(model), pictures, ["image", "mask", "w_mean"], "output", folder / "fill.onnx")
+    _export_graph(Mapping(model), (latent,), ["z"], "w", folder / "mapping.onnx")
+    _export_graph(Synthesis(model), (latent,), ["w"], "image", folder / "synthesis.onnx")
+
+
+def _export_graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str, path: Path) -> None:
+    """Export, then point the weights at model.safetensors beside it."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the tracer about sizes that become constants, as they should
+        # The tracing exporter, because it needs no further package and keeps every weight under its own name: nothing
+        # is folded into or out of it, batch normalisation neither (PRESERVE; the module is in evaluation mode).
+        torch.onnx.export(
+            module,
+            inputs,
+            str(path),
+            input_names=names,
+            output_names=[output],
+            dynamic_axes={name: {0: "N"} for name in (*names, output)},
+            opset_version=OPSET,
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
+            dynamo=False,
+        )
+    graph = onnx.load(path)
+    _point_at(graph.graph, path.parent / WEIGHTS)
+    path.write_bytes(graph.SerializeToString())
+    onnx.checker.check_model(str(path))
+
+
+def _point_at(graph: onnx.GraphProto, weights: Path) -> None:
+    """Replace the initializers that are tensors of a safetensors file by references into it, and a Cast each."""
+    ranges = _byte_ranges(weights)
+    kept, references, casts = [], [], []
+    for tensor in graph.initializer:
+        name = tensor.name.removeprefix("model.")
+        if name not in ranges:
+            if len(tensor.raw_data) > INLINE:
+                raise RuntimeError(f"{tensor.name}: an initializer of the graph that is no tensor of the model")
+            kept.append(tensor)
+            continue
+        values = numpy_helper.to_array(tensor).astype("float16").tobytes()
+        start, length = ranges[name]
+        with weights.open("rb") as file:
+            file.seek(start)
+            if file.read(length) != values:
+                raise RuntimeError(f"{tensor.name}: the graph holds other values than the model")
+        reference = TensorProto(name=name, data_type=TensorProto.FLOAT16, dims=tensor.dims)
+        reference.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": WEIGHTS, "offset": start, "length": length}.items():
+            reference.external_data.add(key=key, value=str(value))
+        references.append(reference)
+        casts.append(helper.make_node("Cast", [name], [tensor.name], name=f"{name}/Cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    for field, content in ((graph.initializer, [*kept, *references]), (graph.node, nodes)):
+        del field[:]
+        field.extend(content)
+
+
+def _byte_ranges(path: Path) -> dict[str, tuple[int, int]]:
+    """Of the half-precision tensors of a safetensors file: name -> (offset from the file's start, length), bytes."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    begin = 8 + length
+    return {
+        name: (begin + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+        for name, entry in header.items()
+        if entry.get("dtype") == "F16"
+    }
+
+
+def _short_card(name: str, model: InvertFill, provenance: dict[str, Any]) -> str:
+    count = sum(p.numel() for p in model.parameters())
+    return (
+        f"# {name}\n\nInvertFill, {model.generator.size} px, {count / 1e6:.2f} M parameters in half precision.\n\n"
+        f"## Model\n\n```json\n{json.dumps(model.config, indent=1)}\n```\n\n"
+        f"## Origin\n\n```json\n{json.dumps(provenance, indent=1)}\n```\n"
+    )
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A draft beside ``folder`` that takes its place if all goes well, and vanishes if not."""
+    draft, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("unfinished", "replaced"))
+    for leftover in (draft, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if folder.exists():
+            folder.rename(old)
+        draft.rename(folder)
+    finally:
+        for leftover in (draft, old):
+            shutil.rmtree(leftover, ignore_errors=True)
