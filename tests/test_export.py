@@ -1,0 +1,251 @@
+"""Model folders (export.py): ONNX Runtime against torch, on graphs that hold no weights of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from invertfill import export as module
+from invertfill.errors import InputError
+from invertfill.export import export, export_model
+from invertfill.models.invertfill import InvertFill
+from invertfill.training.checkpoint import save_checkpoint
+
+GRAPHS = ("fill.onnx", "mapping.onnx", "synthesis.onnx")
+CONFIGS: dict[str, dict[str, Any]] = {
+    "stylegan2-ir_se": {
+        "generator": {
+            "kind": "stylegan2",
+            "size": 32,
+            "channel_base": 512,
+            "channel_max": 16,
+            "mapping_layers": 2,
+            "latent_dim": 24,
+        },
+        "encoder": {"trunk": "ir_se", "channels": [4, 8, 8, 16], "blocks": [1, 2, 1, 1], "pyramid_channels": 8},
+        "premodulation": {"hidden": 8},
+        "rgb_branch": {"channels": [4, 8, 8], "bottleneck": 1},
+    },
+    "mobilestylegan-compact": {
+        "generator": {
+            "kind": "mobilestylegan",
+            "size": 32,
+            "channels": [16, 16, 8, 8],
+            "mapping_layers": 2,
+            "latent_dim": 24,
+        },
+        "encoder": {"trunk": "compact", "channels": [8, 12, 16], "blocks": [1, 1, 1], "pyramid_channels": 8},
+        "premodulation": {"hidden": 8},
+        "rgb_branch": {"channels": [4, 8, 8], "bottleneck": 1},
+    },
+}
+PLAIN = {**CONFIGS["stylegan2-ir_se"], "premodulation": {"enabled": False}, "rgb_branch": {"channels": []}}
+
+
+def random_model(config: dict[str, Any], seed: int = 0) -> InvertFill:
+    """As after training: no tensor is left at a constant."""
+    torch.manual_seed(seed)
+    model = InvertFill(config)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 2)
+            elif tensor.is_floating_point():
+                tensor.add_(torch.randn_like(tensor) * 0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[InvertFill, Path]:
+    model = random_model(CONFIGS[request.param])
+    return model, export_model(model, tmp_path_factory.mktemp("models") / "tiny", {"data": "none"})
+
+
+def run(path: Path, *inputs: torch.Tensor) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [entry.name for entry in session.get_inputs()]
+    return session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})[0]
+
+
+def fill_inputs(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(count)
+    mask = (torch.rand(count, 1, 32, 32) < 0.5).float()
+    return torch.rand(count, 3, 32, 32) * 2 - 1, mask, torch.randn(count, 24)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_graphs_agree_with_torch(exported: tuple[InvertFill, Path], count: int) -> None:
+    model, folder = exported
+    image, mask, w = fill_inputs(count)
+    with torch.no_grad():
+        fill = model(image, mask, w).image.numpy()
+        mapped = model.generator.mapping(w).numpy()
+        drawn = model.generator.synthesis(w[:, None].expand(-1, model.generator.num_layers, -1)).numpy()
+    assert fill.std() > 0.05  # a picture that is something
+    np.testing.assert_allclose(run(folder / "fill.onnx", image, mask, w), fill, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(run(folder / "mapping.onnx", w), mapped, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(run(folder / "synthesis.onnx", w), drawn, rtol=0, atol=1e-4)
+
+
+def test_ablations_export(tmp_path: Path) -> None:
+    """Without RGB branch and pre-modulation."""
+    model = random_model(PLAIN)
+    folder = export_model(model, tmp_path / "plain", {})
+    image, mask, w = fill_inputs(2)
+    with torch.no_grad():
+        expected = model(image, mask, w).image.numpy()
+    np.testing.assert_allclose(run(folder / "fill.onnx", image, mask, w), expected, rtol=0, atol=1e-4)
+
+
+def test_interface_of_the_graphs(exported: tuple[InvertFill, Path]) -> None:
+    _, folder = exported
+    picture, mask, latent = ["N", 3, 32, 32], ["N", 1, 32, 32], ["N", 24]
+    expected = {
+        "fill.onnx": ({"image": picture, "mask": mask, "w_mean": latent}, "output"),
+        "mapping.onnx": ({"z": latent}, "w"),
+        "synthesis.onnx": ({"w": latent}, "image"),
+    }
+    for name, (inputs, output) in expected.items():
+        session = onnxruntime.InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
+        assert {entry.name: entry.shape for entry in session.get_inputs()} == inputs
+        assert [entry.name for entry in session.get_outputs()] == [output]
+        assert {entry.type for entry in (*session.get_inputs(), *session.get_outputs())} == {"tensor(float)"}
+
+
+def test_weights_are_on_disk_once(exported: tuple[InvertFill, Path]) -> None:
+    """Every weight is a reference into model.safetensors; the three graphs together use all but the mean latent."""
+    _, folder = exported
+    tensors = load_file(folder / "model.safetensors")
+    used = set()
+    for name in GRAPHS:
+        graph = onnx.load(folder / name, load_external_data=False)
+        assert max(version.version for version in graph.opset_import) >= 17
+        for tensor in graph.graph.initializer:
+            if tensor.data_location != TensorProto.EXTERNAL:
+                assert len(tensor.raw_data) < 1024
+                continue
+            assert tensor.data_type == TensorProto.FLOAT16
+            assert {e.key: e.value for e in tensor.external_data}["location"] == "model.safetensors"
+            used.add(tensor.name)
+        for node in graph.graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):  # filters and shapes hold few different numbers, weights many
+                    assert np.unique(onnx.numpy_helper.to_array(attribute.t)).size < 8, node.name
+        full = onnx.load(folder / name)
+        for tensor in full.graph.initializer:
+            if tensor.name in tensors:
+                np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), tensors[tensor.name].numpy())
+    floats = {name for name, tensor in tensors.items() if tensor.is_floating_point()}
+    # Tensors of equal content (such as two untrained biases) may share a reference; these are random, so none does.
+    assert used == floats - {"w_mean"}
+    assert sorted(path.name for path in folder.iterdir()) == ["MODEL_CARD.md", *sorted([*GRAPHS, "model.safetensors"])]
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_runtime_folds_the_casts(exported: tuple[InvertFill, Path], tmp_path: Path, name: str) -> None:
+    """Half precision costs time when a graph is opened, not when it runs."""
+    _, folder = exported
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / name)
+    onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
+    before = onnx.load(folder / name, load_external_data=False).graph
+    after = onnx.load(tmp_path / name).graph
+    halves = {tensor.name for tensor in before.initializer if tensor.data_type == TensorProto.FLOAT16}
+    assert halves
+    assert [node.name for node in after.node if halves & set(node.input)] == []
+
+
+def test_weights_file_is_the_model(exported: tuple[InvertFill, Path]) -> None:
+    """The other engine reads the same file: configuration and all."""
+    model, folder = exported
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["provenance"]) == {"data": "none"}
+    again = InvertFill(json.loads(metadata["config"])).eval()
+    tensors = load_file(folder / "model.safetensors")
+    assert {t.dtype for t in tensors.values() if t.is_floating_point()} == {torch.float16}
+    again.load_state_dict(tensors)
+    image, mask, w = fill_inputs(2)
+    with torch.no_grad():
+        assert torch.equal(again(image, mask, w).image, model(image, mask, w).image)
+
+
+def checkpoint_of(run: Path, stage: str = "inversion") -> tuple[Path, InvertFill]:
+    config = {"stage": stage, "name": "test", "seed": 3, "model": PLAIN, "data": {"path": "secret/place"}}
+    model, shadow = random_model(PLAIN, 1), random_model(PLAIN, 2)
+    return save_checkpoint(run, 7, config, {"model": model, "ema": shadow}, {}, keep=1), shadow
+
+
+def test_checkpoint_gives_its_shadow_weights(tmp_path: Path) -> None:
+    checkpoint, shadow = checkpoint_of(tmp_path / "run")
+    folder = export(checkpoint, tmp_path / "out" / "model")
+    tensors = load_file(folder / "model.safetensors")
+    for name, tensor in shadow.state_dict().items():
+        assert torch.equal(tensors[name], tensor.half() if tensor.is_floating_point() else tensor), name
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["provenance"]) == {"step": 7, "name": "test", "seed": 3}
+        assert json.loads(file.metadata()["config"]) == PLAIN
+    assert "provenance" not in (folder / "MODEL_CARD.md").read_text()
+    export(tmp_path / "run", folder)  # a run's folder stands for its newest checkpoint; a model folder is replaced
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_what_is_no_checkpoint_of_stage_2(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no complete checkpoint"):
+        export(tmp_path, tmp_path / "out")
+    checkpoint, _ = checkpoint_of(tmp_path / "gan", "gan")
+    with pytest.raises(InputError, match="one of 'inversion' is accepted"):
+        export(checkpoint, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_folders_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("photos", "file"):
+        with pytest.raises(InputError, match="no model folder"):
+            export_model(random_model(PLAIN), tmp_path / name, {})
+    with pytest.raises(InputError, match="can't be written"):
+        export_model(random_model(PLAIN), tmp_path / "file" / "below", {})
+    assert (tmp_path / "photos" / "a.txt").read_text() == (tmp_path / "file").read_text() == "mine"
+
+
+def test_failure_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"old")
+
+    def broken(model: InvertFill, draft: Path) -> None:
+        assert (draft / "model.safetensors").exists()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(module, "_export_graphs", broken)
+    with pytest.raises(InputError, match="disk full"):
+        export_model(random_model(PLAIN), folder, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (folder / "model.safetensors").read_bytes() == b"old"
+
+
+def test_weights_beyond_half_precision(tmp_path: Path) -> None:
+    model = random_model(PLAIN)
+    model.w_mean[3] = 1e6
+    with pytest.raises(ValueError, match="w_mean: not finite"):
+        export_model(model, tmp_path / "model", {})
+    assert not (tmp_path / "model").exists()
+
+
+def test_card(tmp_path: Path) -> None:
+    folder = export_model(random_model(PLAIN), tmp_path / "model", {}, card="# Mine\n")
+    assert (folder / "MODEL_CARD.md").read_text() == "# Mine\n"
