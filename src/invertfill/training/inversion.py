@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ class InversionTask:
         self.model = self.model.to(self.device)
         if config.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.generator: Any = self.model.generator.eval()
+        self.generator = cast(Any, self.model.generator.eval())
         self.model.w_mean.copy_(long_run_mean(self.generator.mapping, self.generator.latent_dim, self.device))
         if world_size() > 1 and self.device.type == "cuda":  # batch statistics of all processes; exists for CUDA only
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)

@@ -109,7 +109,8 @@ def train_inversion(config_path: str | Path, overrides: list[str] | tuple[str, .
 @contextmanager
 def _started(config: RunConfig, size: int, masks: MaskConfig | None) -> Iterator[tuple[Accelerator, ImageSet, Batches]]:
     """Process group, device, data."""
-    accelerator = Accelerator()
+    # Accelerate forms a group of CPU processes only where it is told that there is nothing better.
+    accelerator = Accelerator(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
     world, rank = accelerator.num_processes, accelerator.process_index
     if config.batch % world:
         raise InputError(f"batch {config.batch}: a multiple of the {world} processes is accepted")

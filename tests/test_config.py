@@ -1,0 +1,103 @@
+"""Training configurations: every shipped file is read, and every mistake ends in one line that helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pydantic")
+pytest.importorskip("torch")
+
+from invertfill.errors import InputError
+from invertfill.training.config import GanConfig, InversionConfig, load_config
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+FILES = sorted(CONFIGS.glob("*.yaml"))
+
+
+def schema(path: Path) -> type[GanConfig] | type[InversionConfig]:
+    return GanConfig if path.stem.endswith("-gan") else InversionConfig
+
+
+def error(*overrides: str, path: Path = CONFIGS / "tiny-inversion.yaml") -> str:
+    with pytest.raises(InputError) as caught:
+        load_config(schema(path), path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_shipped_file_is_valid_and_named_after_itself(path: Path) -> None:
+    config = load_config(schema(path), path)
+    assert config.name == path.stem
+    assert config == schema(path).model_validate(config.model_dump(mode="json"))  # what a checkpoint keeps
+
+
+def test_both_stages_of_a_family_have_the_same_generator() -> None:
+    for family in ("paper-256", "compact-256", "tiny"):
+        first = load_config(GanConfig, CONFIGS / f"{family}-gan.yaml")
+        second = load_config(InversionConfig, CONFIGS / f"{family}-inversion.yaml")
+        assert first.generator == second.model.generator
+
+
+def test_overrides_reach_their_keys_with_yaml_types() -> None:
+    changed = ["masks.low=0.5", "masks.high=0.6", "data.flip=false", "optimizer.lr=1e-3", "prior=a/b"]
+    config = load_config(InversionConfig, CONFIGS / "tiny-inversion.yaml", changed)
+    assert (config.masks.low, config.masks.high, config.data.flip) == (0.5, 0.6, False)
+    assert config.optimizer.lr == 1e-3 and config.prior == Path("a/b")
+    assert config.data.workers == 2  # its neighbours stay
+
+
+def test_unknown_key_names_the_nearest_one_and_what_is_allowed_there() -> None:
+    message = error("masks.hihg=0.5")
+    assert "'masks.hihg'" in message and "'masks.high'" in message and "kind, low, high, pool" in message
+    assert "tiny-inversion.yaml" in message
+
+
+def test_unknown_key_whose_place_is_elsewhere() -> None:
+    assert "'optimizer.lr'" in error("lr=1")
+    assert "'mean_latent.tau'" in error("masks.tau=1")
+
+
+def test_unknown_key_inside_a_generator_is_named_without_pydantic_s_tag() -> None:
+    message = error("model.generator.chanel_base=4")
+    assert "'model.generator.chanel_base'" in message and "'model.generator.channel_base'" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("precision=bf61", ["'precision' is 'bf61'", "'auto', 'fp32' or 'bf16'", "nearest: 'bf16'"]),
+        ("masks.kind=boxes", ["'masks.kind' is 'boxes'", "'freeform', 'box', 'outpaint' or 'mixed'", "nearest: 'box'"]),
+        ("batch=0", ["'batch' is 0", "greater than or equal to 1"]),
+        ("batch=many", ["'batch' is 'many'", "integer"]),
+        ("mean_latent.tau=2", ["'mean_latent.tau' is 2", "less than or equal to 1"]),
+        ("masks.low=0.95", ["'masks'", "low (0.95) must be below high (0.9)"]),
+        ("model.generator.size=100", ["'model.generator.size' is 100", "64", "1024"]),
+        ("model.generator.kind=stylegan3", ["model.generator", "stylegan3", "'stylegan2'", "'mobilestylegan'"]),
+        ("data=null", ["'data'"]),
+    ],
+)
+def test_bad_value_names_key_value_and_what_is_allowed(override: str, parts: list[str]) -> None:
+    message = error(override)
+    for part in parts:
+        assert part in message
+
+
+def test_missing_key(tmp_path: Path) -> None:
+    path = tmp_path / "a-gan.yaml"
+    path.write_text("name: a\nout: b\nsteps: 1\nbatch: 1\n")
+    assert "'data' is missing" in error(path=path)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "\x00", ""])
+def test_file_that_is_no_mapping(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a-gan.yaml"
+    path.write_text(text)
+    assert str(path) in error(path=path)
+
+
+def test_file_that_is_not_there_and_override_without_a_value(tmp_path: Path) -> None:
+    assert "none.yaml" in error(path=tmp_path / "none.yaml")
+    assert "'masks.low'" in error("masks.low")
