@@ -241,7 +241,7 @@ def test_failure_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.Monke
 def test_weights_beyond_half_precision(tmp_path: Path) -> None:
     model = random_model(PLAIN)
     model.w_mean[3] = 1e6
-    with pytest.raises(ValueError, match="w_mean: not finite"):
+    with pytest.raises(InputError, match="w_mean: not finite"):
         export_model(model, tmp_path / "model", {})
     assert not (tmp_path / "model").exists()
 

@@ -72,8 +72,8 @@ def export_model(model: InvertFill, folder: Path, provenance: dict[str, Any], ca
         ``folder``.
 
     Raises:
-        InputError: ``folder`` is something else than a model folder, or can't be written.
-        ValueError: a weight is not finite in half precision.
+        InputError: ``folder`` is something else than a model folder, or can't be written, or a weight is not finite in
+            half precision (a run that diverged).
     """
     folder = Path(folder)
     if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -96,13 +96,13 @@ def round_to_half(model: nn.Module) -> dict[str, Tensor]:
     """Round every floating-point tensor of a model, in place; return them in half precision, the others as they are.
 
     Raises:
-        ValueError: a tensor is not finite in half precision.
+        InputError: a tensor is not finite in half precision.
     """
     halves: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         half = tensor.half() if tensor.is_floating_point() else tensor
         if not half.isfinite().all():
-            raise ValueError(f"{name}: not finite in half precision")
+            raise InputError(f"{name}: not finite in half precision; weights of magnitude up to 65504 are accepted")
         tensor.copy_(half)
         halves[name] = half.contiguous()
     return halves
