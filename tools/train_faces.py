@@ -101,7 +101,7 @@ def main() -> None:
     masks = mask_pool(2000 if not a.limit else 50, 0.15, 0.9, a.seed)
     print(f"{len(images)} pictures, {sum(p.numel() for p in model.trainable_parameters()) / 1e6:.2f} M trained", flush=True)
 
-    if a.phase in ("latent", "fill64"):
+    if a.latents:
         all_w = load_file(a.latents)
         seeds = torch.tensor([int(Path(name).stem) for name in images.names])
         targets = all_w["w"][torch.searchsorted(all_w["seed"], seeds)]
@@ -158,7 +158,7 @@ def main() -> None:
             loss, terms = loss_w + rec, {"w": loss_w, "rec": rec}
         else:
             x = recolour(x, 0.15)
-            if a.phase == "fill" and torch.rand(()) < 0.5:
+            if not a.latents and torch.rand(()) < 0.5:
                 x = x.flip(-1)
             x = x.contiguous(memory_format=torch.channels_last)
             # Sec. 3.2: the mean latent of this step is a mean of K = 8 mapped z
@@ -174,14 +174,16 @@ def main() -> None:
             rec = torch.stack([F.mse_loss(o, F.interpolate(x, size=o.shape[-2:], mode="area")) for o in rgb]).sum()
             fid = inpainting.fidelity_loss(w_plus, w_o[None])
             loss = 2 * hole + 0.5 * valid + 2 * perceptual + 0.1 * rec + 0.002 * fid
-            if a.phase == "fill64":  # the known code, as long as it helps
+            if a.latents:  # the known code, as long as it helps
                 loss_w = ((w_plus - targets[rows][:, None]) / w_std).square().mean()
                 loss = loss + 0.3 * (1 - share) * loss_w
+                terms_w = {"w": loss_w}
+            if a.phase == "fill64":
                 x, m = (seen, seen_mask)
                 out, whole = (F.interpolate(t.detach(), scale_factor=4) for t in (out, whole))
             terms = {"hole": hole, "valid": valid, "lpips": perceptual, "rec": rec, "fid": fid}
-            if a.phase == "fill64":
-                terms["w"] = loss_w
+            if a.latents:
+                terms |= terms_w
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trained, 5.0)
