@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pydantic")
-pytest.importorskip("torch")
-
 from invertfill.errors import InputError
 from invertfill.training.config import GanConfig, InversionConfig, load_config
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from invertfill.training.mean_latent import SoftUpdateMeanLatent, long_run_mean
 
