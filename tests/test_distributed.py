@@ -38,7 +38,7 @@ def pair(stage: str, script: Path, *overrides: str) -> list[str]:
     [
         ("inversion", ["mean_latent.tau=0.5"], 6, None),
         # Of stage 1, what doesn't come after the draws of per-pixel noise, which each process makes for its own
-        # pictures, and without minibatch deviation, which is of a process's pictures. r1 is of the discriminator once updated.
+        # pictures, and without minibatch deviation, which is of a process's pictures. r1 comes after an update.
         ("gan", ["discriminator.mbstd_group=1", "augment=none"], 1, ["discriminator", "real", "fake", "r1"]),
     ],
 )
