@@ -1,0 +1,44 @@
+# make demo   .venv with the base dependencies, then the example photographs are filled
+# make test   .venv with everything the tests need, then lint, types and tests
+# make lint   ruff and mypy alone          make clean   removes what make made
+# PYTHON=python3.12 make …   picks the interpreter (3.11 or newer)
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST_ARGS ?= -n 2
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.base
+	$(BIN)/python examples/demo.py --out out/demo.png
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) out build dist .mypy_cache .pytest_cache .ruff_cache
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "invertfill needs Python 3.11 or newer$(if $(PYTHON), and $(PYTHON) is older or absent, and none was found on PATH)." >&2; \
+	  echo "Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+# torch comes at the pinned version from whichever index pip is set up for: CPU and CUDA builds both do.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[all]"
+	@touch $@ $(VENV)/.base

@@ -1,0 +1,49 @@
+"""InvertFill: fill the holes of a picture by inverting a generator.
+
+>>> import invertfill
+>>> invertfill.load("faces-256").fill("photo.png", "mask.png").save("filled.png")  # doctest: +SKIP
+
+Importing this package imports neither torch nor NumPy: everything heavy is loaded on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invertfill.errors import InputError, InvertFillWarning
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from invertfill.inpainter import Inpainter
+
+__version__ = "0.1.0"
+__all__ = ["InputError", "Inpainter", "InvertFillWarning", "__version__", "load"]
+
+
+def load(model: str | Path | None = None, *, device: str = "auto", engine: str = "auto") -> Inpainter:
+    """Open a model.
+
+    Args:
+        model: a name that ``invertfill models`` lists, or the folder of a model written by ``invertfill export``;
+            None is the default model.
+        device: "auto", "cpu", "cuda" or "mps".
+        engine: "onnx" (ONNX Runtime), "torch" (needs the ``train`` extra) or "auto": ONNX Runtime wherever it can
+            serve the device, else torch.
+
+    Raises:
+        InputError: the model is unknown or damaged, or the engine or device is not available.
+    """
+    from invertfill.engines import open_engine
+    from invertfill.inpainter import Inpainter
+    from invertfill.zoo import DEFAULT_MODEL, find_model
+
+    return Inpainter(open_engine(find_model(model or DEFAULT_MODEL), engine=engine, device=device))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Inpainter":
+        from invertfill.inpainter import Inpainter
+
+        return Inpainter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

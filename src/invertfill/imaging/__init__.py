@@ -1,0 +1,1 @@
+"""Pictures and masks as files, and as regions that fit a model. NumPy and Pillow only."""
