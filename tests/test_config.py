@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from invertfill.errors import InputError
+from invertfill.models.invertfill import InvertFill
+from invertfill.models.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from invertfill.training.config import GanConfig, InversionConfig, load_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -98,3 +102,18 @@ def test_file_that_is_no_mapping(tmp_path: Path, text: str) -> None:
 def test_file_that_is_not_there_and_override_without_a_value(tmp_path: Path) -> None:
     assert "none.yaml" in error(path=tmp_path / "none.yaml")
     assert "'masks.low'" in error("masks.low")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_shipped_file_s_networks_can_be_built(path: Path) -> None:
+    config = load_config(schema(path), path)
+    with FakeTensorMode():  # shapes without memory
+        if isinstance(config, GanConfig):
+            generator = StyleGAN2Generator(**config.generator.model_dump(exclude={"kind"}))
+            StyleGAN2Discriminator(generator.size, **config.discriminator.model_dump())
+            assert generator.num_layers == 2 * generator.size.bit_length() - 4  # L = 2 log2(s) - 2
+        else:
+            model = InvertFill(config.model.model_dump(mode="json"))
+            size = config.model.generator.size
+            image, mask = torch.zeros(2, 3, size, size), torch.zeros(2, 1, size, size)
+            assert model(image, mask).image.shape == (2, 3, size, size)
