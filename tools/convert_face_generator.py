@@ -2,8 +2,8 @@
 
     python tools/convert_face_generator.py FACE_GENERATOR.py OUT.safetensors
 
-FACE_GENERATOR.py is the reader of that package's OpenVINO files (class FaceGenerator). The package is Apache-2.0; its weights were
-distilled from StyleGAN2 on FFHQ, so they and what is trained from them are for non-commercial use.
+FACE_GENERATOR.py is the reader of that package's OpenVINO files (class FaceGenerator). The package is Apache-2.0; its
+weights were distilled from StyleGAN2 on FFHQ, so they and what is trained from them are for non-commercial use.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def convert(reader_path: Path) -> MobileStyleGANGenerator:
     state: dict[str, Tensor] = {}
 
     def bands_together(t: Tensor, dim: int = 0) -> Tensor:
-        """Channels [low C, (C, 3) details] -> [low C, vertical C, horizontal C, diagonal C]: slices become contiguous."""
+        """Channels [low C, (C, 3) details] -> [low, vertical, horizontal, diagonal], C each: slices become contiguous."""
         c = t.shape[dim] // 4
         order = torch.cat([torch.arange(c), c + torch.arange(3 * c).view(c, 3).T.reshape(-1)])
         return t.index_select(dim, order)

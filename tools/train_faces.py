@@ -1,14 +1,13 @@
-"""How `faces-256` was trained on two CPU cores, in phases, each with a clock-driven schedule.
+"""How `faces-256` was trained on two CPU cores, in two phases, each with a clock-driven schedule.
 
-    python tools/train_faces.py latent --data FACES --latents W.safetensors --prior GENERATOR.safetensors --out RUN --minutes 20
-    python tools/train_faces.py fill64 --data FACES --latents W.safetensors --prior GENERATOR.safetensors --head HEAD64.safetensors \
-        --out RUN --minutes 20
-    python tools/train_faces.py fill   --data FACES --prior GENERATOR.safetensors --out RUN --minutes 60
+    python tools/train_faces.py latent --minutes 13 --data FACES --latents W.safetensors --prior PRIOR.safetensors --out RUN
+    python tools/train_faces.py fill   --minutes 30 --data FACES --latents W.safetensors --prior PRIOR.safetensors --out RUN
 
-`latent`: the portraits were drawn by the prior itself, so the style code of each is known: encoder, mapping and pre-modulation
-regress it from the masked portrait, without the generator in the loop. `fill64`: stage 2 through the generator up to 64 px only,
-where a toRGB fitted to its activations shows the picture: a quarter of the cost. `fill`: stage 2 through the frozen generator, with the
-RGB branch. Each phase goes on from RUN/model.safetensors if it is there. FACES holds portraits named by their seed.
+`latent`: the portraits were drawn by the prior itself, so the style code of each is known: encoder, mapping and
+pre-modulation regress it from the masked portrait, without the generator in the loop. `fill`: stage 2 through the
+frozen generator, with the RGB branch. Each phase goes on from RUN/model.safetensors if it is there. FACES holds
+portraits named by their seed; W.safetensors holds `seed` (sorted) and `w`. PRIOR comes from convert_face_generator.py.
+Preload jemalloc: without it most of the time goes to page faults.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from torch import Tensor
 
 from invertfill.data.readers import ImageSet
 from invertfill.imaging.masks import sample_mask
-from invertfill.losses import inpainting, vgg
+from invertfill.losses import inpainting
 from invertfill.losses.lpips import LPIPS
 from invertfill.models.invertfill import InvertFill
 
@@ -43,22 +42,18 @@ CONFIG = {
 def mask_pool(count: int, low: float, high: float, seed: int) -> Tensor:
     """(count, 1, 256, 256) uint8."""
     return torch.from_numpy(
-        np.stack([sample_mask(256, "freeform" if i % 5 else "mixed", low, high, np.random.default_rng([seed, i]))
-                  for i in range(count)])[:, None].astype(np.uint8)
+        np.stack(
+            [
+                sample_mask(256, "freeform" if i % 5 else "mixed", low, high, np.random.default_rng([seed, i]))
+                for i in range(count)
+            ]
+        )[:, None].astype(np.uint8)
     )
-
-
-def activations_64(g, w_plus: Tensor, features: dict[int, Tensor]) -> Tensor:
-    """The generator's activations (N, 512, 64, 64)."""
-    w = w_plus.unbind(1)
-    x = g.first(g.input.expand(len(w_plus), -1, -1, -1).contiguous(memory_format=torch.channels_last), w[0])
-    for i, block in enumerate(g.blocks[:4]):
-        x = block(x, *w[3 * i + 1 : 3 * i + 4], features.get(8 * 2**i))
-    return x
 
 
 def recolour(x: Tensor, strength: float) -> Tensor:
     """Random contrast, brightness, saturation and warmth of each picture, (N, 3, s, s) in [-1, 1]."""
+
     def u(*shape: int) -> Tensor:
         return (torch.rand(len(x), *shape) * 2 - 1) * strength
 
@@ -69,10 +64,9 @@ def recolour(x: Tensor, strength: float) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=["latent", "fill64", "fill"])
+    parser.add_argument("phase", choices=["latent", "fill"])
     parser.add_argument("--data", required=True)
     parser.add_argument("--latents")
-    parser.add_argument("--head")
     parser.add_argument("--prior", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
@@ -94,12 +88,20 @@ def main() -> None:
     saved = a.init or a.out / "model.safetensors"
     if saved.exists():
         missing = model.load_state_dict(load_file(saved), strict=False)
-        print("resumed", saved, [k for k in missing.missing_keys if not k.startswith("generator")], missing.unexpected_keys)
+        print(
+            "resumed",
+            saved,
+            [k for k in missing.missing_keys if not k.startswith("generator")],
+            missing.unexpected_keys,
+        )
     model.to(memory_format=torch.channels_last)
     images = ImageSet(a.data, 256, limit=a.limit)
     pixels = torch.from_numpy(images.pixels).permute(0, 3, 1, 2)  # channels_last memory
     masks = mask_pool(2000 if not a.limit else 50, 0.15, 0.9, a.seed)
-    print(f"{len(images)} pictures, {sum(p.numel() for p in model.trainable_parameters()) / 1e6:.2f} M trained", flush=True)
+    print(
+        f"{len(images)} pictures, {sum(p.numel() for p in model.trainable_parameters()) / 1e6:.2f} M trained",
+        flush=True,
+    )
 
     if a.latents:
         all_w = load_file(a.latents)
@@ -108,22 +110,10 @@ def main() -> None:
     if a.phase == "latent":
         trained = [*model.encoder.parameters(), *model.premodulation.parameters()]
         run = model.encode
-    elif a.phase == "fill64":
-        trained = list(model.trainable_parameters())
-        lpips = LPIPS("alex")
-        head = load_file(a.head)
-
-        def run(x: Tensor, m: Tensor, w_o: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-            w_plus, rgb = model.encode(x, m, w_o)
-            features = model.rgb_branch(x * (1 - m), m)
-            w = w_plus[:, 12] - head["wm"]
-            act = activations_64(model.generator, w_plus, {r: f for r, f in features.items() if r <= 64})
-            act = act * F.linear(w, head["st.weight"], head["st.bias"])[:, :, None, None]
-            return F.conv2d(act, head["W"][:, :, None, None]) + F.linear(w, head["bw.weight"], head["bw.bias"])[:, :, None, None], w_plus, rgb
     else:
         trained = list(model.trainable_parameters())
         run = model.forward
-        lpips, vgg16 = LPIPS("alex"), vgg.vgg16()
+        lpips = LPIPS("alex")
         if a.compile:
             lpips = torch.compile(lpips, dynamic=False)
     if a.compile:
@@ -164,9 +154,6 @@ def main() -> None:
             # Sec. 3.2: the mean latent of this step is a mean of K = 8 mapped z
             w_o = model.generator.mapping(torch.randn(8, 512)).mean(0) if torch.rand(()) < 0.5 else model.w_mean
             out, w_plus, rgb = run(x, m, w_o[None].contiguous())
-            if a.phase == "fill64":
-                seen, seen_mask, x = x, m, F.interpolate(x, size=(64, 64), mode="area")
-                m = F.max_pool2d(m, 4)
             whole = inpainting.composite(out, x, m)
             hole = ((out - x).abs() * m).mean()
             valid = ((out - x).abs() * (1 - m)).mean()
@@ -177,26 +164,32 @@ def main() -> None:
             if a.latents:  # the known code, as long as it helps
                 loss_w = ((w_plus - targets[rows][:, None]) / w_std).square().mean()
                 loss = loss + 0.3 * (1 - share) * loss_w
-                terms_w = {"w": loss_w}
-            if a.phase == "fill64":
-                x, m = (seen, seen_mask)
-                out, whole = (F.interpolate(t.detach(), scale_factor=4) for t in (out, whole))
             terms = {"hole": hole, "valid": valid, "lpips": perceptual, "rec": rec, "fid": fid}
             if a.latents:
-                terms |= terms_w
+                terms["w"] = loss_w
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trained, 5.0)
         optimizer.step()
         with torch.no_grad():
-            decay = 1 - min(0.1, max(32 / 4000, 1 / (step + 1))) if a.phase == "latent" else min(0.995, (step + 1) / (step + 10))
+            decay = (
+                1 - min(0.1, max(32 / 4000, 1 / (step + 1)))
+                if a.phase == "latent"
+                else min(0.995, (step + 1) / (step + 10))
+            )
             state = model.state_dict()
             torch._foreach_lerp_([v for v in ema.values()], [state[k] for k in ema], 1 - decay)
         step += 1
         for k, v in {**terms, "norm": norm}.items():
             means[k] = 0.95 * means.get(k, v.item()) + 0.05 * v.item()
         if step % 25 == 0 or step < 4:
-            line = {"phase": a.phase, "step": step, "s": round(time.time() - start), "img/s": round(step * a.batch / (time.time() - start), 2), **{k: round(v, 4) for k, v in means.items()}}
+            line = {
+                "phase": a.phase,
+                "step": step,
+                "s": round(time.time() - start),
+                "img/s": round(step * a.batch / (time.time() - start), 2),
+                **{k: round(v, 4) for k, v in means.items()},
+            }
             log.write(json.dumps(line) + "\n")
             log.flush()
             print(line, flush=True)

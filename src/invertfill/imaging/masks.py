@@ -54,7 +54,9 @@ def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False
         image = open_image(source)
         if image.mode in ("LA", "RGBA"):
             image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size), image.getchannel("A"))
-        hole = np.asarray(image) > THRESHOLD * 257 if image.mode == "I;16" else np.asarray(image.convert("L")) > THRESHOLD
+        hole = (
+            np.asarray(image) > THRESHOLD * 257 if image.mode == "I;16" else np.asarray(image.convert("L")) > THRESHOLD
+        )
     if hole.shape != (size[1], size[0]):
         raise InputError(
             f"{name}: mask of {hole.shape[1]}x{hole.shape[0]} pixels for an image of {size[0]}x{size[1]}; "

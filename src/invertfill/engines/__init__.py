@@ -1,0 +1,71 @@
+"""What runs a model: one small protocol, two engines. NumPy arrays go in and come out."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from invertfill.errors import InputError
+
+if TYPE_CHECKING:
+    from invertfill.zoo import Model
+
+ENGINES = ("auto", "onnx", "torch")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class Engine(Protocol):
+    """A loaded model. All arrays are float32.
+
+    Attributes:
+        name: of the engine.
+        size: the model's side s in pixels.
+        w_mean: (D,), the long-run mean latent.
+    """
+
+    name: str
+    size: int
+    w_mean: np.ndarray
+
+    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray) -> np.ndarray:
+        """O_G, (N, 3, s, s): image (N, 3, s, s) in [-1, 1], mask (N, 1, s, s) with 1 = hole, w_mean (N, D)."""
+
+    def mapping(self, z: np.ndarray) -> np.ndarray:
+        """z (N, D) standard normal -> w (N, D)."""
+
+    def synthesis(self, w: np.ndarray) -> np.ndarray:
+        """w (N, D), the same for every layer -> pictures (N, 3, s, s), about [-1, 1]."""
+
+
+def open_engine(model: Model, engine: str = "auto", device: str = "auto") -> Engine:
+    """Load a model.
+
+    Args:
+        model: from `invertfill.zoo.find_model`.
+        engine: "onnx", "torch", or "auto": ONNX Runtime on the CPU; torch where a CUDA or MPS device is asked for.
+        device: "cpu", "cuda", "mps", or "auto": with ONNX Runtime the CPU, with torch the best there is.
+
+    Raises:
+        InputError: an unknown name, torch isn't installed, the device isn't there, or the model is damaged.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine!r}; accepted: {', '.join(ENGINES)}")
+    if device not in DEVICES:
+        raise InputError(f"device {device!r}; accepted: {', '.join(DEVICES)}")
+    if engine == "auto":
+        engine = "torch" if device in ("cuda", "mps") else "onnx"
+    if engine == "torch":
+        if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
+            raise InputError(
+                'engine torch: torch isn\'t installed; pip install "invertfill[train]", or use engine onnx'
+            )
+        from invertfill.engines.torch import TorchEngine
+
+        return TorchEngine(model, device)
+    if device in ("cuda", "mps"):
+        raise InputError(f"device {device!r} with engine onnx; accepted: cpu, or engine torch")
+    from invertfill.engines.onnx import OnnxEngine
+
+    return OnnxEngine(model)

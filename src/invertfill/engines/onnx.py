@@ -1,0 +1,58 @@
+"""ONNX Runtime on the CPU: the default engine. Its graphs refer to the tensors in model.safetensors by offset."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import onnxruntime
+
+from invertfill.errors import InputError
+from invertfill.zoo import Model
+
+
+class OnnxEngine:
+    """The engine of everyday use; see `invertfill.engines.Engine`."""
+
+    name = "onnx"
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.size = int(model.config["generator"]["size"])
+        self.w_mean = model.tensor("w_mean").astype(np.float32)
+
+    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray) -> np.ndarray:
+        return self._run(self._fill, {"image": image, "mask": mask, "w_mean": w_mean})
+
+    def mapping(self, z: np.ndarray) -> np.ndarray:
+        return self._run(self._mapping, {"z": z})
+
+    def synthesis(self, w: np.ndarray) -> np.ndarray:
+        return self._run(self._synthesis, {"w": w})
+
+    # Sessions are made when they are first needed: a fill needs one of the three.
+    @cached_property
+    def _fill(self) -> onnxruntime.InferenceSession:
+        return self._session("fill")
+
+    @cached_property
+    def _mapping(self) -> onnxruntime.InferenceSession:
+        return self._session("mapping")
+
+    @cached_property
+    def _synthesis(self) -> onnxruntime.InferenceSession:
+        return self._session("synthesis")
+
+    def _session(self, graph: str) -> onnxruntime.InferenceSession:
+        path = self.model.folder / f"{graph}.onnx"
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only: what is folded at load is no concern of the user
+        try:
+            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's exceptions have no common base but Exception
+            raise InputError(f"{path}: a graph that ONNX Runtime can't load ({error})") from None
+
+    @staticmethod
+    def _run(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        output: np.ndarray = session.run(None, {k: np.ascontiguousarray(v, np.float32) for k, v in inputs.items()})[0]
+        return output

@@ -1,0 +1,57 @@
+"""PyTorch: for a GPU, and for whoever has torch anyway."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from invertfill.errors import InputError
+from invertfill.models.invertfill import InvertFill
+from invertfill.zoo import Model
+
+
+class TorchEngine:
+    """See `invertfill.engines.Engine`. Computes in float32, in channels_last memory."""
+
+    name = "torch"
+
+    def __init__(self, model: Model, device: str = "auto") -> None:
+        available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        if device == "auto":
+            device = next(name for name, there in available.items() if there)
+        if not available[device]:
+            there = ", ".join(name for name, is_there in available.items() if is_there)
+            raise InputError(f"device {device!r} isn't available; accepted here: {there}")
+        path = model.folder / "model.safetensors"
+        network = InvertFill(model.config)
+        try:
+            network.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise InputError(f"{path}: not the weights of its own configuration ({error})") from None
+        self.device = torch.device(device)
+        self.network = network.float().eval().to(self.device, memory_format=torch.channels_last)
+        self.size = network.generator.size
+        self.w_mean = network.w_mean.cpu().numpy()
+
+    @torch.inference_mode()
+    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray) -> np.ndarray:
+        return self._array(self.network(self._tensor(image), self._tensor(mask), self._tensor(w_mean)).image)
+
+    @torch.inference_mode()
+    def mapping(self, z: np.ndarray) -> np.ndarray:
+        return self._array(self.network.generator.mapping(self._tensor(z)))
+
+    @torch.inference_mode()
+    def synthesis(self, w: np.ndarray) -> np.ndarray:
+        w_plus = self._tensor(w)[:, None].expand(-1, self.network.generator.num_layers, -1)
+        return self._array(self.network.generator.synthesis(w_plus))
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
+
+    @staticmethod
+    def _array(tensor: torch.Tensor) -> np.ndarray:
+        array: np.ndarray = tensor.float().cpu().numpy()
+        return array

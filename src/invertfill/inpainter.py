@@ -1,0 +1,136 @@
+"""Picture + mask -> filled picture. The one place where the hard constraint is kept: known pixels stay byte for byte."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from invertfill.engines import Engine
+from invertfill.errors import InputError, InvertFillWarning
+from invertfill.imaging.io import ImageSource, open_image
+from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
+from invertfill.imaging.regions import cut, find_region, put_back
+
+MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
+
+
+class Inpainter:
+    """A model, ready to fill holes. Made by `invertfill.load`.
+
+    Args:
+        engine: a loaded model.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def fill(
+        self, image: ImageSource, mask: MaskSource | None = None, *, seed: int = 0, invert_mask: bool = False
+    ) -> Image.Image:
+        """Fill the holes of one picture.
+
+        Args:
+            image: a path, a PIL image, or an array (H, W[, 3 or 4]) uint8 or float 0..1; any size.
+            mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
+                fully transparent.
+            seed: 0 fills from the long-run mean latent; any other seed draws a mean latent of its own, as in training,
+                and gives another fill. The same seed gives the same picture.
+            invert_mask: white is known instead.
+
+        Returns:
+            A new picture of the same size and mode; every pixel outside the hole is as it was, byte for byte, and the
+            hole is opaque.
+
+        Raises:
+            InputError: a picture or mask that can't be read, or of which the sizes differ.
+
+        Warns:
+            InvertFillWarning: there is no hole (the result is a copy), or nothing is known.
+        """
+        return next(self.fill_many([(image, mask)], seed=seed, invert_mask=invert_mask))
+
+    def fill_many(
+        self,
+        pairs: Iterable[tuple[ImageSource, MaskSource | None]],
+        *,
+        seed: int = 0,
+        invert_mask: bool = False,
+    ) -> Iterator[Image.Image]:
+        """Fill many pictures, one at a time, in order; see `fill`. Nothing is held but the picture at hand."""
+        w_mean = self._mean_latent(seed)
+        for image, mask in pairs:
+            picture = open_image(image)
+            name = str(image) if isinstance(image, str | Path) else "image"
+            hole = _read_hole(picture, mask, name, invert_mask)
+            if not hole.any():
+                warnings.warn(f"{name}: no hole; the result is a copy", InvertFillWarning, stacklevel=2)
+                yield picture
+                continue
+            rgb = np.asarray(_to_rgb(picture))
+            region = find_region(hole, self.engine.size)
+            if hole.all():
+                message = f"{name}: everything is a hole, so nothing is known; filled from the mean latent"
+                warnings.warn(message, InvertFillWarning, stacklevel=2)
+                output = self.engine.synthesis(w_mean)
+            else:
+                seen, seen_mask = cut(rgb, hole, region, self.engine.size)
+                output = self.engine.fill(seen[None], seen_mask[None], w_mean)
+            yield _composite(picture, hole, put_back(rgb, hole, region, output[0]))
+
+    def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:
+        """Draw what the generator knows.
+
+        Args:
+            seeds: one picture each.
+            truncation: psi: w = w_mean + psi * (mapping(z) - w_mean); 1 is as varied as training, 0 the mean picture.
+        """
+        pictures = []
+        for seed in seeds:
+            z = np.random.default_rng(seed).standard_normal((1, self.engine.w_mean.size), np.float32)
+            w = self.engine.w_mean + truncation * (self.engine.mapping(z) - self.engine.w_mean)
+            pixels = self.engine.synthesis(w)[0].transpose(1, 2, 0).clip(-1, 1)
+            pictures.append(Image.fromarray(((pixels + 1) * 127.5).round().astype(np.uint8)))
+        return pictures
+
+    def _mean_latent(self, seed: int) -> np.ndarray:
+        """w_o of Sec. 3.2, (1, D)."""
+        if seed == 0:
+            return self.engine.w_mean[None]
+        z = np.random.default_rng(seed).standard_normal((MEAN_LATENT_SAMPLES, self.engine.w_mean.size), np.float32)
+        return self.engine.mapping(z).mean(0, keepdims=True)
+
+
+def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert: bool) -> np.ndarray:
+    """(H, W) bool."""
+    if mask is not None:
+        return read_mask(mask, picture.size, invert=invert)
+    transparent = mask_from_transparency(picture)
+    if transparent is None:
+        raise InputError(
+            f"{name}: no mask given and no transparency; accepted: a mask, or an image with transparent holes"
+        )
+    return transparent
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "I;16":
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _composite(picture: Image.Image, hole: np.ndarray, filled: np.ndarray) -> Image.Image:
+    """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion."""
+    rgb = Image.fromarray(filled)
+    if picture.mode == "I;16":
+        content = np.asarray(rgb.convert("L")).astype(np.uint16) * 257
+    else:
+        content = np.asarray(rgb.convert(picture.mode))  # with alpha: opaque
+    result = np.asarray(picture).copy()
+    result[hole] = content[hole]
+    out = Image.fromarray(result, picture.mode) if picture.mode == "CMYK" else Image.fromarray(result)
+    out.info = dict(picture.info)
+    return out
