@@ -1,12 +1,12 @@
 """How `faces-256` was trained on two CPU cores, in two phases, each with a clock-driven schedule.
 
-    python tools/train_faces.py latent --minutes 13 --data FACES --latents W.safetensors --prior PRIOR.safetensors --out RUN
-    python tools/train_faces.py fill   --minutes 30 --data FACES --latents W.safetensors --prior PRIOR.safetensors --out RUN
+    python tools/train_faces.py latent --minutes 13 --data FACES --latents W.safetensors --prior G.safetensors --out RUN
+    python tools/train_faces.py fill   --minutes 30 --data FACES --latents W.safetensors --prior G.safetensors --out RUN
 
 `latent`: the portraits were drawn by the prior itself, so the style code of each is known: encoder, mapping and
 pre-modulation regress it from the masked portrait, without the generator in the loop. `fill`: stage 2 through the
 frozen generator, with the RGB branch. Each phase goes on from RUN/model.safetensors if it is there. FACES holds
-portraits named by their seed; W.safetensors holds `seed` (sorted) and `w`. PRIOR comes from convert_face_generator.py.
+portraits named by their seed; W.safetensors holds `seed` (sorted) and `w`. G comes from convert_face_generator.py.
 Preload jemalloc: without it most of the time goes to page faults.
 """
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from invertfill.inpainter import Inpainter
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Inpainter", "InvertFillWarning", "__version__", "load"]
+__all__ = ["Inpainter", "InputError", "InvertFillWarning", "__version__", "load"]
 
 
 def load(model: str | Path | None = None, *, device: str = "auto", engine: str = "auto") -> Inpainter:

@@ -1,4 +1,4 @@
-"""Picture + mask -> filled picture. The one place where the hard constraint is kept: known pixels stay byte for byte."""
+"""Picture + mask -> filled picture. The one place that keeps the hard constraint: known pixels stay byte for byte."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False
 
     Args:
         source: a path, a PIL image, or an array (H, W) or (H, W, 1): bool, uint8 (above 127 is hole) or float
-            (above 0.5 is hole). White is hole. Where the file has an alpha channel, what is transparent counts as black.
+            (above 0.5 is hole). White is hole. In a file with an alpha channel, transparent counts as black.
         size: (width, height) of the image that the mask belongs to.
         invert: white is known instead.
 
