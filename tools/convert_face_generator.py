@@ -30,7 +30,7 @@ def convert(reader_path: Path) -> MobileStyleGANGenerator:
     state: dict[str, Tensor] = {}
 
     def bands_together(t: Tensor, dim: int = 0) -> Tensor:
-        """Channels [low C, (C, 3) details] -> [low, vertical, horizontal, diagonal], C each: so slices are contiguous."""
+        """Channels [low C, (C, 3) details] -> [low, vertical, horizontal, diagonal]: slices are contiguous."""
         c = t.shape[dim] // 4
         order = torch.cat([torch.arange(c), c + torch.arange(3 * c).view(c, 3).T.reshape(-1)])
         return t.index_select(dim, order)
