@@ -1,0 +1,151 @@
+"""Names -> model folders, with what is known about their weights: size, licence, origin, SHA-256.
+
+A model folder is what ``invertfill export`` writes (see export.py). What is said about a model is read from the header
+of its model.safetensors: 8 bytes of length (little-endian), then JSON, of which "__metadata__" holds the model's config
+and provenance as JSON strings. The shipped folders lie in ``weights/``, whose SHA256SUMS a test checks, not every start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invertfill.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DEFAULT_MODEL = "faces-256"
+WEIGHTS = Path(__file__).parent / "weights"
+FILES = ("model.safetensors", "fill.onnx", "mapping.onnx", "synthesis.onnx")
+HEADER_LIMIT = 100_000_000  # bytes, of the safetensors format
+DTYPES = {"F16": "<f2", "F32": "<f4", "I64": "<i8"}  # safetensors -> NumPy, as far as export writes them
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder that was found complete.
+
+    Attributes:
+        name: the folder's name.
+        folder: holds ``FILES``.
+        config: what the network is built from.
+        provenance: where the weights come from, as far as whoever exported them said.
+        bytes: length of model.safetensors.
+        tensors: name -> (NumPy dtype, shape, offset in bytes from the start of model.safetensors).
+    """
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    bytes: int
+    tensors: dict[str, tuple[str, tuple[int, ...], int]] = field(repr=False)
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the pictures inside the model."""
+        return int(self.config["generator"]["size"])
+
+    @property
+    def domain(self) -> str:
+        """What the model has learnt to draw."""
+        return str(self.provenance.get("domain", "unknown"))
+
+    @property
+    def licence(self) -> str:
+        return str(self.provenance.get("licence", "unknown"))
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from."""
+        return str(self.provenance.get("source", "unknown"))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of model.safetensors, hex."""
+        with self.weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def tensor(self, name: str) -> np.ndarray:
+        """One tensor of model.safetensors, in the precision that it is stored in.
+
+        Raises:
+            InputError: there is no tensor of that name.
+        """
+        import numpy as np
+
+        if name not in self.tensors:
+            raise InputError(f"{self.weights}: holds no {name!r}; accepted: the weights of a whole model")
+        dtype, shape, offset = self.tensors[name]
+        return np.fromfile(self.weights, dtype, math.prod(shape), offset=offset).reshape(shape)
+
+
+def list_models() -> list[Model]:
+    """The shipped models, the default first, then by name."""
+    return [_open_model(WEIGHTS / name) for name in _names()]
+
+
+def find_model(name_or_folder: str | Path) -> Model:
+    """Find a shipped model by its name, or any model by its folder.
+
+    Raises:
+        InputError: neither a known name nor a folder, or a folder whose files are missing or damaged.
+    """
+    if name_or_folder in _names():
+        return _open_model(WEIGHTS / name_or_folder)
+    folder = Path(name_or_folder)
+    if not folder.is_dir():
+        accepted = ", ".join([*_names(), "a folder written by invertfill export"])
+        raise InputError(f"{name_or_folder}: unknown model; accepted: {accepted}")
+    return _open_model(folder)
+
+
+def _names() -> list[str]:
+    names = (path.parent.name for path in WEIGHTS.glob("*/model.safetensors"))
+    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
+
+
+def _open_model(folder: Path) -> Model:
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{folder}: no model folder: {', '.join(missing)} missing; accepted: {', '.join(FILES)}")
+    path = folder / FILES[0]
+    try:
+        header, begin = _read_header(path)
+        metadata = header.pop("__metadata__")
+        config, provenance = json.loads(metadata["config"]), json.loads(metadata.get("provenance", "{}"))
+        tensors = {
+            name: (DTYPES[entry["dtype"]], tuple(entry["shape"]), begin + entry["data_offsets"][0])
+            for name, entry in header.items()
+        }
+        model = Model(folder.resolve().name, folder, config, dict(provenance), path.stat().st_size, tensors)
+        end = begin + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        if end != model.bytes:
+            raise ValueError(f"{model.bytes} bytes long, where its header says {end}")
+        if model.size <= 0:
+            raise ValueError(f"size {model.size}")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise InputError(f"{path}: damaged weights ({reason}); accepted: a file written by invertfill export") from None
+    return model
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and where the data begin, in bytes."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= HEADER_LIMIT:
+            raise ValueError("no safetensors header")
+        return json.loads(file.read(length)), 8 + length
