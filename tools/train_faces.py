@@ -28,6 +28,7 @@ from torch import Tensor
 from invertfill.data.readers import ImageSet
 from invertfill.imaging.masks import sample_mask
 from invertfill.losses import inpainting
+from invertfill.losses.blend import match_border
 from invertfill.losses.lpips import LPIPS
 from invertfill.models.invertfill import InvertFill
 
@@ -154,17 +155,19 @@ def main() -> None:
             # Sec. 3.2: the mean latent of this step is a mean of K = 8 mapped z
             w_o = model.generator.mapping(torch.randn(8, 512)).mean(0) if torch.rand(()) < 0.5 else model.w_mean
             out, w_plus, rgb = run(x, m, w_o[None].contiguous())
-            whole = inpainting.composite(out, x, m)
+            matched = match_border(out, x, m)
+            whole = inpainting.composite(matched, x, m)
             hole = ((out - x).abs() * m).mean()
+            border = ((matched - x).abs() * m).mean()
             valid = ((out - x).abs() * (1 - m)).mean()
             perceptual = lpips(whole, x).mean()
             rec = torch.stack([F.mse_loss(o, F.interpolate(x, size=o.shape[-2:], mode="area")) for o in rgb]).sum()
             fid = inpainting.fidelity_loss(w_plus, w_o[None])
-            loss = 2 * hole + 0.5 * valid + 2 * perceptual + 0.1 * rec + 0.002 * fid
+            loss = hole + 2 * border + 0.5 * valid + 3 * perceptual + 0.1 * rec + 0.002 * fid
             if a.latents:  # the known code, as long as it helps
                 loss_w = ((w_plus - targets[rows][:, None]) / w_std).square().mean()
                 loss = loss + 0.3 * (1 - share) * loss_w
-            terms = {"hole": hole, "valid": valid, "lpips": perceptual, "rec": rec, "fid": fid}
+            terms = {"hole": hole, "border": border, "valid": valid, "lpips": perceptual, "rec": rec, "fid": fid}
             if a.latents:
                 terms["w"] = loss_w
         optimizer.zero_grad(set_to_none=True)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from invertfill.engines import Engine
 from invertfill.errors import InputError, InvertFillWarning
+from invertfill.imaging.blend import match_border
 from invertfill.imaging.io import ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.regions import cut, find_region, put_back
@@ -79,6 +80,7 @@ class Inpainter:
             else:
                 seen, seen_mask = cut(rgb, hole, region, self.engine.size)
                 output = self.engine.fill(seen[None], seen_mask[None], w_mean)
+                output = match_border(output[0], seen, seen_mask)[None]
             yield _composite(picture, hole, put_back(rgb, hole, region, output[0]))
 
     def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:

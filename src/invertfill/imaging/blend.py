@@ -1,0 +1,51 @@
+"""Colour agreement at the border of a hole: what the model gets wrong on known pixels is spread smoothly into the hole.
+
+The membrane of gradient-domain blending (Perez et al. 2003, "Poisson Image Editing"), by pull-push (Gortler et al. 1996,
+"The Lumigraph") instead of a linear solve: a pyramid of averages of what is known, then each gap from the next level up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def match_border(output: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The output, shifted so that it meets the known pixels.
+
+    Args:
+        output: O_G (3, s, s) float32, s a power of two.
+        image: (3, s, s) float32, the known pixels.
+        mask: (1, s, s) float32, 1 = hole, not everywhere.
+
+    Returns:
+        (3, s, s): in the hole, output plus the spread difference of image and output; elsewhere the image.
+    """
+    known = 1 - mask
+    return output + spread((image - output) * known, known)
+
+
+def spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Fill the gaps of (C, s, s) `values` smoothly; `weight` (1, s, s) in [0, 1] says how well each is known."""
+    if values.shape[-1] == 1:
+        return values
+    total = _pool(weight)  # of four
+    coarse_weight = np.minimum(total, 1)
+    coarse = spread(_pool(values * weight) / np.maximum(total, 1e-6), coarse_weight)
+    return values * weight + (1 - weight) * _upsample(coarse)
+
+
+def _pool(x: np.ndarray) -> np.ndarray:
+    """(C, s, s) -> (C, s/2, s/2): sums of 2 x 2."""
+    c, h, w = x.shape
+    pooled: np.ndarray = x.reshape(c, h // 2, 2, w // 2, 2).sum((2, 4))
+    return pooled
+
+
+def _upsample(x: np.ndarray) -> np.ndarray:
+    """(C, s, s) -> (C, 2s, 2s), bilinear between the pixels' centres."""
+    for axis in (1, 2):
+        before = np.concatenate([x.take([0], axis), x.take(range(x.shape[axis] - 1), axis)], axis)
+        after = np.concatenate([x.take(range(1, x.shape[axis]), axis), x.take([-1], axis)], axis)
+        pairs = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
+        x = pairs.reshape(*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :])
+    return x
