@@ -2,7 +2,7 @@
 
 A model folder is what ``invertfill export`` writes (see export.py). What is said about a model is read from the header
 of its model.safetensors: 8 bytes of length (little-endian), then JSON, of which "__metadata__" holds the model's config
-and provenance as JSON strings. The shipped folders lie in ``weights/``, whose SHA256SUMS a test checks, not every start.
+and provenance as JSON strings. The shipped folders lie in ``weights/``, whose SHA256SUMS a test checks (no start does).
 """
 
 from __future__ import annotations

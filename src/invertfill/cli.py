@@ -1,0 +1,256 @@
+"""The command ``invertfill``: parsing and printing. What it does lies in the modules that each command imports."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from invertfill import __version__
+from invertfill.errors import InputError, InvertFillWarning
+from invertfill.zoo import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from invertfill.inpainter import Inpainter
+
+# Plain help and errors: importing Rich's renderers would double the time that --help takes.
+app = typer.Typer(
+    help="Fill the holes of a picture by inverting a generator.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+train = typer.Typer(help="Train a model; needs the train extra.", no_args_is_help=True)
+app.add_typer(train, name="train")
+
+Model = Annotated[str, typer.Option(help="A name that `invertfill models` lists, or a model's folder.")]
+Engine = Annotated[str, typer.Option(help="auto, onnx or torch.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Config = Annotated[Path, typer.Argument(help="A YAML file; see configs/.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override the file's values.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"invertfill {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def fill(
+    image: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The filled picture; a folder if IMAGE is one.")],
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="White = hole. For a folder: a folder of masks with the same stems, or one mask for all. "
+            "Without it, the hole is where the picture is fully transparent."
+        ),
+    ] = None,
+    model: Model = DEFAULT_MODEL,
+    seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
+    invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = hole.")] = False,
+    engine: Engine = "auto",
+    device: Device = "auto",
+) -> None:
+    """Fill the holes of a picture, or of a folder of pictures; every known pixel stays as it is.
+
+    In a folder, the results keep the pictures' file names.
+    """
+    from invertfill import load
+    from invertfill.imaging.io import check_output, list_images, make_folder, save_image
+
+    if mask is not None and not mask.exists():
+        raise InputError(f"{mask}: no such file; accepted: a mask, white = hole")
+
+    def fill_one(inpainter: Inpainter, image: Path, mask: Path | None, out: Path) -> None:
+        save_image(inpainter.fill(image, mask, seed=seed, invert_mask=invert_mask), out)
+
+    if not image.is_dir():
+        check_output(out)
+        with _notes():
+            fill_one(load(model, device=device, engine=engine), image, mask, out)
+        return
+
+    images = list_images(image)
+    masks = {path.stem: path for path in list_images(mask)} if mask is not None and mask.is_dir() else None
+    inpainter = load(model, device=device, engine=engine)
+    if make_folder(out).resolve() in (image.resolve(), mask and mask.resolve()):
+        raise InputError(f"{out}: the folder of the pictures or masks themselves; accepted: another folder")
+    bad = []
+    with _progress() as progress:
+        for path in progress.track(images, description="filling"):
+            try:
+                if masks is not None and path.stem not in masks:
+                    raise InputError(f"{path}: no mask named {path.stem} in {mask}")
+                with _notes():
+                    fill_one(inpainter, path, masks[path.stem] if masks is not None else mask, out / path.name)
+            except InputError as error:
+                bad.append(error)
+    print(f"{len(images) - len(bad)} of {len(images)} filled: {out}")
+    if bad:
+        for reason in bad:
+            _say(f"not filled: {reason}")
+        raise typer.Exit(1)
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option("-o", "--out", help="The picture of the grid.")],
+    seeds: Annotated[str, typer.Option(help="Such as 0-15 or 3,7,20-29; one picture each.")] = "0-15",
+    truncation: Annotated[float, typer.Option(min=0, help="0 is the mean picture, 1 the full variety.")] = 0.7,
+    model: Model = DEFAULT_MODEL,
+    engine: Engine = "auto",
+    device: Device = "auto",
+) -> None:
+    """Draw what the model's generator knows, as a grid."""
+    from PIL import Image
+
+    from invertfill import load
+    from invertfill.imaging.io import check_output, save_image
+
+    check_output(out)
+    pictures = load(model, device=device, engine=engine).sample(_seeds(seeds), truncation)
+    columns, side = math.ceil(math.sqrt(len(pictures))), pictures[0].width
+    grid = Image.new("RGB", (columns * side, math.ceil(len(pictures) / columns) * side))
+    for index, picture in enumerate(pictures):
+        grid.paste(picture, (index % columns * side, index // columns * side))
+    save_image(grid, out)
+
+
+@app.command()
+def masks(
+    out: Annotated[Path, typer.Argument(help="The folder that the masks go to, as 00000.png and so on.")],
+    count: Annotated[int, typer.Option(min=1, help="How many.")],
+    size: Annotated[int, typer.Option(min=8, help="Side in pixels.")] = 256,
+    coverage: Annotated[str, typer.Option(help="easy, hard, extreme, all, or a range such as 0.5-0.6.")] = "hard",
+    kind: Annotated[str, typer.Option(help="freeform, box, outpaint or mixed.")] = "mixed",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Draw random masks by coverage; prints the SHA-256 by which a table of results names the set."""
+    from invertfill.imaging.masks import mask_set_hash, sample_masks, save_mask
+
+    with _progress() as progress:
+        drawn = progress.track(sample_masks(count, size, kind, coverage, seed), total=count, description="drawing")
+        digest = mask_set_hash(mask for i, mask in enumerate(drawn) if save_mask(mask, out / f"{i:05d}.png"))
+    print(f"{count} masks: {out}, SHA-256 of the set {digest}")
+
+
+@app.command()
+def models() -> None:
+    """List the models that ship with this installation."""
+    from invertfill.zoo import list_models
+
+    found = list_models()
+    if not found:
+        raise InputError("no model ships with this installation; accepted elsewhere: --model FOLDER")
+    for model in found:
+        print(f"{model.name}{' (default)' if model.name == DEFAULT_MODEL else ''}")
+        print(f"  domain   {model.domain}")
+        print(f"  size     {model.size} px, {model.bytes / 1e6:.1f} MB")
+        print(f"  licence  {model.licence}")
+        print(f"  source   {model.source}")
+        print(f"  SHA-256  {model.sha256}")
+
+
+@train.command("gan")
+def train_gan(config: Config, overrides: Overrides = None) -> None:
+    """Stage 1: the generator."""
+    with _train_extra():
+        from invertfill.training.loop import train_gan
+    print(f"checkpoint: {train_gan(config, overrides or [])}")
+
+
+@train.command("inversion")
+def train_inversion(config: Config, overrides: Overrides = None) -> None:
+    """Stage 2: the encoder, in front of a trained generator."""
+    with _train_extra():
+        from invertfill.training.loop import train_inversion
+    print(f"checkpoint: {train_inversion(config, overrides or [])}")
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of stage 2, or a run's folder: its newest.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The model folder to write.")],
+) -> None:
+    """Make a model folder of a checkpoint, for `--model FOLDER`; needs the train extra."""
+    with _train_extra():
+        from invertfill.export import export
+    print(f"model: {export(checkpoint, out)}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line. Bad input ends in one line on standard error and exit status 2."""
+    try:
+        app(arguments, prog_name="invertfill")
+    except InputError as error:
+        _say(f"invertfill: {error}")
+        raise SystemExit(2) from None
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _progress() -> Progress:
+    """A bar that counts, on standard error, and only where someone looks at it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[None]:
+    """Print the notes of a fill as one line each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InvertFillWarning)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, InvertFillWarning):
+            _say(f"note: {warning.message}")
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+@contextlib.contextmanager
+def _train_extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "invertfill":
+            raise
+        raise InputError(f'{error.name} is not installed; this command needs pip install "invertfill[train]"') from None
+
+
+def _seeds(text: str) -> list[int]:
+    """ "0-3,9" -> [0, 1, 2, 3, 9]."""
+    seeds: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            seeds.extend(range(int(first), int(last or first) + 1))
+    except ValueError:
+        seeds = []
+    if not seeds:
+        raise InputError(f"seeds {text!r}; accepted: such as 0-15, 7, or 3,7,20-29")
+    return seeds
