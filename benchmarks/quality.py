@@ -86,17 +86,15 @@ def contact_sheet(columns: list[Pictures], rows: int) -> Image.Image:
 
 
 def show(console: Console, title: str, results: list[dict[str, Any]]) -> None:
-    """A table with each LPIPS's share of Telea's behind it."""
+    """A table with each LPIPS's ratio to Telea's in brackets."""
     console.print(title, soft_wrap=True)
     table = Table()
     table.add_column("method", overflow="fold")
     for label in METRICS.values():
-        table.add_column(label, justify="right")
-    table.add_column("alex/Telea", justify="right")
-    table.add_column("vgg/Telea", justify="right")
+        table.add_column(label, justify="right", no_wrap=True)
     for result in results:
-        cells = [f"{result[name]:.2f}" if name == "psnr" else f"{result[name]:.4f}" for name in METRICS]
-        cells += [f"{result[name]:.3f}" for name in ("lpips_alex_to_telea", "lpips_vgg_to_telea")]
+        cells = [f"{result[net]:.4f} ({result[f'{net}_to_telea']:.3f})" for net in ("lpips_alex", "lpips_vgg")]
+        cells += [f"{result['ssim']:.4f}", f"{result['psnr']:.2f}"]
         table.add_row(result["method"], *cells)
     console.print(table)
 
@@ -131,7 +129,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
                 inpainter.fill_many(pairs), f"{name}, {coverage}", len(pairs), console=console, transient=True
             )
             filled[name] = [np.asarray(fill) for fill in fills]
-        results = []
+        results: list[dict[str, Any]] = []
         for method, pictures in filled.items():
             values: dict[str, Any] = {"coverage": coverage, "mask_set_hash": digest, "method": method}
             values |= measure(pictures, truth)

@@ -1,7 +1,8 @@
-"""Colour agreement at the border of a hole: what the model gets wrong on known pixels is spread smoothly into the hole.
+"""Agreement at the border of a hole: what the model gets wrong on known pixels is spread smoothly into the hole.
 
-The membrane of gradient-domain blending (Perez et al. 2003, "Poisson Image Editing"), by pull-push (Gortler et al. 1996,
-"The Lumigraph") instead of a linear solve: a pyramid of averages of what is known, then each gap from the next level up.
+The membrane of gradient-domain blending (Perez et al. 2003, "Poisson Image Editing"), by pull-push (Gortler et al.
+1996, "The Lumigraph") instead of a linear solve: a pyramid of averages of what is known, then each gap from the next
+level up.
 """
 
 from __future__ import annotations
