@@ -45,6 +45,8 @@ Pictures = list[np.ndarray]  # of (s, s, 3) uint8
 
 def read_pictures(folder: Path, size: int, count: int | None) -> Pictures:
     """The first ``count`` by name (None: all), each the largest centred square at (size, size, 3)."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; accepted: a folder of images")
     files = list_images(folder)
     if count and count > len(files):
         raise InputError(f"{folder}: {len(files)} images; accepted: --count up to that")
