@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-CONTEXT = 2.0  # side of the region, in sides of the box around the holes
-NEARLY_SQUARE = (
-    1.25  # a picture of at most this aspect is taken whole: models know the composition of whole pictures ...
-)
-WHOLE_UP_TO = 4.0  # ... while it isn't more than so many times the model's size, or the holes are large
+CONTEXT = 2.0  # side of the region, in sides of the box around the holes ...
+LEAST_CONTEXT = 1.25  # ... and at least this many where the picture is too short for that
+# Models know the composition of whole pictures, so a picture that is nearly square is taken whole, ...
+NEARLY_SQUARE = 1.25
+WHOLE_UP_TO = 4.0  # ... while it isn't more than so many times the model's size, or the holes are large.
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def find_region(hole: np.ndarray, size: int) -> Region:
     box, short, long = max(bottom - top, right - left), min(width, height), max(width, height)
     if long <= NEARLY_SQUARE * short and (long <= WHOLE_UP_TO * size or box > long / 4):
         return Region((width - long) // 2, (height - long) // 2, long)
-    side = int(max(box, min(max(CONTEXT * box, size), short)))
+    # Inside the picture if that leaves some context, else beyond its short sides.
+    side = int(min(max(min(max(CONTEXT * box, size), short), LEAST_CONTEXT * box), long))
 
     def start(low: int, high: int, length: int) -> int:
         """Centred on the holes, then moved inside the picture; centred on the picture where it is shorter."""

@@ -1,0 +1,119 @@
+"""The inpainter with the shipped model: the hard constraint, sizes, modes, seeds and odd holes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import invertfill
+from invertfill.imaging.regions import Region, cut, find_region, put_back
+
+
+@pytest.fixture(scope="module")
+def inpainter() -> invertfill.Inpainter:
+    return invertfill.load()
+
+
+def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    rng = np.random.default_rng(7)
+    small = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    image = small.resize((width, height), Image.Resampling.BICUBIC)
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257 + 3)
+    return image.convert(mode)
+
+
+def box(width: int, height: int, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    hole = np.zeros((height, width), bool)
+    hole[top:bottom, left:right] = True
+    return hole
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK", "I;16"])
+def test_known_pixels_stay_byte_for_byte(inpainter: invertfill.Inpainter, mode: str) -> None:
+    image, hole = picture(256, 256, mode), box(256, 256, 60, 80, 200, 256)
+    filled = inpainter.fill(image, hole)
+    assert filled.mode == image.mode and filled.size == image.size
+    assert np.array_equal(np.asarray(filled)[~hole], np.asarray(image)[~hole])
+    assert not np.array_equal(np.asarray(filled)[hole], np.asarray(image)[hole])
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (300, 260), (1200, 1200), (900, 300), (200, 700), (1, 5)])
+def test_any_size(inpainter: invertfill.Inpainter, width: int, height: int) -> None:
+    image, hole = picture(width, height), np.zeros((height, width), bool)
+    hole[: max(1, height // 2), : max(1, width // 2)] = True
+    filled = np.asarray(inpainter.fill(image, hole))
+    assert filled.shape == (height, width, 3)
+    assert np.array_equal(filled[~hole], np.asarray(image)[~hole])
+
+
+def test_content_of_the_hole_does_not_matter(inpainter: invertfill.Inpainter) -> None:
+    image, hole = np.asarray(picture(300, 300)).copy(), box(300, 300, 50, 50, 220, 180)
+    first = inpainter.fill(image, hole)
+    image[hole] = 255
+    assert np.array_equal(np.asarray(first), np.asarray(inpainter.fill(image, hole)))
+
+
+def test_seeds(inpainter: invertfill.Inpainter) -> None:
+    image, hole = picture(256, 256), box(256, 256, 20, 20, 230, 230)
+    zero, again, other = (np.asarray(inpainter.fill(image, hole, seed=seed)) for seed in (0, 0, 4))
+    assert np.array_equal(zero, again)
+    assert not np.array_equal(zero[hole], other[hole])
+    assert np.array_equal(zero[~hole], other[~hole])
+
+
+def test_no_hole_is_a_copy_and_says_so(inpainter: invertfill.Inpainter) -> None:
+    image = picture(100, 80)
+    with pytest.warns(invertfill.InvertFillWarning, match="no hole"):
+        filled = inpainter.fill(image, np.zeros((80, 100), bool))
+    assert np.array_equal(np.asarray(filled), np.asarray(image))
+
+
+def test_everything_a_hole_is_the_mean_latent(inpainter: invertfill.Inpainter) -> None:
+    with pytest.warns(invertfill.InvertFillWarning, match="nothing is known"):
+        filled = inpainter.fill(picture(256, 256), np.ones((256, 256), bool))
+    (mean,) = inpainter.sample([0], truncation=0.0)
+    assert np.array_equal(np.asarray(filled), np.asarray(mean))
+
+
+def test_transparency_is_the_hole_and_becomes_opaque(inpainter: invertfill.Inpainter) -> None:
+    image, hole = picture(256, 256, "RGBA"), box(256, 256, 10, 10, 120, 90)
+    pixels = np.asarray(image).copy()
+    pixels[hole, 3] = 0
+    filled = np.asarray(inpainter.fill(pixels))
+    assert (filled[..., 3] == 255).all()
+    with pytest.raises(invertfill.InputError, match="no transparency"):
+        inpainter.fill(image.convert("RGB"))
+
+
+def test_mask_of_another_size(inpainter: invertfill.Inpainter) -> None:
+    with pytest.raises(invertfill.InputError, match=r"50x40.*100x80"):
+        inpainter.fill(picture(100, 80), np.ones((40, 50), bool))
+
+
+def test_torch_engine_agrees_with_onnx(inpainter: invertfill.Inpainter) -> None:
+    pytest.importorskip("torch")
+    image, hole = picture(256, 256), box(256, 256, 40, 60, 220, 200)
+    other = invertfill.load(engine="torch", device="cpu").fill(image, hole, seed=3)
+    difference = np.asarray(inpainter.fill(image, hole, seed=3)).astype(int) - np.asarray(other)
+    assert np.abs(difference).max() <= 1
+
+
+def test_region_is_the_whole_portrait_or_a_square_with_context() -> None:
+    assert find_region(box(512, 512, 10, 10, 60, 60), 256) == Region(0, 0, 512)
+    region = find_region(box(4000, 3000, 2000, 1000, 2300, 1200), 256)
+    assert region.side == 600 and region.x <= 2000 and region.x + 600 >= 2300
+    wide = find_region(box(1600, 500, 500, 0, 1300, 500), 256)
+    assert wide.side == 1000 and wide.x == 400 and wide.y == -250
+
+
+def test_cut_averages_known_pixels_only_and_put_back_touches_the_hole_only() -> None:
+    rgb, hole = np.full((512, 512, 3), 100, np.uint8), box(512, 512, 100, 100, 301, 301)
+    rgb[hole] = 255
+    region = Region(0, 0, 512)
+    image, mask = cut(rgb, hole, region, 256)
+    np.testing.assert_allclose(image[:, mask[0] == 0], 100 / 127.5 - 1, atol=1e-5)
+    assert (image[:, mask[0] == 1] == 0).all()
+    result = put_back(rgb, hole, region, np.zeros((3, 256, 256), np.float32))
+    assert (result[~hole] == 100).all() and (result[hole] == 128).all()
