@@ -70,9 +70,9 @@ def fill(
     engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
-    """Fill the holes of a picture, or of a folder of pictures; every known pixel stays as it is.
+    """Fill the holes of a picture, or of a folder of them.
 
-    In a folder, the results keep the pictures' file names.
+    Every known pixel stays as it is. In a folder, the results keep the pictures' file names.
     """
     from invertfill import load
     from invertfill.imaging.io import check_output, list_images, make_folder, save_image
@@ -144,7 +144,10 @@ def masks(
     kind: Annotated[str, typer.Option(help="freeform, box, outpaint or mixed.")] = "mixed",
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Draw random masks by coverage; prints the SHA-256 by which a table of results names the set."""
+    """Draw random masks by coverage.
+
+    Prints the SHA-256 by which a table of results names the set.
+    """
     from invertfill.imaging.masks import mask_set_hash, sample_masks, save_mask
 
     with _progress() as progress:
@@ -191,7 +194,10 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of stage 2, or a run's folder: its newest.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The model folder to write.")],
 ) -> None:
-    """Make a model folder of a checkpoint, for `--model FOLDER`; needs the train extra."""
+    """Make a model folder of a checkpoint.
+
+    It serves as `--model FOLDER` where there is no torch. Needs the train extra.
+    """
     with _train_extra():
         from invertfill.export import export
     print(f"model: {export(checkpoint, out)}")

@@ -1,0 +1,69 @@
+"""What several test files share: the data beside the repository, a tiny model, a picture with a hole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+TINY: dict[str, Any] = {
+    "generator": {
+        "kind": "stylegan2",
+        "size": 32,
+        "channel_base": 512,
+        "channel_max": 16,
+        "mapping_layers": 2,
+        "latent_dim": 24,
+    },
+    "encoder": {"trunk": "compact", "channels": [8, 12, 16], "blocks": [1, 1, 1], "pyramid_channels": 8},
+    "premodulation": {"hidden": 8},
+    "rgb_branch": {"channels": [4, 8, 8], "bottleneck": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The project's data and weights for training and tests, which are not part of the repository."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the folder ../shared beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of 32 px with random weights, none left at a constant. Tests that change files change a copy."""
+    torch = pytest.importorskip("torch")
+    from invertfill.export import export_model
+    from invertfill.models.invertfill import InvertFill
+
+    torch.manual_seed(0)
+    model = InvertFill(TINY)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and not name.endswith("running_var"):
+                tensor.add_(torch.randn_like(tensor) * 0.1)
+    provenance = {"name": "tiny", "domain": "noise", "licence": "CC0", "source": "chance"}
+    return export_model(model, tmp_path_factory.mktemp("models") / "tiny", provenance)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """photo.png, RGB noise of 40 x 24 pixels: every pixel tells if it was touched."""
+    pixels = np.random.default_rng(1).integers(0, 256, (24, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    """mask.png for photo.png: two holes, one of them at the edge."""
+    hole = np.zeros((24, 40), np.uint8)
+    hole[4:12, 6:18] = 255
+    hole[15:, 30:] = 255
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    return tmp_path / "mask.png"
