@@ -31,7 +31,8 @@ class TorchEngine:
         except (SafetensorError, RuntimeError, OSError) as error:
             raise InputError(f"{path}: not the weights of its own configuration ({error})") from None
         self.device = torch.device(device)
-        self.network = network.float().eval().to(self.device, memory_format=torch.channels_last)
+        network = network.float().eval().to(self.device)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = network.generator.size
         self.w_mean = network.w_mean.cpu().numpy()
 

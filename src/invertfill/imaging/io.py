@@ -59,7 +59,9 @@ def open_image(source: ImageSource) -> Image.Image:
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """The image files of a folder, by name. Raises InputError where there are none."""
+    """The image files of a folder, by name. Raises InputError where there are none, or no such folder."""
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such folder; accepted: a folder of images")
     files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
         raise InputError(f"{folder}: a folder without images; {ACCEPTED}")
