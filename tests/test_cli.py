@@ -1,0 +1,363 @@
+"""The command line as a person uses it: what it writes, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from invertfill import __version__, cli
+from invertfill.imaging.masks import mask_set_hash, sample_masks
+
+
+@dataclass
+class Result:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]):
+    """Run main() in this process."""
+
+    def run(*arguments: object) -> Result:
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(argument) for argument in arguments])
+        assert isinstance(end.value.code, int)
+        return Result(end.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def fill(run, tiny_model_folder: Path):
+    return lambda *arguments: run("fill", *arguments, "--model", tiny_model_folder)
+
+
+def start(*arguments: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the real thing: a new interpreter."""
+    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+    what = ["-c", code] if code else ["-m", "invertfill"]
+    command = [sys.executable, *what, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def assert_filled(photo: Path, mask: Path, out: Path) -> None:
+    before, after, hole = pixels(photo), pixels(out), pixels(mask) > 127
+    assert after.shape == before.shape
+    np.testing.assert_array_equal(after[~hole], before[~hole])
+    assert (after[hole] != before[hole]).mean() > 0.9
+
+
+def test_fill(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
+    result = fill(photo, "--mask", mask, "-o", tmp_path / "new" / "out.png")
+    assert (result.status, result.err) == (0, "")
+    assert_filled(photo, mask, tmp_path / "new" / "out.png")
+
+
+def test_fill_in_a_process_of_its_own(photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
+    result = start("fill", photo, "--mask", mask, "-o", tmp_path / "out.png", "--model", tiny_model_folder)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert_filled(photo, mask, tmp_path / "out.png")
+
+
+def test_seeds_repeat_and_differ(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        assert fill(photo, "--mask", mask, "-o", tmp_path / f"{name}.png", "--seed", seed).status == 0
+        assert_filled(photo, mask, tmp_path / f"{name}.png")
+    a, b, c = (pixels(tmp_path / f"{name}.png") for name in "abc")
+    assert (a == b).all() and (a != c).any()
+
+
+def test_engines_agree(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
+    for engine in ("onnx", "torch"):
+        options = ("--engine", engine, "--device", "cpu", "-o", tmp_path / f"{engine}.png")
+        assert fill(photo, "--mask", mask, *options).status == 0
+    onnx, torch = (pixels(tmp_path / f"{engine}.png").astype(int) for engine in ("onnx", "torch"))
+    assert np.abs(onnx - torch).max() <= 1
+
+
+def test_inverted_mask(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
+    Image.fromarray(255 - pixels(mask)).save(tmp_path / "inverse.png")
+    fill(photo, "--mask", mask, "-o", tmp_path / "a.png")
+    fill(photo, "--mask", tmp_path / "inverse.png", "--invert-mask", "-o", tmp_path / "b.png")
+    assert (pixels(tmp_path / "a.png") == pixels(tmp_path / "b.png")).all()
+
+
+def test_transparency_is_the_hole(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
+    hole = pixels(mask) > 127
+    rgba = np.dstack([pixels(photo), np.where(hole, 0, 200).astype(np.uint8)])
+    Image.fromarray(rgba).save(tmp_path / "holed.png")
+    assert fill(tmp_path / "holed.png", "-o", tmp_path / "out.png").status == 0
+    after = pixels(tmp_path / "out.png")
+    np.testing.assert_array_equal(after[~hole], rgba[~hole])
+    assert (after[hole][:, 3] == 255).all()
+
+
+def test_no_hole_is_a_copy_and_says_so(fill, photo: Path, tmp_path: Path) -> None:
+    Image.open(photo).convert("RGBA").save(tmp_path / "whole.png")
+    result = fill(tmp_path / "whole.png", "-o", tmp_path / "out.png")
+    assert result.status == 0 and result.err.count("\n") == 1
+    assert result.err.startswith("note: ") and "whole.png: no hole" in result.err
+    np.testing.assert_array_equal(pixels(tmp_path / "out.png"), pixels(tmp_path / "whole.png"))
+
+
+def test_nothing_known_is_filled_and_says_so(fill, photo: Path, tmp_path: Path) -> None:
+    Image.new("L", (40, 24), 255).save(tmp_path / "all.png")
+    result = fill(photo, "--mask", tmp_path / "all.png", "-o", tmp_path / "out.png")
+    assert result.status == 0 and result.err.count("\n") == 1
+    assert "nothing is known" in result.err
+    assert (pixels(tmp_path / "out.png") != pixels(photo)).mean() > 0.9
+
+
+@pytest.fixture
+def folders(photo: Path, mask: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Three pictures a, b, c with a mask each, and where the results go."""
+    pictures, masks = tmp_path / "pictures", tmp_path / "masks"
+    for folder, source, suffix in ((pictures, photo, "png"), (masks, mask, "bmp")):
+        folder.mkdir()
+        for name in "abc":
+            Image.open(source).save(folder / f"{name}.{suffix}")
+    return pictures, masks, tmp_path / "results"
+
+
+def test_folder(fill, folders: tuple[Path, Path, Path]) -> None:
+    pictures, masks, out = folders
+    (pictures / "notes.txt").write_text("no picture, and not meant to be one")
+    result = fill(pictures, "--mask", masks, "-o", out)
+    assert result.status == 0 and "3 of 3 filled" in result.out and "3/3" in result.err
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "c.png"]
+    for name in "abc":
+        assert_filled(pictures / f"{name}.png", masks / f"{name}.bmp", out / f"{name}.png")
+
+
+def test_folder_with_one_mask_for_all(fill, folders: tuple[Path, Path, Path], mask: Path) -> None:
+    pictures, _, out = folders
+    assert fill(pictures, "--mask", mask, "-o", out).status == 0
+    for name in "abc":
+        assert_filled(pictures / f"{name}.png", mask, out / f"{name}.png")
+
+
+def test_bad_files_of_a_folder_stop_nothing(fill, folders: tuple[Path, Path, Path]) -> None:
+    pictures, masks, out = folders
+    (pictures / "a.png").write_text("not a picture")
+    (masks / "b.bmp").unlink()
+    result = fill(pictures, "--mask", masks, "-o", out)
+    assert result.status == 1 and "1 of 3 filled" in result.out
+    bad = [line for line in result.err.splitlines() if line.startswith("not filled: ")]
+    assert len(bad) == 2 and "a.png: not an image" in bad[0] and "b.png: no mask named b" in bad[1]
+    assert [path.name for path in out.iterdir()] == ["c.png"]
+    assert_filled(pictures / "c.png", masks / "c.bmp", out / "c.png")
+
+
+def test_folder_is_not_filled_in_place(fill, folders: tuple[Path, Path, Path]) -> None:
+    pictures, masks, _ = folders
+    before = (pictures / "a.png").read_bytes()
+    for out in (pictures, masks / ".." / "masks"):
+        result = fill(pictures, "--mask", masks, "-o", out)
+        assert result.status == 2 and "accepted: another folder" in result.err
+    assert (pictures / "a.png").read_bytes() == before
+
+
+BAD = {
+    "no such image": ("none.png --mask mask.png -o out.png", "none.png: no such file"),
+    "no image": ("text.png --mask mask.png -o out.png", "text.png: not an image"),
+    "truncated image": ("short.png --mask mask.png -o out.png", "short.png: damaged or truncated"),
+    "missing mask": ("photo.png --mask none.png -o out.png", "none.png: no such file"),
+    "no mask": ("photo.png -o out.png", "photo.png: no mask given and no transparency"),
+    "truncated mask": ("photo.png --mask short.png -o out.png", "short.png: damaged or truncated"),
+    "mask is a folder": ("photo.png --mask empty -o out.png", "empty: a folder, where one image is wanted"),
+    "other size": ("photo.png --mask small.png -o out.png", "small.png: mask of 8x8 pixels for an image of 40x24"),
+    "no hole": ("photo.png --mask black.png -o out.png", "black.png: a mask without a hole"),
+    "no hole, inverted": ("photo.png --mask white.png --invert-mask -o out.png", "white.png: a mask without a hole"),
+    "empty folder": ("empty --mask mask.png -o out", "empty: a folder without images"),
+    "empty folder of masks": ("pictures --mask empty -o out", "empty: a folder without images"),
+    "unknown suffix": ("photo.png --mask mask.png -o out.gif", "out.gif: not an image file name"),
+    "out is a folder": ("photo.png --mask mask.png -o empty.png", "empty.png: a folder"),
+    "out below a file": ("photo.png --mask mask.png -o text.png/out.png", "text.png: not a folder"),
+    "out folder is a file": ("pictures --mask mask.png -o text.png", "text.png: not a folder"),
+    "unknown model": ("photo.png --mask mask.png -o out.png --model faces-9", "faces-9: unknown model; accepted:"),
+    "no model": ("photo.png --mask mask.png -o out.png --model pictures", "pictures: no model folder"),
+    "damaged weights": ("photo.png --mask mask.png -o out.png --model cut", "model.safetensors: damaged weights"),
+    "damaged graph": ("photo.png --mask mask.png -o out.png --model graph", "fill.onnx: "),
+    "unknown engine": ("photo.png --mask mask.png -o out.png --engine tf", "engine 'tf'; accepted: auto, onnx, torch"),
+    "unknown device": ("photo.png --mask mask.png -o out.png --device tpu", "device 'tpu'; accepted: auto, cpu"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line(
+    case: str, fill, run, photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path, monkeypatch
+) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "short.png").write_bytes(photo.read_bytes()[:1000])
+    Image.new("L", (8, 8), 255).save(tmp_path / "small.png")
+    Image.new("L", (40, 24), 0).save(tmp_path / "black.png")
+    Image.new("L", (40, 24), 255).save(tmp_path / "white.png")
+    for name in ("empty", "empty.png", "pictures"):
+        (tmp_path / name).mkdir()
+    shutil.copy(photo, tmp_path / "pictures")
+    for name, file in (("cut", "model.safetensors"), ("graph", "fill.onnx")):
+        broken = Path(shutil.copytree(tiny_model_folder, tmp_path / name)) / file
+        broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+
+    arguments, message = BAD[case]
+    result = run("fill", *arguments.split()) if "--model" in arguments else fill(*arguments.split())
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("invertfill: ") and message in result.err
+    assert result.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before  # nothing written, nor half of it
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_folder(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(0o500)
+    result = fill(photo, "--mask", mask, "-o", tmp_path / "closed" / "out.png")
+    assert result.status == 2 and "closed: not a folder that can be written to" in result.err
+
+
+def test_bad_input_in_a_process_of_its_own(tmp_path: Path) -> None:
+    result = start("fill", tmp_path / "none.png", "-o", tmp_path / "out.png")
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr == f"invertfill: {tmp_path / 'none.png'}: no such file\n"
+
+
+def test_bad_usage(run, photo: Path) -> None:
+    for arguments in (
+        ["fill"],
+        ["fill", photo, "-o", "a.png", "--seed", "-1"],
+        ["fil"],
+        ["masks", "a", "--count", "0"],
+    ):
+        result = run(*arguments)
+        assert result.status == 2 and "Error: " in result.err and "Traceback" not in result.err
+
+
+def test_sample(run, tiny_model_folder: Path, tmp_path: Path) -> None:
+    for name, seeds in (("grid", "0-3,9"), ("one", "9")):
+        assert run("sample", "--model", tiny_model_folder, "--seeds", seeds, "-o", tmp_path / f"{name}.png").status == 0
+    grid, one = pixels(tmp_path / "grid.png"), pixels(tmp_path / "one.png")
+    assert grid.shape == (64, 96, 3) and one.shape == (32, 32, 3)
+    np.testing.assert_array_equal(grid[32:, 32:64], one)  # seed 9 is the fifth
+    assert not grid[32:, 64:].any()
+
+
+@pytest.mark.parametrize("seeds", ["", "a", "5-2", "1-", "-3", "1,,2"])
+def test_bad_seeds(run, tiny_model_folder: Path, tmp_path: Path, seeds: str) -> None:
+    result = run("sample", "--model", tiny_model_folder, f"--seeds={seeds}", "-o", tmp_path / "grid.png")
+    assert result.status == 2 and f"seeds {seeds!r}; accepted" in result.err
+    assert not (tmp_path / "grid.png").exists()
+
+
+def test_masks(run, tmp_path: Path) -> None:
+    options = ("--count", 3, "--size", 64, "--coverage", "0.5-0.6", "--kind", "freeform", "--seed", 4)
+    result = run("masks", tmp_path / "masks", *options)
+    expected = list(sample_masks(3, 64, "freeform", "hard", 4))
+    assert result.status == 0 and mask_set_hash(expected) in result.out
+    files = sorted((tmp_path / "masks").iterdir())
+    assert [path.name for path in files] == ["00000.png", "00001.png", "00002.png"]
+    for path, mask in zip(files, expected, strict=True):
+        np.testing.assert_array_equal(pixels(path), mask.astype(np.uint8) * 255)
+
+
+@pytest.mark.parametrize("option", [("--coverage", "some"), ("--kind", "round")])
+def test_bad_masks(run, tmp_path: Path, option: tuple[str, str]) -> None:
+    result = run("masks", tmp_path / "masks", "--count", 2, *option)
+    assert result.status == 2 and f"{option[1]!r}; accepted: " in result.err
+    assert not (tmp_path / "masks").exists()
+
+
+def test_models(run, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from invertfill import zoo
+
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
+    assert run("models").status == 2
+    shutil.copytree(tiny_model_folder, tmp_path / zoo.DEFAULT_MODEL)
+    shutil.copytree(tiny_model_folder, tmp_path / "noise")
+    out = run("models").out
+    assert f"{zoo.DEFAULT_MODEL} (default)\n" in out and "\nnoise\n" in out
+    for text in ("noise", "32 px", "CC0", "chance", zoo.find_model("noise").sha256):
+        assert text in out
+
+
+def test_train_and_export(run, tmp_path: Path, photo: Path) -> None:
+    """The commands reach what they name; the training itself has tests of its own."""
+    from training_runs import config_of
+
+    for stage in ("gan", "inversion"):
+        result = run("train", stage, config_of(stage), "stepz=3")
+        assert result.status == 2 and "stepz" in result.err and "steps" in result.err
+        assert result.err.count("\n") == 1
+    result = run("export", tmp_path, "-o", tmp_path / "model")
+    assert result.status == 2 and "no complete checkpoint" in result.err
+
+
+@pytest.mark.parametrize("command", ["train gan a.yaml", "train inversion a.yaml", "export a -o b"])
+def test_train_extra_is_named(command: str) -> None:
+    code = "import sys; sys.modules['torch'] = None; from invertfill.cli import main; main(sys.argv[1:])"
+    result = start(*command.split(), code=code)
+    assert result.returncode == 2
+    assert result.stderr == 'invertfill: torch is not installed; this command needs pip install "invertfill[train]"\n'
+
+
+def test_version() -> None:
+    result = start("--version")
+    assert (result.returncode, result.stdout) == (0, f"invertfill {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fill", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = """
+import sys
+from invertfill.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert end.code == 0
+print("loaded", sorted({"torch", "numpy", "PIL", "onnxruntime", "rich"} & sys.modules.keys()))
+"""
+    result = start(*arguments, code=code)
+    assert result.stdout.endswith("loaded []\n"), result.stdout + result.stderr
+
+
+def test_a_fill_imports_no_torch(photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+from invertfill.cli import main
+main(sys.argv[1:])
+"""
+    arguments = ("fill", photo, "--mask", mask, "-o", tmp_path / "out.png", "--model", tiny_model_folder)
+    result = start(*arguments, code=code)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert_filled(photo, mask, tmp_path / "out.png")
+
+
+def test_help_is_quick() -> None:
+    """Under 0.4 s where nothing else runs; processor time, so that a busy machine does not decide."""
+    best = 1e9
+    for _ in range(3):
+        before = os.times()
+        began = time.perf_counter()
+        assert start("--help").returncode == 0
+        after = os.times()
+        spent = after.children_user + after.children_system - before.children_user - before.children_system
+        best = min(best, spent, time.perf_counter() - began)
+    assert best < 0.4
