@@ -85,7 +85,7 @@ class IRSEBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions without normalisation; a gain that starts at zero takes its place.
+    """Two 3x3 convolutions without normalisation; a small learned gain takes its place.
 
     Batches are small in stage 2 (the generator sits in the loop), which batch statistics would not survive.
     """
