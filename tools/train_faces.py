@@ -34,7 +34,7 @@ from invertfill.models.invertfill import InvertFill
 
 CONFIG = {
     "generator": {"kind": "mobilestylegan", "size": 256},
-    "encoder": {"trunk": "compact", "channels": [48, 96, 192], "blocks": [1, 1, 2], "pyramid_channels": 64},
+    "encoder": {"trunk": "compact", "channels": [32, 96, 192], "blocks": [1, 1, 2], "pyramid_channels": 96},
     "premodulation": {"hidden": 32},
     "rgb_branch": {"channels": [16, 32, 64, 96, 128], "bottleneck": 3},
 }
@@ -61,6 +61,29 @@ def recolour(x: Tensor, strength: float) -> Tensor:
     grey = x.mean(1, keepdim=True)
     x = grey + (x - grey) * (1 + u(1, 1, 1))
     return (x * (1 + u(1, 1, 1)) + u(1, 1, 1) + u(3, 1, 1) / 3).clamp(-1, 1)
+
+
+def normalise(model):  # type: ignore[no-untyped-def]
+    """Batch normalisation while the codes are regressed; `fuse` folds it away."""
+    for block in (m for m in model.encoder.trunk.modules() if type(m).__name__ == "ResidualBlock"):
+        for name in ("conv1", "conv2"):
+            conv = getattr(block, name)
+            block._modules[name] = torch.nn.Sequential(conv, torch.nn.BatchNorm2d(conv.out_channels, momentum=0.02))
+    model.encoder.lateral = torch.nn.ModuleList(
+        torch.nn.Sequential(c, torch.nn.BatchNorm2d(c.out_channels, momentum=0.02)) for c in model.encoder.lateral
+    )
+
+
+def fuse(model):  # type: ignore[no-untyped-def]
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+    import copy
+
+    model = copy.deepcopy(model).eval()
+    for block in (m for m in model.encoder.trunk.modules() if type(m).__name__ == "ResidualBlock"):
+        for name in ("conv1", "conv2"):
+            block._modules[name] = fuse_conv_bn_eval(*getattr(block, name))
+    model.encoder.lateral = torch.nn.ModuleList(fuse_conv_bn_eval(*c) for c in model.encoder.lateral)
+    return {k: v for k, v in model.state_dict().items() if not k.startswith("generator.")}
 
 
 def main() -> None:
@@ -98,17 +121,17 @@ def main() -> None:
     model.to(memory_format=torch.channels_last)
     images = ImageSet(a.data, 256, limit=a.limit)
     pixels = torch.from_numpy(images.pixels).permute(0, 3, 1, 2)  # channels_last memory
-    masks = mask_pool(2000 if not a.limit else 50, 0.15, 0.9, a.seed)
+    known = load_file(a.latents)
+    seeds = torch.tensor([int(Path(name).stem) for name in images.names])
+    targets = known["w"][torch.searchsorted(known["seed"], seeds)]
+    masks = mask_pool(3000 if not a.limit else 50, 0.15, 0.9, a.seed)
     print(
         f"{len(images)} pictures, {sum(p.numel() for p in model.trainable_parameters()) / 1e6:.2f} M trained",
         flush=True,
     )
 
-    if a.latents:
-        all_w = load_file(a.latents)
-        seeds = torch.tensor([int(Path(name).stem) for name in images.names])
-        targets = all_w["w"][torch.searchsorted(all_w["seed"], seeds)]
     if a.phase == "latent":
+        normalise(model)
         trained = [*model.encoder.parameters(), *model.premodulation.parameters()]
         run = model.encode
     else:
@@ -120,14 +143,18 @@ def main() -> None:
     if a.compile:
         run = torch.compile(run, dynamic=False)
     optimizer = torch.optim.Adam(trained, lr=a.lr, betas=(0.9, 0.99), fused=True)
-    ema = {k: v.detach().clone() for k, v in model.state_dict().items() if not k.startswith("generator.")}
+    ema = (
+        {}
+        if a.phase == "latent"
+        else {k: v.detach().clone() for k, v in model.state_dict().items() if not k.startswith("generator.")}
+    )
     log = (a.out / "log.jsonl").open("a")
     start = saved_at = time.time()
     step, means = 0, {}
 
     def save() -> None:
         temporary = a.out / "model.tmp"
-        save_file({k: v.contiguous() for k, v in ema.items()}, temporary)
+        save_file({k: v.contiguous() for k, v in (fuse(model) if a.phase == "latent" else ema).items()}, temporary)
         temporary.rename(a.out / "model.safetensors")
 
     while True:
@@ -142,11 +169,11 @@ def main() -> None:
         if torch.rand(()) < 0.5:
             m = m.flip(-1)
         if a.phase == "latent":
-            seen = recolour(x, 0.15)
+            seen = x.contiguous(memory_format=torch.channels_last)
             w_plus, rgb = run(seen, m)
             loss_w = ((w_plus - targets[rows][:, None]) / w_std).square().mean()
             rec = torch.stack([F.mse_loss(o, F.interpolate(seen, size=o.shape[-2:], mode="area")) for o in rgb]).sum()
-            loss, terms = loss_w + rec, {"w": loss_w, "rec": rec}
+            loss, terms = loss_w + 0.5 * rec, {"w": loss_w, "rec": rec}
         else:
             x = recolour(x, 0.15)
             if not a.latents and torch.rand(()) < 0.5:
@@ -175,13 +202,14 @@ def main() -> None:
         norm = torch.nn.utils.clip_grad_norm_(trained, 5.0)
         optimizer.step()
         with torch.no_grad():
-            decay = (
-                1 - min(0.1, max(32 / 4000, 1 / (step + 1)))
-                if a.phase == "latent"
-                else min(0.995, (step + 1) / (step + 10))
-            )
-            state = model.state_dict()
-            torch._foreach_lerp_([v for v in ema.values()], [state[k] for k in ema], 1 - decay)
+            if a.phase != "latent":
+                decay = (
+                    1 - min(0.1, max(32 / 4000, 1 / (step + 1)))
+                    if a.phase == "latent"
+                    else min(0.995, (step + 1) / (step + 10))
+                )
+                state = model.state_dict()
+                torch._foreach_lerp_([v for v in ema.values()], [state[k] for k in ema], 1 - decay)
         step += 1
         for k, v in {**terms, "norm": norm}.items():
             means[k] = 0.95 * means.get(k, v.item()) + 0.05 * v.item()

@@ -24,10 +24,19 @@ ORDER, CHANGE, MASK, POOL, EXAMPLE = range(5)  # separate streams of random numb
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures (N, 3, s, s) float32 in [-1, 1], and masks (N, 1, s, s) float32, 1 = hole (None in stage 1)."""
+    """Part of a training batch.
+
+    Attributes:
+        images: (N, 3, s, s) float32 in [-1, 1].
+        masks: (N, 1, s, s) float32, 1 = hole; None in stage 1.
+        indices: (N,) int64, the pictures' places in the set.
+        mirrored: (N,) bool, which of them are.
+    """
 
     images: Tensor
     masks: Tensor | None
+    indices: Tensor
+    mirrored: Tensor
 
 
 class Batches:
@@ -79,7 +88,8 @@ class Batches:
         images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         flips = torch.from_numpy(self._flips(step)).to(self.device)
         images = torch.where(flips[:, None, None, None], images.flip(-1), images)
-        return Batch(images, None if masks is None else masks.to(self.device, non_blocking=True).float())
+        masks = None if masks is None else masks.to(self.device, non_blocking=True).float()
+        return Batch(images, masks, torch.from_numpy(self.indices(step)).to(self.device), flips)
 
     def examples(self, count: int) -> Batch:
         """The set's first pictures, as they are, with masks of their own; the same in every process."""

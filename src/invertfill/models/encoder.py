@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,14 @@ class EncoderConfig:
     """Shape of the encoder.
 
     Args:
-        trunk: "ir_se" (IR-SE50 with blocks (3, 4, 14, 3): pSp's trunk, the paper's) or "compact" (space-to-depth by 4,
-            then normalisation-free residual blocks at size/4, size/8 and size/16).
+        trunk: "ir_se" (IR-SE50 with blocks (3, 4, 14, 3): pSp's trunk, the paper's) or "compact" (patches of 4x4
+            pixels, then residual blocks at size/4, size/8 and size/16).
         channels: the trunk's channels per stage.
         blocks: its blocks per stage.
         pyramid_channels: channels of the feature pyramid and of map2style.
         structure_channels: channels of map2structure.
+        norm: batch normalisation in the compact trunk and behind the lateral convolutions. It helps where batches are
+            large (regressing style codes); stage 2's are small, so it starts from the folded weights (`fold_norm`).
     """
 
     trunk: str = "compact"
@@ -32,6 +36,7 @@ class EncoderConfig:
     blocks: tuple[int, ...] = (1, 2, 3)
     pyramid_channels: int = 96
     structure_channels: int = 48
+    norm: bool = False
 
 
 class EqualLinear(nn.Module):
@@ -84,17 +89,20 @@ class IRSEBlock(nn.Module):
         return self.shortcut(x) + self.residual(x)
 
 
+def _conv(norm: bool, *arguments: int) -> nn.Module:
+    conv = nn.Conv2d(*arguments)
+    # A long memory: with batches of 16, what inference uses shouldn't hang on the last few.
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels, momentum=0.02)) if norm else conv
+
+
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions without normalisation; a small learned gain takes its place.
+    """Two 3x3 convolutions and a small learned gain, which lets the block do without normalisation."""
 
-    Batches are small in stage 2 (the generator sits in the loop), which batch statistics would not survive.
-    """
-
-    def __init__(self, in_channels: int, channels: int, stride: int = 1, dilation: int = 1):
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, dilation: int = 1, norm: bool = False):
         super().__init__()
         self.shortcut = nn.Conv2d(in_channels, channels, 1) if in_channels != channels else nn.Identity()
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, dilation, dilation)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.conv1 = _conv(norm, in_channels, channels, 3, stride, dilation, dilation)
+        self.conv2 = _conv(norm, channels, channels, 3, 1, 1)
         self.gain = nn.Parameter(torch.full((1,), 0.1))
         self.stride = stride
 
@@ -122,13 +130,16 @@ class Trunk(nn.Module):
                     nn.Sequential(*(IRSEBlock(c_in if i == 0 else c, c, 2 if i == 0 else 1) for i in range(count)))
                 )
         elif config.trunk == "compact":
-            self.stem = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(64, channels[0], 3, 1, 1))
+            self.stem = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(64, channels[0], 1))
             widths = (channels[0], *channels)
             for k, (c_in, c, count) in enumerate(zip(widths[:-1], channels, blocks, strict=True)):
                 stride = 1 if k == 0 else 2
                 self.stages.append(
                     nn.Sequential(
-                        *(ResidualBlock(c_in if i == 0 else c, c, stride if i == 0 else 1) for i in range(count))
+                        *(
+                            ResidualBlock(c_in if i == 0 else c, c, stride if i == 0 else 1, norm=config.norm)
+                            for i in range(count)
+                        )
                     )
                 )
         else:
@@ -168,7 +179,7 @@ class Encoder(nn.Module):
         super().__init__()
         p, taps = config.pyramid_channels, config.channels[-3:]
         self.trunk = Trunk(config)
-        self.lateral = nn.ModuleList(nn.Conv2d(c, p, 1) for c in taps)  # fine, middle, coarse
+        self.lateral = nn.ModuleList(_conv(config.norm, c, p, 1) for c in taps)  # fine, middle, coarse
         scales = (size // 16, size // 8, size // 4)  # coarse to fine
         self.rgb_heads = nn.ModuleList(nn.Conv2d(p, 3, 3, 1, 1) for _ in scales)
         self.map2style = nn.ModuleList(Map2Vector(p, p, s, latent_dim) for s in scales)
@@ -193,3 +204,16 @@ class Encoder(nn.Module):
         codes = torch.stack([to(level) for to, level in zip(self.map2style, pyramid, strict=True)], 1)
         structure = torch.stack([to(o) for to, o in zip(self.map2structure, rgb, strict=True)], 1)
         return rgb, codes, structure
+
+
+def fold_norm(encoder: Encoder) -> None:
+    """Turn `EncoderConfig.norm` off in place: each normalisation goes, as inference has it, into its convolution."""
+
+    def folded(pair: nn.Module) -> nn.Module:
+        conv, norm = pair.eval().children()
+        return fuse_conv_bn_eval(cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm))
+
+    for block in encoder.trunk.modules():
+        if isinstance(block, ResidualBlock):
+            block.conv1, block.conv2 = folded(block.conv1), folded(block.conv2)
+    encoder.lateral = nn.ModuleList(folded(pair) for pair in encoder.lateral)

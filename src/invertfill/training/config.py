@@ -74,6 +74,9 @@ class AdamConfig(Section):
     """Adam."""
 
     lr: Positive = 1e-4
+    warmup: Times = 0  # steps in which lr rises from 0
+    decay: Literal["none", "cosine"] = "none"  # cosine: to 2 % of lr at the last step
+    clip: Positive | None = None  # largest norm of all gradients together
     beta1: Fraction = 0.9
     beta2: Fraction = 0.999
     eps: Positive = 1e-8
@@ -152,6 +155,7 @@ class EncoderSection(Section):
     blocks: tuple[Count, ...] = (3, 4, 14, 3)
     pyramid_channels: Count = 512
     structure_channels: Count = 64
+    norm: bool = False
 
 
 class PreModulationSection(Section):
@@ -187,8 +191,12 @@ class LossConfig(Section):
     tv: NonNegative = 0.1
     msr: NonNegative = 1.0  # lambda_msr, Eq. 5
     fid: NonNegative = 0.005  # lambda_fid, Eq. 6; pSp's comparable weight
-    lpips: NonNegative = 0.0  # not in the paper
+    # Not in the paper. The composite of the next three is the one that the inpainter writes: its border matched.
+    border: NonNegative = 0.0  # mean over all pixels of |I - O| in the hole
+    lpips: NonNegative = 0.0
     lpips_net: Literal["alex", "vgg"] = "alex"
+    adversarial: NonNegative = 0.0  # losses/adversarial.py, on the features of `lpips_net`
+    code: NonNegative = 0.0  # squared distance to the known style code (`codes`), in its standard deviations
 
 
 class MeanLatentConfig(Section):
@@ -206,10 +214,22 @@ class InversionConfig(RunConfig):
     model: ModelConfig = ModelConfig()
     prior: Path | None = None  # the generator's weights: a run of stage 1, a checkpoint or a .safetensors file
     init: Path | None = None  # weights of the whole model to go on from: a run of stage 2, a checkpoint, a model folder
+    # Known style codes, where the prior drew the pictures itself: safetensors with "seed" (K,), ascending, and "w"
+    # (K, latent_dim); a picture's name is its seed.
+    codes: Path | None = None
+    through_generator: bool = True  # false: only the codes are regressed, without the generator in the loop
     masks: MaskConfig = MaskConfig()
     losses: LossConfig = LossConfig()
     mean_latent: MeanLatentConfig = MeanLatentConfig()
     optimizer: AdamConfig = AdamConfig()
+
+    @model_validator(mode="after")
+    def codes_known(self) -> InversionConfig:
+        if (self.losses.code or not self.through_generator) and not self.codes:
+            raise ValueError("losses.code and through_generator=false need `codes`")
+        if not self.through_generator and not self.losses.code:
+            raise ValueError("through_generator=false needs losses.code above 0")
+        return self
 
 
 Config = TypeVar("Config", bound=RunConfig)
