@@ -93,12 +93,14 @@ class Batches:
 
     def examples(self, count: int) -> Batch:
         """The set's first pictures, as they are, with masks of their own; the same in every process."""
-        pixels = torch.from_numpy(self.images.batch(np.arange(min(count, len(self.images)))))
+        indices = np.arange(min(count, len(self.images)))
+        pixels = torch.from_numpy(self.images.batch(indices))
         images = pixels.to(self.device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-        if self.masks is None:
-            return Batch(images, None)
-        masks = np.stack([self._draw(np.random.default_rng((self.seed, EXAMPLE, i))) for i in range(len(pixels))])
-        return Batch(images, torch.from_numpy(masks[:, None]).to(self.device).float())
+        masks = None
+        if self.masks is not None:
+            drawn = [self._draw(np.random.default_rng((self.seed, EXAMPLE, i))) for i in indices]
+            masks = torch.from_numpy(np.stack(drawn)[:, None]).to(self.device).float()
+        return Batch(images, masks, torch.from_numpy(indices).to(self.device), torch.zeros(len(indices)).bool())
 
     def indices(self, step: int) -> np.ndarray:
         """Numbers of this process's pictures: the set in a new order for every epoch, without a gap between."""

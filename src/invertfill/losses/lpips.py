@@ -49,7 +49,7 @@ class LPIPS(nn.Module):
 
     def __init__(self, net: LpipsName = "alex", pretrained: bool = True) -> None:
         super().__init__()
-        self.taps = _TAPS[net]
+        self.taps, self.widths = _TAPS[net], _WIDTHS[net]
         self.features = (vgg.alexnet if net == "alex" else vgg.vgg16)(pretrained)
         self.heads = _Heads(_WIDTHS[net])
         if pretrained:
@@ -62,12 +62,16 @@ class LPIPS(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance of each pair: two (N, 3, H, W) in [-1, 1] -> (N,), 0 = equal. H and W at least 32."""
         # Two passes, not one: where only one image needs a gradient, nothing is kept or computed for the other.
-        stages = zip(self._stages(a), self._stages(b), strict=True)
-        with torch.autocast(a.device.type, enabled=False):  # differences of unit vectors cancel in half precision
-            distance: Tensor = self.heads([(_unit(x) - _unit(y)).square() for x, y in stages])
+        return self.distance(self.stages(a), self.stages(b))
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """`forward`, of pictures whose `stages` are at hand: (N,)."""
+        with torch.autocast(a[0].device.type, enabled=False):  # differences of unit vectors cancel in half precision
+            distance: Tensor = self.heads([(_unit(x) - _unit(y)).square() for x, y in zip(a, b, strict=True)])
         return distance
 
-    def _stages(self, image: Tensor) -> list[Tensor]:
+    def stages(self, image: Tensor) -> list[Tensor]:
+        """The five feature maps of (N, 3, H, W) in [-1, 1], each (N, `widths`, h, w)."""
         normalised = ((image + 1) / 2 - self.mean) / self.std
         stages: list[Tensor] = self.features(normalised.contiguous(memory_format=torch.channels_last), self.taps)
         return stages

@@ -214,8 +214,8 @@ class InversionConfig(RunConfig):
     model: ModelConfig = ModelConfig()
     prior: Path | None = None  # the generator's weights: a run of stage 1, a checkpoint or a .safetensors file
     init: Path | None = None  # weights of the whole model to go on from: a run of stage 2, a checkpoint, a model folder
-    # Known style codes, where the prior drew the pictures itself: safetensors with "seed" (K,), ascending, and "w"
-    # (K, latent_dim); a picture's name is its seed.
+    # Known style codes, where the prior drew the pictures itself: safetensors with "seed" (K,) and "w" (K,
+    # latent_dim); a picture's name is its seed.
     codes: Path | None = None
     through_generator: bool = True  # false: only the codes are regressed, without the generator in the loop
     masks: MaskConfig = MaskConfig()

@@ -2,28 +2,47 @@
 
 `InversionTask` is one step of it: the anchor w_o moves (Sec. 3.2), the network fills the hole, the losses of Eqs. 4 to
 7 compare, Adam corrects. The loop around it is in loop.py.
+
+Beyond the paper, each off unless its weight is set: losses on the composite as the inpainter writes it (border matched;
+L1, LPIPS, adversarial), and the distance to known style codes, which can also be learned alone, without the generator.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from invertfill.errors import InputError
-from invertfill.losses.inpainting import Features, LossWeights, composite, total_loss
-from invertfill.losses.lpips import lpips
+from invertfill.losses import adversarial
+from invertfill.losses.blend import match_border
+from invertfill.losses.inpainting import (
+    Features,
+    LossWeights,
+    composite,
+    hole_loss,
+    msr_loss,
+    total_loss,
+)
+from invertfill.losses.lpips import LPIPS
 from invertfill.losses.vgg import vgg16
+from invertfill.models.encoder import fold_norm
 from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import STATE, load_module, newest_checkpoint, read_state
-from invertfill.training.config import InversionConfig
+from invertfill.training.config import AdamConfig, InversionConfig
 from invertfill.training.distributed import average_gradients, world_size
 from invertfill.training.gan import ema_decay, update_ema
 from invertfill.training.mean_latent import SoftUpdateMeanLatent, long_run_mean
+
+Terms = dict[str, tuple[float, Tensor]]
+"""Weight and value of losses, by name."""
 
 
 class InversionTask:
@@ -34,8 +53,8 @@ class InversionTask:
         device: where everything lives.
 
     Attributes:
-        modules: what a checkpoint stores, by name: model, ema (the one to use; it shares the frozen generator), and
-            mean_latent.
+        modules: what a checkpoint stores, by name: model, ema (the one to use; it shares the frozen generator),
+            mean_latent, and the discriminator if there is one.
         optimizers: by the name of the module that they train.
 
     Raises:
@@ -72,56 +91,116 @@ class InversionTask:
                 self.model.trainable_parameters(), lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps
             )
         }
-        weights = config.losses.model_dump(exclude={"lpips", "lpips_net"})
-        self.weights = LossWeights(**weights)
-        # Without the terms that look at VGG16's features, its weights aren't needed.
+        losses = config.losses
+        paper = losses.model_dump(include=set(LossWeights.__dataclass_fields__))
+        self.weights = LossWeights(**paper)
+        # Without the terms that look at a network's features, its weights aren't needed.
         self.features: Features = vgg16().to(self.device) if self.weights.perceptual or self.weights.style else _pixels
+        if losses.code:
+            z = torch.randn(4096, self.generator.latent_dim, generator=torch.Generator().manual_seed(0))
+            with torch.no_grad():
+                self.w_std = self.generator.mapping(z.to(self.device)).std(0)
+        self.lpips: LPIPS | None = None
+        if config.through_generator and (losses.lpips or losses.adversarial):
+            self.lpips = LPIPS(losses.lpips_net).to(self.device)
+        self.discriminator: adversarial.FeatureDiscriminator | None = None
+        if self.lpips and losses.adversarial:
+            self.discriminator = adversarial.FeatureDiscriminator(self.lpips.widths).to(self.device)
+            self.modules["discriminator"] = self.discriminator
+            self.optimizers["discriminator"] = torch.optim.Adam(
+                self.discriminator.parameters(), lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps
+            )
 
-    def train_step(self, real: Tensor, mask: Tensor, step: int) -> dict[str, float]:
+    def train_step(self, real: Tensor, mask: Tensor, step: int, codes: Tensor | None = None) -> dict[str, float]:
         """Train on one batch.
 
         Args:
             real: this process's part of the batch, (N, 3, s, s) in [-1, 1], on the task's device.
             mask: (N, 1, s, s), 1 = hole.
             step: number of the step, from 0.
+            codes: (N, D), the pictures' known style codes w; NaN where there is none.
 
         Returns:
-            The total loss, and its unweighted terms: valid, hole, perceptual, style, tv, msr_..., fid, lpips.
+            The total loss, and its unweighted terms: valid, hole, perceptual, style, tv, msr_..., fid, and those beyond
+            the paper.
         """
         real = self._place(real)
         w_mean = self.mean_latent.step(self.generator.mapping)
         with self._autocast():
-            output = self.model(real, mask, w_mean)
-            loss, terms = total_loss(
-                output.image.float(),
-                [rgb.float() for rgb in output.rgb],
-                output.w_plus.float(),
-                w_mean,
-                real,
-                mask,
-                self.features,
-                self.weights,
-            )
-            if self.config.losses.lpips:
-                filled = composite(output.image.float(), real, mask)
-                distance = lpips(filled, real, self.config.losses.lpips_net).mean()
-                loss = loss + self.config.losses.lpips * distance
-                terms["lpips"] = distance.detach()
-        optimizer = self.optimizers["model"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        average_gradients(optimizer)
-        optimizer.step()
+            if self.config.through_generator:
+                output = self.model(real, mask, w_mean)
+                image, rgb, w_plus = output.image.float(), [o.float() for o in output.rgb], output.w_plus.float()
+                loss, terms = total_loss(image, rgb, w_plus, w_mean, real, mask, self.features, self.weights)
+                extra = self._composite_losses(image, real, mask, step)
+            else:
+                codes_found, rgb = self.model.encode(real, mask, w_mean)
+                w_plus = codes_found.float()
+                loss, terms = msr_loss([o.float() for o in rgb], real, self.features, self.weights)
+                loss, extra = self.weights.msr * loss, {}
+            if self.config.losses.code and codes is not None:
+                extra["code"] = (self.config.losses.code, self._code_loss(w_plus, codes))
+        loss = loss + sum(weight * term for weight, term in extra.values())
+        terms |= {name: term.detach() for name, (_, term) in extra.items()}
+        self._update("model", loss, step)
         batch = len(real) * world_size()
         update_ema(self.ema, self.model, ema_decay(batch, (step + 1) * batch, self.config.ema_half_life))
         return {name: float(value) for name, value in {"total": loss.detach(), **terms}.items()}
+
+    def _composite_losses(self, image: Tensor, real: Tensor, mask: Tensor, step: int) -> Terms:
+        """Losses on the composite as the inpainter writes it: weight and value by name."""
+        weights = self.config.losses
+        if not (weights.border or self.lpips):
+            return {}
+        matched = match_border(image, real, mask)
+        terms: Terms = {"border": (weights.border, hole_loss(matched, real, mask))}
+        if self.lpips is None:
+            return terms
+        # The feature networks look at every fourth pixel, their deep layers at every sixteenth. Without a shift the
+        # output would be tuned to these places: a woven texture.
+        shift = torch.randint(16, (2,)).tolist()
+        filled, target, hole = (t.roll(shift, (2, 3)) for t in (composite(matched, real, mask), real, mask))
+        found = self.lpips.stages(filled)
+        with torch.no_grad():
+            wanted = self.lpips.stages(target)
+        if weights.lpips:
+            terms["lpips"] = (weights.lpips, self.lpips.distance(found, wanted).mean())
+        if self.discriminator is not None:
+            on_real = self.discriminator(wanted, hole)
+            on_fake = self.discriminator([stage.detach() for stage in found], hole)
+            judged = adversarial.discriminator_loss(on_real, on_fake)
+            self._update("discriminator", judged, step)
+            terms["discriminator"] = (0.0, judged.detach())
+            self.discriminator.requires_grad_(False)
+            terms["adversarial"] = (
+                weights.adversarial,
+                adversarial.generator_loss(self.discriminator(found, hole)),
+            )
+            self.discriminator.requires_grad_(True)
+        return terms
+
+    def _code_loss(self, w_plus: Tensor, codes: Tensor) -> Tensor:
+        """Mean squared distance of every style vector to the known code, in standard deviations; 0 where none is."""
+        known = ~codes.isnan().any(1)
+        return ((w_plus - codes[:, None])[known] / self.w_std).square().sum() / w_plus.numel()
+
+    def _update(self, name: str, loss: Tensor, step: int) -> None:
+        optimizer, adam = self.optimizers[name], self.config.optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(adam, step, self.config.steps)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        average_gradients(optimizer)
+        if adam.clip:
+            nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], adam.clip)
+        optimizer.step()
 
     @torch.no_grad()
     def sample_grid(self, real: Tensor, mask: Tensor) -> Tensor:
         """Input, fill by the shadow weights, and original of each picture: (N, 3, s, s) -> (3N, 3, s, s) in [-1, 1]."""
         with self._autocast():
             filled = self.ema(self._place(real), mask).image.float()
-        rows = torch.stack([real * (1 - mask), composite(filled.clamp(-1, 1), real, mask), real], 1)
+        filled = composite(match_border(filled, real, mask).clamp(-1, 1), real, mask)
+        rows = torch.stack([real * (1 - mask), filled, real], 1)
         return rows.flatten(0, 1)
 
     def _place(self, images: Tensor) -> Tensor:
@@ -129,6 +208,36 @@ class InversionTask:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def learning_rate(adam: AdamConfig, step: int, steps: int) -> float:
+    """Of a step (from 0): a linear rise over `warmup` steps, times a cosine from 1 to 0.02 if `decay` says so."""
+    rise = min(1.0, (step + 1) / adam.warmup) if adam.warmup else 1.0
+    fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)) if adam.decay == "cosine" else 1.0
+    return adam.lr * rise * fall
+
+
+def load_codes(path: Path, names: Sequence[str]) -> Tensor:
+    """Style codes of pictures that are named by their seed.
+
+    Args:
+        path: safetensors with "seed" (K,) and "w" (K, D).
+        names: the pictures' file names.
+
+    Returns:
+        (len(names), D) float32; NaN for a picture whose seed isn't there.
+
+    Raises:
+        InputError: no such file, or another content.
+    """
+    try:
+        stored = load_file(path)
+        seeds, w = stored["seed"], stored["w"].float()
+    except (OSError, SafetensorError, KeyError) as error:
+        raise InputError(f"{path}: style codes as safetensors with 'seed' and 'w' are accepted ({error})") from error
+    place = {int(seed): i for i, seed in enumerate(seeds)}
+    rows = [place.get(int(stem), -1) if (stem := Path(name).stem).isdecimal() else -1 for name in names]
+    return torch.cat([w, torch.full_like(w[:1], math.nan)])[rows]  # the last row, -1, is of the unknown
 
 
 def load_prior(generator: nn.Module, path: Path) -> None:
@@ -146,10 +255,21 @@ def load_prior(generator: nn.Module, path: Path) -> None:
 def load_model(model: InvertFill, path: Path) -> None:
     """Fill a whole InvertFill from a run's folder, a checkpoint (its moving average), a model folder or its file.
 
+    Normalisation that the checkpoint's encoder has and the model's hasn't is folded.
+
     Raises:
         InputError: nothing of the kind there, or weights of another architecture.
     """
-    load_module(model, _weights_file(path, "a run of stage 2, a checkpoint, a model folder or its file is accepted"))
+    file = _weights_file(path, "a run of stage 2, a checkpoint, a model folder or its file is accepted")
+    source = model
+    if (file.parent / STATE).is_file():
+        config = model_config(file.parent)
+        if config["encoder"]["norm"] and not model.config["encoder"]["norm"]:
+            source = InvertFill(config)
+    load_module(source, file)
+    if source is not model:
+        fold_norm(source.encoder)
+        model.load_state_dict(source.state_dict())
 
 
 def model_config(checkpoint: Path) -> dict[str, Any]:

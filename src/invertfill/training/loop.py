@@ -12,6 +12,7 @@ parts of a module and differentiates twice, which a wrapper's hooks don't see.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import defaultdict
@@ -38,7 +39,7 @@ from invertfill.training.checkpoint import load_checkpoint, newest_checkpoint, r
 from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config
 from invertfill.training.distributed import seed_step
 from invertfill.training.gan import GanTask
-from invertfill.training.inversion import InversionTask
+from invertfill.training.inversion import InversionTask, load_codes
 
 MAY_CHANGE = {"steps", "out", "name", "log_every", "sample_every", "checkpoint_every", "keep"}  # when a run goes on
 
@@ -90,10 +91,14 @@ def train_inversion(config_path: str | Path, overrides: list[str] | tuple[str, .
         examples = batches.examples(config.sample_count)
         assert examples.masks is not None
         example_masks = examples.masks
+        codes = load_codes(config.codes, images.names).to(accelerator.device) if config.codes else None
 
         def step(batch: Batch, number: int) -> dict[str, float]:
             assert batch.masks is not None
-            return inversion.train_step(batch.images, batch.masks, number)
+            known = None
+            if codes is not None:
+                known = codes[batch.indices].masked_fill(batch.mirrored[:, None], math.nan)
+            return inversion.train_step(batch.images, batch.masks, number, known)
 
         task = Task(
             step=step,

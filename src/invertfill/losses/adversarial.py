@@ -1,0 +1,73 @@
+"""An adversarial loss on a frozen feature network (after Sauer et al. 2021, "Projected GANs Converge Faster").
+
+Beyond the paper. A discriminator over pixels needs many thousand pictures before it is of use; small heads over
+ImageNet features, which LPIPS computes anyway, judge texture after a few hundred. Each head gives a map of logits, and
+only positions in the hole count, for real pictures as for filled ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+class FeatureDiscriminator(nn.Module):
+    """One head for each feature map, which sees the map and the mask.
+
+    Args:
+        widths: channels of the feature maps.
+        hidden: channels inside a head.
+    """
+
+    def __init__(self, widths: Sequence[int], hidden: int = 64):
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                spectral_norm(nn.Conv2d(width + 1, hidden, 1)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(hidden, hidden, 3, 1, 1)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(hidden, 1, 1)),
+            )
+            for width in widths
+        )
+
+    def forward(self, stages: Sequence[Tensor], mask: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Judge pictures by their features.
+
+        Args:
+            stages: feature maps (N, C, h, w), the first to the last.
+            mask: (N, 1, s, s), 1 = hole.
+
+        Returns:
+            For each head logits (N, 1, h, w), high for real, and the share of hole at each position, alike.
+        """
+        judged = []
+        for head, features in zip(self.heads, stages, strict=True):
+            share = F.interpolate(mask, size=features.shape[-2:], mode="area")
+            # Channels of unit mean square at every position: heads at all depths see one scale.
+            unit = F.normalize(features.float(), dim=1, eps=1e-10) * features.shape[1] ** 0.5
+            judged.append((head(torch.cat([unit, share], 1)), share))
+        return judged
+
+
+def discriminator_loss(on_real: list[tuple[Tensor, Tensor]], on_fake: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Hinge loss, mean over the hole, summed over heads."""
+    losses = [
+        _mean(F.relu(1 - real) + F.relu(1 + fake), share)
+        for (real, share), (fake, _) in zip(on_real, on_fake, strict=True)
+    ]
+    return torch.stack(losses).sum()
+
+
+def generator_loss(on_fake: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """The negative logit, mean over the hole, summed over heads."""
+    return torch.stack([-_mean(fake, share) for fake, share in on_fake]).sum()
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1e-6)
