@@ -193,6 +193,9 @@ def train_inversion(config: Config, overrides: Overrides = None) -> None:
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of stage 2, or a run's folder: its newest.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The model folder to write.")],
+    card: Annotated[
+        Path | None, typer.Option(help="The model card, Markdown; a short one is written without it.")
+    ] = None,
 ) -> None:
     """Make a model folder of a checkpoint.
 
@@ -200,7 +203,11 @@ def export(
     """
     with _train_extra():
         from invertfill.export import export
-    print(f"model: {export(checkpoint, out)}")
+    try:
+        text = card.read_text(encoding="utf-8") if card else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{card}: can't be read ({error}); accepted: a model card, Markdown") from None
+    print(f"model: {export(checkpoint, out, text)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -232,10 +239,7 @@ def _notes() -> Iterator[None]:
         warnings.simplefilter("always", InvertFillWarning)
         yield
     for warning in caught:
-        if issubclass(warning.category, InvertFillWarning):
-            _say(f"note: {warning.message}")
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        _say(f"note: {warning.message}")
 
 
 @contextlib.contextmanager

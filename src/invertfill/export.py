@@ -4,6 +4,7 @@
     FOLDER/fill.onnx            image (N, 3, s, s), mask (N, 1, s, s), w_mean (N, D) -> output (N, 3, s, s), raw O_G
     FOLDER/mapping.onnx         z (N, D) -> w (N, D)
     FOLDER/synthesis.onnx       w (N, D) -> image (N, 3, s, s): the same w for every layer
+    FOLDER/SHA256SUMS           of these four, checked whenever the model is loaded
     FOLDER/MODEL_CARD.md
 
 A graph's weights are external data: byte ranges of model.safetensors as FLOAT16, each with a Cast to FLOAT behind it,
@@ -28,20 +29,22 @@ from torch import Tensor, nn
 
 from invertfill.errors import InputError
 from invertfill.models.invertfill import InvertFill
-from invertfill.training.checkpoint import newest_checkpoint, read_state
+from invertfill.training.checkpoint import newest_checkpoint, provenance_of
 from invertfill.training.inversion import load_model, model_config
+from invertfill.zoo import FILES, write_sums
 
-WEIGHTS, CARD = "model.safetensors", "MODEL_CARD.md"
+WEIGHTS, CARD = FILES[0], "MODEL_CARD.md"
 OPSET = 17
 INLINE = 1024  # bytes: constants that are no weight (filters, shapes) stay in the graph up to here
 
 
-def export(checkpoint: Path, folder: Path) -> Path:
+def export(checkpoint: Path, folder: Path, card: str | None = None) -> Path:
     """Write the model folder of a stage 2 checkpoint, from its shadow weights (EMA).
 
     Args:
         checkpoint: a checkpoint's folder, or a run's, of which the newest is taken.
         folder: where the model folder goes; a model folder that is already there is replaced.
+        card: the model card's Markdown; a short one is written if left out.
 
     Returns:
         ``folder``.
@@ -52,10 +55,7 @@ def export(checkpoint: Path, folder: Path) -> Path:
     checkpoint = newest_checkpoint(checkpoint) or checkpoint
     model = InvertFill(model_config(checkpoint))
     load_model(model, checkpoint)
-    state = read_state(checkpoint)
-    kept = ("name", "seed", "batch", "masks", "losses", "optimizer", "mean_latent", "ema_half_life")
-    provenance = {"step": state["step"], **{key: state["config"][key] for key in kept if key in state["config"]}}
-    return export_model(model, folder, provenance)
+    return export_model(model, folder, provenance_of(checkpoint), card)
 
 
 def export_model(model: InvertFill, folder: Path, provenance: dict[str, Any], card: str | None = None) -> Path:
@@ -85,6 +85,7 @@ def export_model(model: InvertFill, folder: Path, provenance: dict[str, Any], ca
             metadata = {"config": json.dumps(model.config), "provenance": json.dumps(provenance)}
             save_file(tensors, draft / WEIGHTS, metadata)
             _export_graphs(model, draft)
+            write_sums(draft)
             (draft / CARD).write_text(card or _short_card(folder.name, model, provenance), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: can't be written ({error}); give a folder in a place that can") from error

@@ -2,7 +2,7 @@
 
 A model folder is what ``invertfill export`` writes (see export.py). What is said about a model is read from the header
 of its model.safetensors: 8 bytes of length (little-endian), then JSON, of which "__metadata__" holds the model's config
-and provenance as JSON strings. The shipped folders lie in ``weights/``, whose SHA256SUMS a test checks (no start does).
+and provenance as JSON strings. The shipped folders lie in ``weights/``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "faces-256"
 WEIGHTS = Path(__file__).parent / "weights"
 FILES = ("model.safetensors", "fill.onnx", "mapping.onnx", "synthesis.onnx")
+SUMS = "SHA256SUMS"  # of FILES, as sha256sum writes and checks it
 HEADER_LIMIT = 100_000_000  # bytes, of the safetensors format
 DTYPES = {"F16": "<f2", "F32": "<f4", "I64": "<i8"}  # safetensors -> NumPy, as far as export writes them
 
@@ -33,7 +34,7 @@ class Model:
 
     Attributes:
         name: the folder's name.
-        folder: holds ``FILES``.
+        folder: holds ``FILES`` and ``SUMS``.
         config: what the network is built from.
         provenance: where the weights come from, as far as whoever exported them said.
         bytes: length of model.safetensors.
@@ -73,8 +74,18 @@ class Model:
     @cached_property
     def sha256(self) -> str:
         """Of model.safetensors, hex."""
-        with self.weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(self.weights)
+
+    def verify(self) -> None:
+        """Compare every file with its sum.
+
+        Raises:
+            InputError: a file isn't what the folder was written with.
+        """
+        lines = (self.folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+        for name in FILES:
+            if f"{sha256_of(self.folder / name)}  {name}" not in lines:
+                raise InputError(f"{self.folder / name}: damaged: its SHA-256 isn't the one in {SUMS}")
 
     def tensor(self, name: str) -> np.ndarray:
         """One tensor of model.safetensors, in the precision that it is stored in.
@@ -110,15 +121,28 @@ def find_model(name_or_folder: str | Path) -> Model:
     return _open_model(folder)
 
 
+def sha256_of(path: Path) -> str:
+    """Hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_sums(folder: Path) -> None:
+    """Write SHA256SUMS beside ``FILES``."""
+    lines = [f"{sha256_of(folder / name)}  {name}\n" for name in FILES]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
 def _names() -> list[str]:
     names = (path.parent.name for path in WEIGHTS.glob("*/model.safetensors"))
     return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
 
 
 def _open_model(folder: Path) -> Model:
-    missing = [name for name in FILES if not (folder / name).is_file()]
+    missing = [name for name in (*FILES, SUMS) if not (folder / name).is_file()]
     if missing:
-        raise InputError(f"{folder}: no model folder: {', '.join(missing)} missing; accepted: {', '.join(FILES)}")
+        accepted = "a folder written by invertfill export"
+        raise InputError(f"{folder}: no model folder: {', '.join(missing)} missing; accepted: {accepted}")
     path = folder / FILES[0]
     try:
         header, begin = _read_header(path)

@@ -50,6 +50,7 @@ def open_engine(model: Model, engine: str = "auto", device: str = "auto") -> Eng
     Raises:
         InputError: an unknown name, torch isn't installed, the device isn't there, or the model is damaged.
     """
+    model.verify()
     if engine not in ENGINES:
         raise InputError(f"engine {engine!r}; accepted: {', '.join(ENGINES)}")
     if device not in DEVICES:

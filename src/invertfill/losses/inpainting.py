@@ -7,7 +7,7 @@ mean, so the functions that combine terms take images in [-1, 1] and halve the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -83,7 +83,7 @@ def tv_loss(image: Tensor) -> Tensor:
 
 
 def inpainting_loss(
-    output: Tensor, target: Tensor, mask: Tensor, features: Features, weights: LossWeights | None = None
+    output: Tensor, target: Tensor, mask: Tensor, features: Features | None, weights: LossWeights | None = None
 ) -> Loss:
     """L_ipt, Eq. 4, on output and composite as in RFR.
 
@@ -91,7 +91,7 @@ def inpainting_loss(
         output: O_G, (N, 3, H, W) in [-1, 1], before compositing.
         target: I, the same shape.
         mask: (N, 1, H, W), 1 = hole.
-        features: VGG16.
+        features: VGG16; None leaves the perceptual and the style term out.
         weights: RFR's by default.
 
     Returns:
@@ -100,53 +100,44 @@ def inpainting_loss(
     weights = weights or LossWeights()
     output, target = to_unit(output), to_unit(target)
     combined = composite(output, target, mask)
-    wanted = _target_features(features, target)
-    # One pass for output and composite: the network's weights are read once.
-    both = [stage.chunk(2) for stage in features(torch.cat([output, combined]), PERCEPTUAL_TAPS)]
-    of_output, of_combined = [pair[0] for pair in both], [pair[1] for pair in both]
-    return _weighted(
-        {
-            "valid": (weights.valid, valid_loss(output, target, mask)),
-            "hole": (weights.hole, hole_loss(output, target, mask)),
-            "perceptual": (
-                weights.perceptual,
-                perceptual_loss(of_output, wanted) + perceptual_loss(of_combined, wanted),
-            ),
-            "style": (weights.style, style_loss(of_output, wanted) + style_loss(of_combined, wanted)),
-            "tv": (weights.tv, tv_loss(combined)),
-        }
-    )
+    terms = {
+        "valid": (weights.valid, valid_loss(output, target, mask)),
+        "hole": (weights.hole, hole_loss(output, target, mask)),
+        "tv": (weights.tv, tv_loss(combined)),
+    }
+    if features is not None:
+        wanted = _target_features(features, target)
+        # One pass for output and composite: the network's weights are read once.
+        both = [stage.chunk(2) for stage in features(torch.cat([output, combined]), PERCEPTUAL_TAPS)]
+        of_output, of_combined = [pair[0] for pair in both], [pair[1] for pair in both]
+        perceptual = perceptual_loss(of_output, wanted) + perceptual_loss(of_combined, wanted)
+        style = style_loss(of_output, wanted) + style_loss(of_combined, wanted)
+        terms |= {"perceptual": (weights.perceptual, perceptual), "style": (weights.style, style)}
+    return _weighted(terms)
 
 
-def msr_loss(rgb: Sequence[Tensor], target: Tensor, features: Features, weights: LossWeights | None = None) -> Loss:
+def msr_loss(
+    rgb: Sequence[Tensor], target: Tensor, features: Features | None, weights: LossWeights | None = None
+) -> Loss:
     """L_msr, Eq. 5: perceptual, style and mean-square loss of the encoder's reconstruction at each scale.
 
     Args:
         rgb: O_E^1 to O_E^3, each (N, 3, h, w) in [-1, 1]; a smaller one is compared with ``target`` averaged down.
         target: I, (N, 3, H, W) in [-1, 1].
-        features: VGG16.
+        features: VGG16; None leaves the perceptual and the style term out.
         weights: of which perceptual and style are used; the mean square has weight 1.
 
     Returns:
         The weighted sum, and the terms msr_perceptual, msr_style and msr_rec, each summed over scales.
     """
     weights = weights or LossWeights()
-    terms = []
-    for image in rgb:
-        wanted = to_unit(_resize(target, image))
-        found = to_unit(image)
-        stages, wanted_stages = features(found, PERCEPTUAL_TAPS), _target_features(features, wanted)
-        terms.append(
-            (perceptual_loss(stages, wanted_stages), style_loss(stages, wanted_stages), F.mse_loss(found, wanted))
-        )
-    perceptual, style, rec = (torch.stack(scales).sum() for scales in zip(*terms, strict=True))
-    return _weighted(
-        {
-            "msr_perceptual": (weights.perceptual, perceptual),
-            "msr_style": (weights.style, style),
-            "msr_rec": (1.0, rec),
-        }
-    )
+    pairs = [(to_unit(image), to_unit(_resize(target, image))) for image in rgb]
+    terms = {"msr_rec": (1.0, _sum(F.mse_loss(found, wanted) for found, wanted in pairs))}
+    if features is not None:
+        stages = [(features(found, PERCEPTUAL_TAPS), _target_features(features, wanted)) for found, wanted in pairs]
+        terms["msr_perceptual"] = (weights.perceptual, _sum(perceptual_loss(a, b) for a, b in stages))
+        terms["msr_style"] = (weights.style, _sum(style_loss(a, b) for a, b in stages))
+    return _weighted(terms)
 
 
 def fidelity_loss(w_plus: Tensor, w_mean: Tensor) -> Tensor:
@@ -161,7 +152,7 @@ def total_loss(
     w_mean: Tensor,
     target: Tensor,
     mask: Tensor,
-    features: Features,
+    features: Features | None,
     weights: LossWeights | None = None,
 ) -> Loss:
     """L, Eq. 7: L_ipt + lambda_msr * L_msr + lambda_fid * L_fid.
@@ -173,7 +164,7 @@ def total_loss(
         w_mean: w_o, (N or 1, D).
         target: I, like ``output``.
         mask: (N, 1, H, W), 1 = hole.
-        features: VGG16.
+        features: VGG16; None leaves the perceptual and the style term out.
         weights: RFR's by default; a lambda of 0 leaves its loss out.
 
     Returns:
@@ -193,6 +184,10 @@ def total_loss(
 def _weighted(terms: dict[str, tuple[float, Tensor]]) -> Loss:
     total = torch.stack([weight * term for weight, term in terms.values()]).sum()
     return total, {name: term.detach() for name, (_, term) in terms.items()}
+
+
+def _sum(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).sum()
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """Checkpoints that survive a kill at any moment, without pickle.
 
     RUN/checkpoints/step-00001000/
-        state.json                  step, the whole configuration, numbers of the optimisers, sizes of the files below
+        state.json                  step, the whole configuration, origin (where and on what), numbers of the optimisers,
+                                    sizes of the files below
         NAME.safetensors            one for each module (model, shadow weights, mean latent ...)
         NAME.adam.safetensors       one for each optimiser
 
@@ -39,6 +40,7 @@ def save_checkpoint(
     run: Path,
     step: int,
     config: dict[str, Any],
+    origin: dict[str, Any],
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
     keep: int,
@@ -49,6 +51,7 @@ def save_checkpoint(
         run: the run's folder.
         step: steps done.
         config: the whole configuration, plain values.
+        origin: what else weights should say about themselves (versions, device, data), plain values.
         modules: by name; their parameters and buffers are kept.
         optimizers: by name; of their state, tensors go to safetensors and the rest to JSON.
         keep: complete checkpoints that stay, at least 1.
@@ -69,7 +72,7 @@ def save_checkpoint(
         tensors, numbers[name] = _split(optimizer)
         save_file(_plain(tensors), draft / f"{name}.adam.safetensors")
     files = {path.name: path.stat().st_size for path in sorted(draft.iterdir())}
-    state = {"step": step, "config": config, "optimizers": numbers, "files": files}
+    state = {"step": step, "config": config, "origin": origin, "optimizers": numbers, "files": files}
     (draft / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
     for path in draft.iterdir():
         _flush(path)
@@ -96,7 +99,7 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """state.json: step, config, optimizers, files.
+    """state.json: step, config, origin, optimizers, files.
 
     Raises:
         InputError: no checkpoint, or one with missing or short files.
@@ -111,6 +114,21 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     if short:
         raise InputError(f"{checkpoint}: damaged checkpoint: wrong size of {', '.join(short)}")
     return state
+
+
+def provenance_of(checkpoint: Path) -> dict[str, Any]:
+    """What a model's header says about where its weights come from, plain values.
+
+    Raises:
+        InputError: see `read_state`.
+    """
+    state = read_state(checkpoint)
+    config = state["config"]
+    kept = ("seed", "batch", "data", "masks", "losses", "optimizer", "mean_latent", "ema_half_life")
+    about = config.get("about", {})
+    return {"name": config["name"], **about, "step": state["step"], **state["origin"]} | {
+        key: config[key] for key in kept if key in config
+    }
 
 
 def load_checkpoint(checkpoint: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> int:

@@ -207,10 +207,19 @@ class MeanLatentConfig(Section):
     tolerance: Positive = 0.05  # arrived when |w_o - w_t| <= tolerance * the way at the target's drawing
 
 
+class AboutConfig(Section):
+    """What `invertfill models` says about an exported model."""
+
+    domain: str = "unknown"
+    licence: str = "unknown"
+    source: str = "unknown"
+
+
 class InversionConfig(RunConfig):
     """Stage 2: encoder, mapping networks and RGB branch in front of a frozen generator."""
 
     stage: Literal["inversion"] = "inversion"
+    about: AboutConfig = AboutConfig()
     model: ModelConfig = ModelConfig()
     prior: Path | None = None  # the generator's weights: a run of stage 1, a checkpoint or a .safetensors file
     init: Path | None = None  # weights of the whole model to go on from: a run of stage 2, a checkpoint, a model folder

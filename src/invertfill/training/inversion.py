@@ -95,7 +95,9 @@ class InversionTask:
         paper = losses.model_dump(include=set(LossWeights.__dataclass_fields__))
         self.weights = LossWeights(**paper)
         # Without the terms that look at a network's features, its weights aren't needed.
-        self.features: Features = vgg16().to(self.device) if self.weights.perceptual or self.weights.style else _pixels
+        self.features: Features | None = None
+        if self.weights.perceptual or self.weights.style:
+            self.features = vgg16().to(self.device)
         if losses.code:
             z = torch.randn(4096, self.generator.latent_dim, generator=torch.Generator().manual_seed(0))
             with torch.no_grad():
@@ -293,7 +295,3 @@ def _weights_file(path: Path, accepted: str) -> Path:
         if file.is_file():
             return file
     raise InputError(f"{path}: no weights there; {accepted}")
-
-
-def _pixels(x: Tensor, taps: Sequence[int]) -> list[Tensor]:
-    return [x]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -32,10 +33,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
+from invertfill import __version__
 from invertfill.data.batches import Batch, Batches
 from invertfill.data.readers import ImageSet
 from invertfill.errors import InputError
-from invertfill.training.checkpoint import load_checkpoint, newest_checkpoint, read_state, save_checkpoint
+from invertfill.training.checkpoint import (
+    load_checkpoint,
+    newest_checkpoint,
+    provenance_of,
+    read_state,
+    save_checkpoint,
+)
 from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config
 from invertfill.training.distributed import seed_step
 from invertfill.training.gan import GanTask
@@ -146,6 +154,7 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
         _same_run(newest, plain)
         done = load_checkpoint(newest, task.modules, task.optimizers)
     console = Console(quiet=not chief, soft_wrap=True)
+    origin = _origin(config, accelerator, images)
     start = {
         "event": "start",
         "step": done,
@@ -194,7 +203,7 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
                 save_grid(task.grid(config.sample_count), task.columns, out / "samples" / f"{finished:08d}.png")
             if finished % config.checkpoint_every == 0 or last:
                 if chief:
-                    save_checkpoint(out, finished, plain, task.modules, task.optimizers, config.keep)
+                    save_checkpoint(out, finished, plain, origin, task.modules, task.optimizers, config.keep)
                 accelerator.wait_for_everyone()
             if finished % config.log_every == 0:  # only now: images/s are of training alone
                 sums.clear()
@@ -277,6 +286,25 @@ def _belongs(line: str, done: int) -> bool:
         return bool(json.loads(line)["step"] <= done)
     except (ValueError, KeyError, TypeError):  # cut off by the kill
         return False
+
+
+def _origin(config: RunConfig, accelerator: Accelerator, images: ImageSet) -> dict[str, Any]:
+    """What a checkpoint says about itself beside its configuration."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # installed without its repository
+        commit = None
+    origin: dict[str, Any] = {
+        "version": __version__,
+        "commit": commit,
+        "torch": torch.__version__,
+        "device": _device_name(accelerator.device),
+        "processes": accelerator.num_processes,
+        "pictures": len(images),
+    }
+    before = newest_checkpoint(config.init) if isinstance(config, InversionConfig) and config.init else None
+    return origin | ({"init": provenance_of(before)} if before else {})
 
 
 def _device_name(device: torch.device) -> str:
