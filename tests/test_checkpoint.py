@@ -41,7 +41,9 @@ class Parts:
         self.optimizer.step()
 
     def save(self, run: Path, step: int, keep: int = 3) -> Path:
-        return save_checkpoint(run, step, {"a": [1, "b"]}, {"net": self.module}, {"net": self.optimizer}, keep)
+        return save_checkpoint(
+            run, step, {"a": [1, "b"]}, {"device": "cpu"}, {"net": self.module}, {"net": self.optimizer}, keep
+        )
 
     def load(self, path: Path) -> int:
         return load_checkpoint(path, {"net": self.module}, {"net": self.optimizer})

@@ -182,9 +182,10 @@ def test_weights_file_is_the_model(exported: tuple[InvertFill, Path]) -> None:
 
 
 def checkpoint_of(run: Path, stage: str = "inversion") -> tuple[Path, InvertFill]:
-    config = {"stage": stage, "name": "test", "seed": 3, "model": PLAIN, "data": {"path": "secret/place"}}
+    about = {"domain": "noise"}
+    config = {"stage": stage, "name": "test", "seed": 3, "model": PLAIN, "about": about, "data": {"path": "secret"}}
     model, shadow = random_model(PLAIN, 1), random_model(PLAIN, 2)
-    return save_checkpoint(run, 7, config, {"model": model, "ema": shadow}, {}, keep=1), shadow
+    return save_checkpoint(run, 7, config, {"commit": "abc"}, {"model": model, "ema": shadow}, {}, keep=1), shadow
 
 
 def test_checkpoint_gives_its_shadow_weights(tmp_path: Path) -> None:
@@ -194,7 +195,8 @@ def test_checkpoint_gives_its_shadow_weights(tmp_path: Path) -> None:
     for name, tensor in shadow.state_dict().items():
         assert torch.equal(tensors[name], tensor.half() if tensor.is_floating_point() else tensor), name
     with safe_open(folder / "model.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["provenance"]) == {"step": 7, "name": "test", "seed": 3}
+        provenance = json.loads(file.metadata()["provenance"])
+        assert provenance == {"step": 7, "name": "test", "domain": "noise", "commit": "abc", "seed": 3}
         assert json.loads(file.metadata()["config"]) == PLAIN
     assert "provenance" not in (folder / "MODEL_CARD.md").read_text()
     export(tmp_path / "run", folder)  # a run's folder stands for its newest checkpoint; a model folder is replaced

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -75,6 +77,24 @@ def test_everything_a_hole_is_the_mean_latent(inpainter: invertfill.Inpainter) -
         filled = inpainter.fill(picture(256, 256), np.ones((256, 256), bool))
     (mean,) = inpainter.sample([0], truncation=0.0)
     assert np.array_equal(np.asarray(filled), np.asarray(mean))
+
+
+def test_many_at_once_are_as_one_at_a_time_and_a_bad_one_stops_after_those_before_it(
+    inpainter: invertfill.Inpainter, tmp_path: Path
+) -> None:
+    hole, everything = box(100, 80, 20, 10, 70, 60), np.ones((80, 100), bool)
+    pairs = [(picture(100, 80), m) for m in (hole, ~everything, hole[::-1], everything, hole[:, ::-1])]
+    with pytest.warns(invertfill.InvertFillWarning):
+        alone = [np.asarray(inpainter.fill(*pair)).astype(int) for pair in pairs]
+    for batch in (1, 2, 5, 8):
+        with pytest.warns(invertfill.InvertFillWarning):
+            together = [np.asarray(filled) for filled in inpainter.fill_many(iter(pairs), batch=batch)]
+        assert len(together) == len(alone)
+        assert max(int(np.abs(a - b).max()) for a, b in zip(alone, together, strict=True)) <= 1  # sums by batch differ
+    results = inpainter.fill_many([pairs[0], (tmp_path / "none.png", hole), pairs[2]])
+    assert np.array_equal(np.asarray(next(results)), alone[0])
+    with pytest.raises(invertfill.InputError, match=r"none\.png"):
+        next(results)
 
 
 def test_transparency_is_the_hole_and_becomes_opaque(inpainter: invertfill.Inpainter) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import invertfill
 from invertfill import zoo
 from invertfill.errors import InputError
-from invertfill.zoo import DEFAULT_MODEL, FILES, WEIGHTS, find_model, list_models
+from invertfill.zoo import DEFAULT_MODEL, FILES, SUMS, find_model, list_models
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_unknown_name_lists_the_known() -> None:
     assert all(model.name in str(error.value) for model in list_models())
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, SUMS])
 def test_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(InputError, match=f"copy: no model folder: {name} missing"):
@@ -123,18 +124,29 @@ def test_provenance_may_be_absent(copy: Path) -> None:
 def test_default_comes_first(tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", DEFAULT_MODEL, "z"):
         shutil.copytree(tiny_model_folder, tmp_path / name)
-    (tmp_path / "SHA256SUMS").touch()
     monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
     assert [model.name for model in list_models()] == [DEFAULT_MODEL, "a", "z"]
     assert find_model("z").folder == tmp_path / "z"
 
 
-def test_shipped_weights_are_those_of_the_list() -> None:
-    """SHA256SUMS is made by `cd src/invertfill/weights && sha256sum */* > SHA256SUMS`."""
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_is_noticed(copy: Path, name: str) -> None:
+    find_model(copy).verify()
+    content = bytearray((copy / name).read_bytes())
+    content[-1] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: damaged"):
+        invertfill.load(copy)
+
+
+def test_sums_are_in_the_format_of_sha256sum(tiny_model_folder: Path) -> None:
+    sums = dict(line.split("  ")[::-1] for line in (tiny_model_folder / SUMS).read_text().splitlines())
+    assert sums == {name: hashlib.sha256((tiny_model_folder / name).read_bytes()).hexdigest() for name in FILES}
+
+
+def test_shipped_weights_are_whole_small_and_say_where_they_come_from() -> None:
     shipped = list_models()
     assert shipped and shipped[0].name == DEFAULT_MODEL
-    sums = dict(line.split()[::-1] for line in (WEIGHTS / "SHA256SUMS").read_text().splitlines())
-    assert sums.keys() >= {f"{model.name}/{name}" for model in shipped for name in FILES}
-    for name, expected in sums.items():
-        assert hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest() == expected, name
-    assert all(model.bytes <= 32e6 and "unknown" not in (model.licence, model.source) for model in shipped)
+    for model in shipped:
+        model.verify()
+        assert model.bytes <= 32e6 and "unknown" not in (model.domain, model.licence, model.source)

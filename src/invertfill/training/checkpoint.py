@@ -1,7 +1,7 @@
 """Checkpoints that survive a kill at any moment, without pickle.
 
     RUN/checkpoints/step-00001000/
-        state.json                  step, the whole configuration, origin (where and on what), numbers of the optimisers,
+        state.json                  step, the whole configuration, its origin, numbers of the optimisers,
                                     sizes of the files below
         NAME.safetensors            one for each module (model, shadow weights, mean latent ...)
         NAME.adam.safetensors       one for each optimiser
@@ -124,7 +124,7 @@ def provenance_of(checkpoint: Path) -> dict[str, Any]:
     """
     state = read_state(checkpoint)
     config = state["config"]
-    kept = ("seed", "batch", "data", "masks", "losses", "optimizer", "mean_latent", "ema_half_life")
+    kept = ("seed", "batch", "masks", "losses", "optimizer", "mean_latent", "ema_half_life")
     about = config.get("about", {})
     return {"name": config["name"], **about, "step": state["step"], **state["origin"]} | {
         key: config[key] for key in kept if key in config

@@ -213,6 +213,7 @@ class AboutConfig(Section):
     domain: str = "unknown"
     licence: str = "unknown"
     source: str = "unknown"
+    data: str = "unknown"  # what it was trained on, with the split
 
 
 class InversionConfig(RunConfig):
