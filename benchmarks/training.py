@@ -114,7 +114,7 @@ def measure(
             return gan.train_step(b.images, n)
     else:
         # Weights don't change the speed, so the generator's random ones will do.
-        inversion_config = load_config(InversionConfig, path, [*changed, "prior=null"])
+        inversion_config = load_config(InversionConfig, path, [*changed, "prior=null", "init=null"])
         inversion = InversionTask(inversion_config, device)
         config, size, masks = inversion_config, inversion_config.model.generator.size, inversion_config.masks
         precision = inversion.precision
