@@ -72,10 +72,10 @@ def fill(
 ) -> None:
     """Fill the holes of a picture, or of a folder of them.
 
-    Every known pixel stays as it is. In a folder, the results keep the pictures' file names.
+    Every known pixel stays as it is. In a folder, the results keep the pictures' file names (a GIF becomes a PNG).
     """
     from invertfill import load
-    from invertfill.imaging.io import check_output, list_images, make_folder, save_image
+    from invertfill.imaging.io import WRITTEN, check_output, list_images, make_folder, save_image
 
     if mask is not None and not mask.exists():
         raise InputError(f"{mask}: no such file; accepted: a mask, white = hole")
@@ -101,7 +101,8 @@ def fill(
                 if masks is not None and path.stem not in masks:
                     raise InputError(f"{path}: no mask named {path.stem} in {mask}")
                 with _notes():
-                    fill_one(inpainter, path, masks[path.stem] if masks is not None else mask, out / path.name)
+                    name = path.name if path.suffix.lower() in WRITTEN else f"{path.stem}.png"
+                    fill_one(inpainter, path, masks[path.stem] if masks is not None else mask, out / name)
             except InputError as error:
                 bad.append(error)
     print(f"{len(images) - len(bad)} of {len(images)} filled: {out}")

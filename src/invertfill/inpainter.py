@@ -14,6 +14,7 @@ from PIL import Image
 from invertfill.engines import Engine
 from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.blend import match_border
+from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.io import ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.regions import Region, cut, find_region, put_back
@@ -105,7 +106,7 @@ class Inpainter:
                 output = self.engine.synthesis(w_mean)[0]
             else:
                 output = match_border(next(outputs), job.seen, job.seen_mask)
-            rgb = np.asarray(_to_rgb(job.picture))
+            rgb = np.asarray(to_srgb(job.picture))
             yield _composite(job.picture, job.hole, put_back(rgb, job.hole, job.region, output))
 
     def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:
@@ -154,7 +155,7 @@ def _prepare(image: ImageSource, mask: MaskSource | None, invert_mask: bool, siz
         message = f"{name}: everything is a hole, so nothing is known; filled from the mean latent"
         warnings.warn(message, InvertFillWarning, stacklevel=4)
     region = find_region(hole, size)
-    return _Job(picture, hole, region, *cut(np.asarray(_to_rgb(picture)), hole, region, size))
+    return _Job(picture, hole, region, *cut(np.asarray(to_srgb(picture)), hole, region, size))
 
 
 def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert: bool) -> np.ndarray:
@@ -169,19 +170,11 @@ def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert:
     return transparent
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "I;16":
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
-    return picture.convert("RGB")
-
-
 def _composite(picture: Image.Image, hole: np.ndarray, filled: np.ndarray) -> Image.Image:
     """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion."""
-    rgb = Image.fromarray(filled)
+    content = np.asarray(from_srgb(Image.fromarray(filled), picture))  # with alpha: opaque
     if picture.mode == "I;16":
-        content = np.asarray(rgb.convert("L")).astype(np.uint16) * 257
-    else:
-        content = np.asarray(rgb.convert(picture.mode))  # with alpha: opaque
+        content = content.astype(np.uint16) * 257
     result = np.asarray(picture).copy()
     result[hole] = content[hole]
     out = Image.fromarray(result, picture.mode) if picture.mode == "CMYK" else Image.fromarray(result)

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.TiffImagePlugin import TiffImageFile
 
-from invertfill.errors import InputError
+from invertfill.errors import InputError, InvertFillWarning
+from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 
 ImageSource: TypeAlias = str | Path | Image.Image | np.ndarray
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+HEIF = (".heic", ".heif")  # by pillow-heif, the extra "heif"
+WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", *HEIF)
+SUFFIXES = (*WRITTEN, ".gif")
 # Modes that are filled as they are, so that known pixels keep their exact values.
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I;16")
 ACCEPTED = f"accepted: {', '.join(SUFFIXES)}"
-# Lossless wherever the format can be; a JPEG is re-encoded, so at the quality at which it can hardly be seen.
+# Lossless wherever the format can be; elsewhere at the quality at which a new encoding can hardly be seen.
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},  # exact: colours under full transparency too
     "TIFF": {"compression": "tiff_lzw"},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+    "HEIF": {"quality": 100, "chroma": 444},
 }
+KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
+# EXIF tags that describe the file and not the picture: a TIFF's own layout (its writer makes them anew), orientation.
+LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325}
+LAYOUT |= {330, 338, 339, 347, 530, 531, 532, 700, 33723, 34377, 34675}
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+IFDS = (EXIF_IFD, GPS_IFD)
+WIDTH, HEIGHT = 0xA002, 0xA003
 
 
 def open_image(source: ImageSource) -> Image.Image:
@@ -34,24 +51,32 @@ def open_image(source: ImageSource) -> Image.Image:
 
     Returns:
         A PIL image of its own in one of ``MODES``. The EXIF orientation is applied; palettes and other ways of
-        transparency become plain channels. ``info`` keeps the colour profile, resolution and EXIF.
+        transparency become plain channels. ``info`` keeps the colour profile, resolution, EXIF (without orientation
+        and without the thumbnail, which would show what was there) and XMP, and of a JPEG its quantisation tables and
+        subsampling, as "jpeg".
 
     Raises:
         InputError: no such file, not an image, truncated, or a mode or array that is not accepted.
+
+    Warns:
+        InvertFillWarning: of what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _plain(ImageOps.exif_transpose(source), "image")
+        return _upright(source, "image", _read_exif(source))
     path = Path(source)
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if path.is_dir():
         raise InputError(f"{path}: a folder, where one image is wanted; {ACCEPTED}")
+    _register_heif(path)
     try:
         with Image.open(path) as image:
+            _say_what_is_lost(image, path)
+            exif = _read_exif(image)  # before loading, at which Pillow turns a TIFF and forgets the rest
             image.load()
-            return _plain(ImageOps.exif_transpose(image), str(path))
+            return _upright(image, str(path), exif)
     except UnidentifiedImageError:
         raise InputError(f"{path}: not an image that can be read; {ACCEPTED}") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
@@ -71,8 +96,9 @@ def list_images(folder: str | Path) -> list[Path]:
 def check_output(path: str | Path) -> Path:
     """Raise InputError if an image cannot be written to ``path``; called before the work, not after it."""
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: not an image file name that can be written; {ACCEPTED}")
+    if path.suffix.lower() not in WRITTEN:
+        raise InputError(f"{path}: not an image file name that can be written; accepted: {', '.join(WRITTEN)}")
+    _register_heif(path)
     if path.is_dir():
         raise InputError(f"{path}: a folder, where a file name is wanted")
     make_folder(path.parent)
@@ -91,21 +117,33 @@ def make_folder(path: str | Path) -> Path:
 
 
 def save_image(image: Image.Image, path: str | Path) -> Path:
-    """Save a picture with its colour profile, resolution and EXIF: written beside, then renamed.
+    """Save a picture with its colour profile, resolution, EXIF and XMP: written beside, then renamed.
 
-    PNG, TIFF, BMP and WebP are written lossless. JPEG has no alpha and re-encodes every pixel.
+    PNG, TIFF, BMP and WebP are written lossless. JPEG has no alpha and re-encodes every pixel; a picture that was
+    a JPEG is written with its own quantisation tables and subsampling.
 
     Raises:
-        InputError: the suffix is not one of ``SUFFIXES``, or the place cannot be written.
+        InputError: the suffix can't be written, or the place can't.
     """
     path = check_output(path)
     kind = Image.registered_extensions()[path.suffix.lower()]
-    keep = {key: image.info[key] for key in ("icc_profile", "dpi", "exif") if image.info.get(key)}
+    image = _for_format(image, kind)
+    options = {**SAVE_OPTIONS.get(kind, {}), **{key: image.info[key] for key in KEPT if image.info.get(key)}}
+    if kind == "JPEG" and "jpeg" in image.info:
+        del options["quality"]
+        options["qtables"], options["subsampling"] = image.info["jpeg"]
+    if kind == "PNG" and "xmp" in options:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
+    if kind == "TIFF" and "exif" in options:
+        options["compression"] = "raw"  # Pillow's compressed TIFFs can't hold the EXIF and GPS directories
+    if kind == "TIFF" and "xmp" in options:
+        options["tiffinfo"] = {700: options.pop("xmp")}
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".invertfill-", suffix=path.suffix)
         with os.fdopen(handle, "wb") as file:
-            _for_format(image, kind).save(file, format=kind, **keep, **SAVE_OPTIONS.get(kind, {}))
+            image.save(file, format=kind, **options)
         # mkstemp makes files that only their owner reads; a picture gets what any new file here would.
         umask = os.umask(0)
         os.umask(umask)
@@ -120,19 +158,87 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
 
 
 def _for_format(image: Image.Image, kind: str) -> Image.Image:
-    """The image in a mode that the format can hold."""
+    """The image in a mode that the format can hold; where its colour profile doesn't fit that mode, in sRGB."""
+    info = dict(image.info)
     if image.mode == "I;16" and kind not in ("PNG", "TIFF"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if kind == "JPEG" and image.mode in ("LA", "RGBA"):
-        return image.convert(image.mode[:-1])
-    if kind in ("PNG", "WEBP", "BMP") and image.mode == "CMYK":
-        return image.convert("RGB")
+    if kind in ("JPEG", "BMP") and image.mode in WITHOUT_ALPHA:
+        image = image.convert(WITHOUT_ALPHA[image.mode])
+    grey, cmyk = image.mode in ("L", "LA"), image.mode == "CMYK"
+    if (cmyk and kind not in ("JPEG", "TIFF")) or (grey and kind in ("WEBP", "AVIF", "HEIF") and "icc_profile" in info):
+        alpha = image.getchannel("A") if image.mode == "LA" else None
+        image.info = info
+        image = to_srgb(image)
+        if alpha:
+            image.putalpha(alpha)
+        info.pop("icc_profile", None)
+    image.info = info
     return image
+
+
+def _register_heif(path: Path) -> None:
+    if path.suffix.lower() not in HEIF:
+        return
+    try:
+        from pillow_heif import register_heif_opener
+    except ModuleNotFoundError:
+        raise InputError(f'{path}: HEIC needs pillow-heif; pip install "invertfill[heif]"') from None
+    register_heif_opener(thumbnails=False)
+
+
+def _say_what_is_lost(image: Image.Image, path: Path) -> None:
+    """Before loading, while the file's own mode and tables are known."""
+
+    def note(text: str) -> None:
+        warnings.warn(f"{path}: {text}", InvertFillWarning, stacklevel=4)
+
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # an MPO's other frames are previews
+        note(f"{image.n_frames} frames; only the first is filled")  # type: ignore[attr-defined]
+    if image.mode == "P":
+        note("a palette; the result has plain RGB")
+    depth = image.tag_v2.get(258, (8,)) if isinstance(image, TiffImageFile) else (8,)
+    if isinstance(image, PngImageFile) and image.mode != "I;16" and image.tile and "16" in str(image.tile[0].args):
+        depth = (16,)
+    if image.mode in ("RGB", "RGBA", "LA", "CMYK") and max(depth) > 8:
+        note(f"{max(depth)} bits per channel become 8")
+
+
+def _read_exif(image: Image.Image) -> Image.Exif:
+    """What describes the picture: no layout of the file, no orientation, no thumbnail."""
+    given, kept = image.getexif(), Image.Exif()
+    kept.update({tag: value for tag, value in given.items() if tag not in LAYOUT and tag not in IFDS})
+    for tag in IFDS:
+        if entries := given.get_ifd(tag):
+            kept.get_ifd(tag).update(entries)
+    return kept
+
+
+def _upright(image: Image.Image, name: str, exif: Image.Exif) -> Image.Image:
+    """In one of ``MODES``, turned as the EXIF orientation says, with what `info` is to keep."""
+    jpeg = (image.quantization, get_sampling(image)) if isinstance(image, JpegImageFile) else None
+    xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
+    if isinstance(image, TiffImageFile):
+        xmp = image.tag_v2.get(700)
+    turned = ImageOps.exif_transpose(image)
+    plain = _plain(turned, name)
+    details = exif.get_ifd(EXIF_IFD)
+    if {WIDTH, HEIGHT} & details.keys():
+        details[WIDTH], details[HEIGHT] = plain.size
+    info = {key: turned.info[key] for key in ("icc_profile", "dpi") if turned.info.get(key)}
+    if len(exif) or details or exif.get_ifd(GPS_IFD):
+        info["exif"] = exif.tobytes()
+    if xmp and isinstance(xmp, bytes | str):
+        text = xmp.encode() if isinstance(xmp, str) else xmp
+        # The picture is upright now; what XMP says of that has to agree.
+        info["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>1", text)
+    if jpeg:
+        info["jpeg"] = jpeg
+    plain.info = info
+    return plain
 
 
 def _plain(image: Image.Image, name: str) -> Image.Image:
     """The same picture in one of ``MODES``."""
-    info = {key: value for key, value in image.info.items() if key != "transparency"}
     if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
         image = image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")
     elif image.mode == "1":
@@ -145,7 +251,6 @@ def _plain(image: Image.Image, name: str) -> Image.Image:
         raise InputError(f"{name}: pixel type {image.mode!r} is not accepted; accepted: {', '.join(MODES)}")
     else:
         image = image.copy()
-    image.info = info
     return image
 
 

@@ -1,0 +1,249 @@
+"""Pictures as cameras, scanners and editors write them: what goes in comes out, with the hole filled."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from PIL.JpegImagePlugin import get_sampling
+
+import invertfill
+from invertfill.imaging.colour import from_srgb, to_srgb
+from invertfill.imaging.io import open_image, save_image
+
+WIDTH, HEIGHT = 60, 40
+HOLE = np.zeros((HEIGHT, WIDTH), bool)
+HOLE[10:30, 20:45] = True
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+LOSSLESS = [
+    ("png", "L"), ("png", "LA"), ("png", "RGB"), ("png", "RGBA"), ("png", "I;16"),
+    ("tiff", "L"), ("tiff", "LA"), ("tiff", "RGB"), ("tiff", "RGBA"), ("tiff", "CMYK"), ("tiff", "I;16"),
+    ("webp", "RGB"), ("webp", "RGBA"), ("bmp", "L"), ("bmp", "RGB"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def inpainter(tiny_model_folder: Path) -> invertfill.Inpainter:
+    return invertfill.load(tiny_model_folder)
+
+
+def noise(mode: str) -> Image.Image:
+    rng = np.random.default_rng(3)
+    if mode == "I;16":
+        return Image.fromarray(rng.integers(0, 65536, (HEIGHT, WIDTH), np.uint16))
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    return Image.frombytes(mode, (WIDTH, HEIGHT), rng.integers(0, 256, (HEIGHT, WIDTH, bands), np.uint8).tobytes())
+
+
+def gamma_profile(gamma: float) -> bytes:
+    """sRGB's primaries with other tone curves: the curves' tag is rewritten in place as one gamma value."""
+    profile = bytearray(SRGB)
+    count = int.from_bytes(profile[128:132])
+    for i in range(count):
+        tag, offset = profile[132 + 12 * i : 136 + 12 * i], int.from_bytes(profile[136 + 12 * i : 140 + 12 * i])
+        if tag in (b"rTRC", b"gTRC", b"bTRC"):
+            # "para", function type 0: Y = X^g, g as s15Fixed16
+            profile[offset : offset + 16] = b"para" + bytes(8) + round(gamma * 65536).to_bytes(4)
+    return bytes(profile)
+
+
+def camera_exif(orientation: int = 1) -> bytes:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "a camera", orientation
+    exif.get_ifd(0x8769).update({0x9003: "2020:02:03 04:05:06", 0xA002: WIDTH, 0xA003: HEIGHT, 0x927C: b"maker's note"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (50.0, 6.0, 30.0)})
+    return exif.tobytes()
+
+
+def fill_file(inpainter: invertfill.Inpainter, source: Path, hole: np.ndarray = HOLE) -> Image.Image:
+    """Through files, as the command does."""
+    out = save_image(inpainter.fill(source, hole), source.with_name(f"filled{source.suffix}"))
+    return Image.open(out)
+
+
+@pytest.mark.parametrize(("suffix", "mode"), LOSSLESS)
+def test_lossless_formats_keep_known_pixels_mode_and_data(
+    inpainter: invertfill.Inpainter, tmp_path: Path, suffix: str, mode: str
+) -> None:
+    source = tmp_path / f"a.{suffix}"
+    options = {"webp": {"lossless": True, "exact": True}}.get(suffix, {"dpi": (300, 300)})
+    if suffix != "bmp":
+        options |= {"exif": camera_exif()}
+        options |= {"icc_profile": SRGB} if mode in ("RGB", "RGBA") else {}
+    noise(mode).save(source, **options)  # type: ignore[arg-type]
+    before, after = Image.open(source), fill_file(inpainter, source)
+    assert (after.mode, after.size, after.format) == (before.mode, before.size, before.format)
+    assert np.array_equal(np.asarray(after)[~HOLE], np.asarray(before)[~HOLE])
+    assert not np.array_equal(np.asarray(after)[HOLE], np.asarray(before)[HOLE])
+    assert after.info.get("icc_profile") == before.info.get("icc_profile")
+    assert after.info.get("dpi") == before.info.get("dpi")
+    if suffix != "bmp":
+        exif = after.getexif()
+        assert exif[0x010F] == "a camera"
+        assert exif.get_ifd(0x8769) == before.getexif().get_ifd(0x8769)
+        assert exif.get_ifd(0x8825) == before.getexif().get_ifd(0x8825)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_orientation_is_applied_and_every_trace_agrees(
+    inpainter: invertfill.Inpainter, tmp_path: Path, suffix: str, orientation: int
+) -> None:
+    source = tmp_path / f"a.{suffix}"
+    options = {"lossless": True} if suffix == "webp" else {}
+    noise("RGB").save(source, exif=camera_exif(orientation), **options)
+    turned = orientation in (6, 8)
+    hole = HOLE.T if turned else HOLE
+    before, after = open_image(source), fill_file(inpainter, source, hole)
+    assert before.size == after.size == ((HEIGHT, WIDTH) if turned else (WIDTH, HEIGHT))
+    exif = after.getexif()
+    assert exif.get(0x0112, 1) == 1
+    assert (exif.get_ifd(0x8769)[0xA002], exif.get_ifd(0x8769)[0xA003]) == after.size
+    if suffix != "jpg":
+        assert np.array_equal(np.asarray(after)[~hole], np.asarray(before)[~hole])
+    assert open_image(tmp_path / f"filled.{suffix}").size == after.size
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpeg_keeps_its_tables_and_changes_little(inpainter: invertfill.Inpainter, tmp_path: Path, mode: str) -> None:
+    source = tmp_path / "a.jpg"
+    smooth = noise(mode).resize((8, 6)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    smooth.save(source, quality=71, dpi=(180, 180), exif=camera_exif(), **({"subsampling": 2} if mode == "RGB" else {}))
+    before, after = Image.open(source), fill_file(inpainter, source)
+    assert after.mode == mode and after.quantization == before.quantization  # type: ignore[attr-defined]
+    assert get_sampling(after) == get_sampling(before)
+    assert after.info["dpi"] == (180, 180) and after.getexif()[0x010F] == "a camera"
+    far = np.ones_like(HOLE)
+    far[:, :] = True
+    far[0:32, 16:48] = False  # blocks of 16 that the hole touches
+    difference = np.abs(np.asarray(after).astype(int) - np.asarray(before))[far]
+    assert difference.mean() < 1 and difference.max() <= 8
+
+
+@pytest.mark.parametrize("suffix", ["avif", "heic"])
+def test_formats_that_are_never_quite_lossless(inpainter: invertfill.Inpainter, tmp_path: Path, suffix: str) -> None:
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    source = tmp_path / f"a.{suffix}"
+    smooth = noise("RGB").resize((8, 6)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    smooth.save(source, quality=90, exif=camera_exif(), icc_profile=SRGB)
+    before, after = open_image(source), fill_file(inpainter, source)
+    assert after.size == before.size and after.info["icc_profile"] == SRGB
+    assert after.getexif()[0x010F] == "a camera"
+    difference = np.abs(np.asarray(after.convert("RGB")).astype(int) - np.asarray(before))
+    assert difference[~HOLE].mean() < 3 and difference[HOLE].mean() > difference[~HOLE].mean()
+
+
+def test_thumbnail_that_shows_what_was_there_goes(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
+    thumbnail = io.BytesIO()
+    noise("RGB").resize((16, 12)).save(thumbnail, "JPEG")
+    exif = bytearray(camera_exif())
+    assert exif[:6] == b"Exif\0\0" or exif[:2] in (b"II", b"MM")
+    source = tmp_path / "a.jpg"
+    with_thumbnail = Image.Exif()
+    with_thumbnail.load(bytes(exif))
+    with_thumbnail.get_ifd(0x8769)[0x927C] = b"maker's note"
+    noise("RGB").save(source, exif=_add_thumbnail(with_thumbnail.tobytes(), thumbnail.getvalue()))
+    assert thumbnail.getvalue() in source.read_bytes()
+    fill_file(inpainter, source)
+    assert thumbnail.getvalue() not in (tmp_path / "filled.jpg").read_bytes()
+    assert Image.open(tmp_path / "filled.jpg").getexif()[0x010F] == "a camera"
+
+
+def _add_thumbnail(exif: bytes, jpeg: bytes) -> bytes:
+    """IFD1 with a JPEG behind an EXIF block."""
+    head, tiff = (exif[:6], bytearray(exif[6:])) if exif.startswith(b"Exif") else (b"", bytearray(exif))
+    order = "little" if tiff[:2] == b"II" else "big"
+
+    def number(value: int, length: int) -> bytes:
+        return value.to_bytes(length, order)  # type: ignore[arg-type]
+
+    ifd0 = int.from_bytes(tiff[4:8], order)  # type: ignore[arg-type]
+    link = ifd0 + 2 + 12 * int.from_bytes(tiff[ifd0 : ifd0 + 2], order)  # type: ignore[arg-type]
+    at = len(tiff)
+    tiff[link : link + 4] = number(at, 4)
+    data = at + 2 + 2 * 12 + 4
+    entries = number(0x0201, 2) + number(4, 2) + number(1, 4) + number(data, 4)
+    entries += number(0x0202, 2) + number(4, 2) + number(1, 4) + number(len(jpeg), 4)
+    return head + bytes(tiff) + number(2, 2) + entries + number(0, 4) + jpeg
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "avif"])
+def test_xmp_is_kept_and_says_upright(inpainter: invertfill.Inpainter, tmp_path: Path, suffix: str) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6">here</a></x:xmpmeta>'
+    image = noise("RGB")
+    image.info["xmp"] = xmp
+    source = save_image(image, tmp_path / f"a.{suffix}")
+    fill_file(inpainter, source, HOLE.T)
+    assert open_image(tmp_path / f"filled.{suffix}").info["xmp"] == xmp.replace(b'"6"', b'"1"')
+
+
+def test_model_works_in_srgb_and_the_profile_stays(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
+    """The same scene stored with two tone curves is filled alike to the eye."""
+    scene = noise("RGB").resize((8, 6)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    linear = scene.copy()
+    linear.info["icc_profile"] = gamma_profile(1.4)
+    stored = from_srgb(scene, linear)
+    stored.info["icc_profile"] = linear.info["icc_profile"]
+    assert np.abs(np.asarray(stored).astype(int) - np.asarray(scene)).mean() > 10
+    expected = np.asarray(inpainter.fill(scene, HOLE)).astype(int)
+    filled = inpainter.fill(stored, HOLE)
+    assert filled.info["icc_profile"] == stored.info["icc_profile"]
+    assert np.array_equal(np.asarray(filled)[~HOLE], np.asarray(stored)[~HOLE])
+    assert np.abs(np.asarray(to_srgb(filled)) - expected)[HOLE].mean() < 3
+
+
+@pytest.mark.parametrize("profile", [b"no profile at all", SRGB[:200]], ids=["junk", "cut short"])
+def test_bad_profile_is_said_and_kept(inpainter: invertfill.Inpainter, tmp_path: Path, profile: bytes) -> None:
+    source = tmp_path / "a.png"
+    noise("RGB").save(source, icc_profile=profile)
+    with pytest.warns(invertfill.InvertFillWarning, match="profile can't be used"):
+        filled = inpainter.fill(source, HOLE)
+    assert filled.info["icc_profile"] == profile
+
+
+def test_profile_of_another_kind_of_picture_is_not_used(inpainter: invertfill.Inpainter) -> None:
+    grey = noise("L")
+    grey.info["icc_profile"] = SRGB
+    with pytest.warns(invertfill.InvertFillWarning, match="profile can't be used"):
+        filled = inpainter.fill(grey, HOLE)
+    assert filled.mode == "L" and np.array_equal(np.asarray(filled)[~HOLE], np.asarray(grey)[~HOLE])
+
+
+def test_what_is_lost_is_said(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
+    frames = [noise("RGB").quantize(16), noise("RGB").rotate(180).quantize(16)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.warns(invertfill.InvertFillWarning) as caught:
+        filled = inpainter.fill(tmp_path / "a.gif", HOLE)
+    assert {"frames" in str(w.message) for w in caught} == {True, False}
+    assert any("a palette" in str(w.message) for w in caught)
+    assert filled.mode == "RGB"
+    with pytest.raises(invertfill.InputError, match=r"b\.gif: .* can be written"):
+        save_image(filled, tmp_path / "b.gif")
+
+    sixteen = pytest.importorskip("cv2")
+    pixels = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 3), np.uint16)
+    for name in ("deep.png", "deep.tiff"):
+        sixteen.imwrite(str(tmp_path / name), pixels)
+        with pytest.warns(invertfill.InvertFillWarning, match="16 bits per channel become 8"):
+            open_image(tmp_path / name)
+
+
+def test_plain_files_say_nothing(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
+    for suffix, mode in LOSSLESS:
+        source = save_image(noise(mode), tmp_path / f"{mode.replace(';', '')}.{suffix}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            inpainter.fill(source, HOLE)
+
+
+def test_profile_that_fits_no_longer_is_dropped_with_its_colours_kept(tmp_path: Path) -> None:
+    image = noise("CMYK")
+    image.info["icc_profile"] = b"a press's profile"
+    with pytest.warns(invertfill.InvertFillWarning):
+        saved = open_image(save_image(image, tmp_path / "a.png"))
+    assert saved.mode == "RGB" and "icc_profile" not in saved.info
