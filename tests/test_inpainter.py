@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import invertfill
-from invertfill.imaging.regions import Region, cut, find_region, put_back
+from invertfill.imaging.regions import Region, cut, find_regions, put_back
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +121,46 @@ def test_torch_engine_agrees_with_onnx(inpainter: invertfill.Inpainter) -> None:
 
 
 def test_region_is_the_whole_portrait_or_a_square_with_context() -> None:
-    assert find_region(box(512, 512, 10, 10, 60, 60), 256) == Region(0, 0, 512)
-    region = find_region(box(4000, 3000, 2000, 1000, 2300, 1200), 256)
+    assert find_regions(box(512, 512, 10, 10, 60, 60), 256) == [Region(0, 0, 512)]
+    (region,) = find_regions(box(4000, 3000, 2000, 1000, 2300, 1200), 256)
     assert region.side == 600 and region.x <= 2000 and region.x + 600 >= 2300
-    wide = find_region(box(1600, 500, 500, 0, 1300, 500), 256)
+    (wide,) = find_regions(box(1600, 500, 500, 0, 1300, 500), 256)
     assert wide.side == 1000 and wide.x == 400 and wide.y == -250
+
+
+def test_holes_far_apart_have_regions_of_their_own_and_near_ones_share() -> None:
+    far = box(4000, 3000, 100, 100, 200, 180) | box(4000, 3000, 3500, 2500, 3700, 2600)
+    assert [region.side for region in find_regions(far, 256)] == [256, 400]
+    near = box(4000, 3000, 100, 100, 200, 180) | box(4000, 3000, 260, 100, 300, 200)
+    assert len(find_regions(near, 256)) == 1
+    assert find_regions(np.zeros((50, 50), bool), 256) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_hole_pixel_lies_in_exactly_one_region(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    width, height = (int(n) for n in rng.integers(1, 2500, 2))
+    hole = np.zeros((height, width), bool)
+    for _ in range(rng.integers(1, 8)):
+        x, y = int(rng.integers(0, width)), int(rng.integers(0, height))
+        hole[y : y + int(rng.integers(1, 300)), x : x + int(rng.integers(1, 300))] = True
+    times = np.zeros((height, width), int)
+    for region in find_regions(hole, 64):
+        left, top, right, bottom = region.inside(width, height)
+        times[top:bottom, left:right] += 1
+    assert (times[hole] == 1).all()
+
+
+def test_only_what_surrounds_the_holes_is_looked_at(inpainter: invertfill.Inpainter) -> None:
+    """Pixels far from every hole don't change the fill, and two holes far apart are filled as each alone."""
+    image = np.asarray(picture(2400, 1300)).copy()
+    holes = [box(2400, 1300, 100, 100, 220, 200), box(2400, 1300, 2000, 1000, 2150, 1150)]
+    both = np.asarray(inpainter.fill(image, holes[0] | holes[1])).astype(int)
+    for hole in holes:
+        assert np.abs(np.asarray(inpainter.fill(image, hole))[hole] - both[hole]).max() <= 1
+    image[500:900, 900:1500] = 255 - image[500:900, 900:1500]
+    again = np.asarray(inpainter.fill(image, holes[0] | holes[1]))
+    assert np.array_equal(again[holes[0] | holes[1]], both[holes[0] | holes[1]])
 
 
 def test_cut_averages_known_pixels_only_and_put_back_touches_the_hole_only() -> None:

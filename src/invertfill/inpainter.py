@@ -17,7 +17,7 @@ from invertfill.imaging.blend import match_border
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.io import ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
-from invertfill.imaging.regions import Region, cut, find_region, put_back
+from invertfill.imaging.regions import Box, Region, cut, find_regions, put_back
 
 MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
 
@@ -79,35 +79,31 @@ class Inpainter:
         w_mean = self._mean_latent(seed)
         remaining = iter(pairs)
         while True:
-            jobs: list[_Job | Image.Image] = []
+            jobs: list[_Job] = []
             bad: InputError | None = None
             try:
                 for image, mask in islice(remaining, batch):
                     jobs.append(_prepare(image, mask, invert_mask, self.engine.size))
             except InputError as error:
                 bad = error
-            yield from self._fill_batch(jobs, w_mean)
+            outputs = self._run([piece for job in jobs for piece in job.pieces], w_mean, batch)
+            for job in jobs:
+                yield _composite(job, outputs)
             if bad:
                 raise bad
             if len(jobs) < batch:
                 return
 
-    def _fill_batch(self, jobs: Sequence[_Job | Image.Image], w_mean: np.ndarray) -> Iterator[Image.Image]:
-        inverted = [job for job in jobs if isinstance(job, _Job) and not job.hole.all()]
-        outputs: Iterator[np.ndarray] = iter(())
-        if inverted:
-            image, mask = np.stack([job.seen for job in inverted]), np.stack([job.seen_mask for job in inverted])
-            outputs = iter(self.engine.fill(image, mask, w_mean.repeat(len(inverted), 0)))
-        for job in jobs:
-            if isinstance(job, Image.Image):
-                yield job
-                continue
-            if job.hole.all():
-                output = self.engine.synthesis(w_mean)[0]
-            else:
-                output = match_border(next(outputs), job.seen, job.seen_mask)
-            rgb = np.asarray(to_srgb(job.picture))
-            yield _composite(job.picture, job.hole, put_back(rgb, job.hole, job.region, output))
+    def _run(self, pieces: Sequence[_Piece], w_mean: np.ndarray, batch: int) -> Iterator[np.ndarray]:
+        """O_G of each piece, its border matched, (3, s, s); `batch` at once."""
+        for start in range(0, len(pieces), batch):
+            part = pieces[start : start + batch]
+            image, mask = np.stack([piece.seen for piece in part]), np.stack([piece.seen_mask for piece in part])
+            for i, output in enumerate(self.engine.fill(image, mask, w_mean.repeat(len(part), 0))):
+                if mask[i].all():  # nothing is known
+                    yield self.engine.synthesis(w_mean)[0]
+                else:
+                    yield match_border(output, image[i], mask[i])
 
     def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:
         """Draw what the generator knows.
@@ -133,29 +129,50 @@ class Inpainter:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A picture with a hole on its way through the model; `seen` and `seen_mask` as `cut` gives them."""
+class _Piece:
+    """What lies inside the picture of one region around holes.
 
-    picture: Image.Image
+    Attributes:
+        box: left, top, right, bottom in the picture.
+        hole: (h, w) bool.
+        rgb: (h, w, 3) uint8, sRGB.
+        region: the region, in the piece's own coordinates.
+        seen, seen_mask: what the model sees of it, from `cut`.
+    """
+
+    box: Box
     hole: np.ndarray
+    rgb: np.ndarray
     region: Region
     seen: np.ndarray
     seen_mask: np.ndarray
 
 
-def _prepare(image: ImageSource, mask: MaskSource | None, invert_mask: bool, size: int) -> _Job | Image.Image:
-    """The picture itself where it has no hole."""
+@dataclass(frozen=True)
+class _Job:
+    picture: Image.Image
+    pieces: list[_Piece]
+
+
+def _prepare(image: ImageSource, mask: MaskSource | None, invert_mask: bool, size: int) -> _Job:
     picture = open_image(image)
     name = str(image) if isinstance(image, str | Path) else "image"
     hole = _read_hole(picture, mask, name, invert_mask)
     if not hole.any():
         warnings.warn(f"{name}: no hole; the result is a copy", InvertFillWarning, stacklevel=4)
-        return picture
-    if hole.all():
+    elif hole.all():
         message = f"{name}: everything is a hole, so nothing is known; filled from the mean latent"
         warnings.warn(message, InvertFillWarning, stacklevel=4)
-    region = find_region(hole, size)
-    return _Job(picture, hole, region, *cut(np.asarray(to_srgb(picture)), hole, region, size))
+    return _Job(picture, [_piece(picture, hole, region, size) for region in find_regions(hole, size)])
+
+
+def _piece(picture: Image.Image, hole: np.ndarray, region: Region, size: int) -> _Piece:
+    left, top, right, bottom = box = region.inside(*picture.size)
+    part = picture.crop(box)
+    part.info = picture.info
+    rgb, inside = np.asarray(to_srgb(part)), hole[top:bottom, left:right]
+    region = Region(region.x - left, region.y - top, region.side)
+    return _Piece(box, inside, rgb, region, *cut(rgb, inside, region, size))
 
 
 def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert: bool) -> np.ndarray:
@@ -170,13 +187,17 @@ def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert:
     return transparent
 
 
-def _composite(picture: Image.Image, hole: np.ndarray, filled: np.ndarray) -> Image.Image:
+def _composite(job: _Job, outputs: Iterator[np.ndarray]) -> Image.Image:
     """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion."""
-    content = np.asarray(from_srgb(Image.fromarray(filled), picture))  # with alpha: opaque
-    if picture.mode == "I;16":
-        content = content.astype(np.uint16) * 257
+    picture = job.picture
     result = np.asarray(picture).copy()
-    result[hole] = content[hole]
+    for piece in job.pieces:
+        filled = Image.fromarray(put_back(piece.rgb, piece.hole, piece.region, next(outputs)))
+        content = np.asarray(from_srgb(filled, picture))  # with alpha: opaque
+        if picture.mode == "I;16":
+            content = content.astype(np.uint16) * 257
+        left, top, right, bottom = piece.box
+        result[top:bottom, left:right][piece.hole] = content[piece.hole]
     out = Image.fromarray(result, picture.mode) if picture.mode == "CMYK" else Image.fromarray(result)
     out.info = dict(picture.info)
     return out

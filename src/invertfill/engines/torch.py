@@ -29,7 +29,8 @@ class TorchEngine:
         try:
             network.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, OSError) as error:
-            raise InputError(f"{path}: not the weights of its own configuration ({error})") from None
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(f"{path}: not the weights of its own configuration ({reason})") from None
         self.device = torch.device(device)
         network = network.float().eval().to(self.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,6 +1,7 @@
-"""Any size -> the model's size and back: one square region around the holes.
+"""Any size -> the model's size and back: square regions around the holes, so that the cost follows these.
 
-The region may reach beyond the picture; what lies outside is hole to the model, so nothing is stretched.
+A region may reach beyond the picture; what lies outside is hole to the model, so nothing is stretched. Holes that would
+see each other share a region; each pixel of a hole lies in exactly one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ LEAST_CONTEXT = 1.25  # ... and at least this many where the picture is too shor
 # Models know the composition of whole pictures, so a picture that is nearly square is taken whole, ...
 NEARLY_SQUARE = 1.25
 WHOLE_UP_TO = 4.0  # ... while it isn't more than so many times the model's size, or the holes are large.
+GRID = 128  # holes are told apart on a grid of so many cells along the longer side
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,68 @@ class Region:
     y: int
     side: int
 
+    def inside(self, width: int, height: int) -> Box:
+        """The part that lies in a picture."""
+        return max(self.x, 0), max(self.y, 0), min(self.x + self.side, width), min(self.y + self.side, height)
 
-def find_region(hole: np.ndarray, size: int) -> Region:
-    """The square that a fill of these holes looks at.
+
+def find_regions(hole: np.ndarray, size: int) -> list[Region]:
+    """The squares that a fill of these holes looks at; none where there is no hole.
 
     Args:
-        hole: (H, W) bool, True = hole, at least one True.
+        hole: (H, W) bool, True = hole.
         size: the model's side.
     """
     height, width = hole.shape
-    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    boxes = _boxes(hole)
+    while True:
+        regions = [_region(box, width, height, size) for box in boxes]
+        meeting = next(
+            (
+                (i, j)
+                for i, region in enumerate(regions)
+                for j, other in enumerate(boxes)
+                if i != j and _overlap(region.inside(width, height), other)
+            ),
+            None,
+        )
+        if meeting is None:
+            return regions
+        one, other = (boxes[k] for k in meeting)
+        boxes = [box for k, box in enumerate(boxes) if k not in meeting]
+        boxes.append((*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:])))  # type: ignore[arg-type]
+
+
+def _boxes(hole: np.ndarray) -> list[Box]:
+    """Around each connected group of grid cells that hold hole pixels, tight."""
+    height, width = hole.shape
+    cell = -(-max(height, width) // GRID)
+    rows, columns = -(-height // cell), -(-width // cell)
+    padded = np.zeros((rows * cell, columns * cell), bool)
+    padded[:height, :width] = hole
+    waiting = {(int(y), int(x)) for y, x in np.argwhere(padded.reshape(rows, cell, columns, cell).any((1, 3)))}
+    boxes: list[Box] = []
+    while waiting:
+        group, edge = [], [waiting.pop()]
+        while edge:
+            y, x = edge.pop()
+            group.append((y, x))
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & waiting
+            waiting -= near
+            edge += near
+        (y0, x0), (y1, x1) = np.min(group, 0) * cell, (np.max(group, 0) + 1) * cell
+        part = hole[y0:y1, x0:x1]
+        down, across = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
+        boxes.append((int(x0 + across[0]), int(y0 + down[0]), int(x0 + across[-1]) + 1, int(y0 + down[-1]) + 1))
+    return sorted(boxes)
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _region(around: Box, width: int, height: int, size: int) -> Region:
+    left, top, right, bottom = around
     box, short, long = max(bottom - top, right - left), min(width, height), max(width, height)
     if long <= NEARLY_SQUARE * short and (long <= WHOLE_UP_TO * size or box > long / 4):
         return Region((width - long) // 2, (height - long) // 2, long)
@@ -66,8 +121,7 @@ def cut(rgb: np.ndarray, hole: np.ndarray, region: Region, size: int) -> tuple[n
     side, (height, width) = region.side, hole.shape
     known = np.zeros((side, side), np.float32)
     colour = np.zeros((side, side, 3), np.float32)
-    y0, x0 = max(region.y, 0), max(region.x, 0)
-    y1, x1 = min(region.y + side, height), min(region.x + side, width)
+    x0, y0, x1, y1 = region.inside(width, height)
     inside = (slice(y0 - region.y, y1 - region.y), slice(x0 - region.x, x1 - region.x))
     known[inside] = ~hole[y0:y1, x0:x1]
     colour[inside] = rgb[y0:y1, x0:x1]
@@ -95,8 +149,7 @@ def put_back(rgb: np.ndarray, hole: np.ndarray, region: Region, output: np.ndarr
     patch = Image.fromarray(((output.transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5).round().astype(np.uint8))
     if patch.width != region.side:
         patch = patch.resize((region.side, region.side), Image.Resampling.LANCZOS)
-    y0, x0 = max(region.y, 0), max(region.x, 0)
-    y1, x1 = min(region.y + region.side, height), min(region.x + region.side, width)
+    x0, y0, x1, y1 = region.inside(width, height)
     inside = np.asarray(patch)[y0 - region.y : y1 - region.y, x0 - region.x : x1 - region.x]
     result = rgb.copy()
     result[y0:y1, x0:x1][hole[y0:y1, x0:x1]] = inside[hole[y0:y1, x0:x1]]
