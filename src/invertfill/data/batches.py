@@ -98,7 +98,7 @@ class Batches:
         images = pixels.to(self.device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         masks = None
         if self.masks is not None:
-            drawn = [self._draw(np.random.default_rng((self.seed, EXAMPLE, i))) for i in indices]
+            drawn = [self._draw(np.random.default_rng((self.seed, EXAMPLE, i))) for i in range(len(indices))]
             masks = torch.from_numpy(np.stack(drawn)[:, None]).to(self.device).float()
         return Batch(images, masks, torch.from_numpy(indices).to(self.device), torch.zeros(len(indices)).bool())
 

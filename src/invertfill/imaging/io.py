@@ -224,7 +224,9 @@ def _upright(image: Image.Image, name: str, exif: Image.Exif) -> Image.Image:
     details = exif.get_ifd(EXIF_IFD)
     if {WIDTH, HEIGHT} & details.keys():
         details[WIDTH], details[HEIGHT] = plain.size
-    info = {key: turned.info[key] for key in ("icc_profile", "dpi") if turned.info.get(key)}
+    info: dict[str | tuple[int, int], Any] = {
+        key: turned.info[key] for key in ("icc_profile", "dpi") if turned.info.get(key)
+    }
     if len(exif) or details or exif.get_ifd(GPS_IFD):
         info["exif"] = exif.tobytes()
     if xmp and isinstance(xmp, bytes | str):

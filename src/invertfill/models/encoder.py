@@ -89,8 +89,10 @@ class IRSEBlock(nn.Module):
         return self.shortcut(x) + self.residual(x)
 
 
-def _conv(norm: bool, *arguments: int) -> nn.Module:
-    conv = nn.Conv2d(*arguments)
+def _conv(
+    norm: bool, in_channels: int, channels: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> nn.Module:
+    conv = nn.Conv2d(in_channels, channels, kernel, stride, padding, dilation)
     # A long memory: with batches of 16, what inference uses shouldn't hang on the last few.
     return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels, momentum=0.02)) if norm else conv
 
