@@ -7,6 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,6 +111,40 @@ def fill(
         for reason in bad:
             _say(f"not filled: {reason}")
         raise typer.Exit(1)
+
+
+@app.command()
+def outpaint(
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The larger picture.")],
+    left: Annotated[str, typer.Option(help="Pixels to add, such as 120, or a share of the width, such as 25%.")] = "0",
+    right: Annotated[str, typer.Option(help="The same on the right.")] = "0",
+    top: Annotated[str, typer.Option(help="The same above; a share of the height.")] = "0",
+    bottom: Annotated[str, typer.Option(help="The same below.")] = "0",
+    aspect: Annotated[str | None, typer.Option(help="Such as 16:9, instead: equal margins on two sides.")] = None,
+    model: Model = DEFAULT_MODEL,
+    seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
+    engine: Engine = "auto",
+    device: Device = "auto",
+) -> None:
+    """Draw what lies beyond a picture's sides. The picture itself stays as it is."""
+    from invertfill import load
+    from invertfill.imaging.canvas import margins_for_aspect, parse_margins
+    from invertfill.imaging.io import check_output, open_image, save_image
+
+    check_output(out)
+    with _notes():
+        picture = open_image(image)
+        margins = parse_margins(picture.size, left, top, right, bottom)
+        if aspect is not None:
+            if margins.any:
+                raise InputError("--aspect together with margins; accepted: one or the other")
+            margins = margins_for_aspect(picture.size, aspect)
+            if not margins.any:
+                _say(f"note: {image}: has the aspect ratio {aspect} already; the result is a copy")
+        elif not margins.any:
+            raise InputError("nothing to add; accepted: --left, --right, --top, --bottom or --aspect")
+        save_image(load(model, device=device, engine=engine).outpaint(picture, **asdict(margins), seed=seed), out)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from PIL import Image
 from invertfill.engines import Engine
 from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.blend import match_border
+from invertfill.imaging.canvas import Margins, extend
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.io import ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
@@ -104,6 +105,27 @@ class Inpainter:
                     yield self.engine.synthesis(w_mean)[0]
                 else:
                     yield match_border(output, image[i], mask[i])
+
+    def outpaint(
+        self, image: ImageSource, *, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0, seed: int = 0
+    ) -> Image.Image:
+        """Draw what lies beyond a picture's sides.
+
+        Args:
+            image: as in `fill`; a hole that is already there (transparent) stays one.
+            left, top, right, bottom: pixels to add. Far ones are drawn in steps, each over what the last has made.
+            seed: as in `fill`.
+
+        Returns:
+            A new picture of the larger size; the given one lies in it as it was, byte for byte.
+
+        Raises:
+            InputError: a picture that can't be read, or a negative number.
+        """
+        picture = open_image(image)
+        for margins in Margins(left, top, right, bottom).steps(*picture.size):
+            picture = self.fill(*extend(picture, margins), seed=seed)
+        return picture
 
     def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:
         """Draw what the generator knows.
