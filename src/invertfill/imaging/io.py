@@ -43,11 +43,12 @@ IFDS = (EXIF_IFD, GPS_IFD)
 WIDTH, HEIGHT = 0xA002, 0xA003
 
 
-def open_image(source: ImageSource) -> Image.Image:
+def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
     """Open a picture, upright and fully decoded.
 
     Args:
         source: a path, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8 0..255, or float 0..1.
+        notes: warn of what is lost.
 
     Returns:
         A PIL image of its own in one of ``MODES``. The EXIF orientation is applied; palettes and other ways of
@@ -73,7 +74,8 @@ def open_image(source: ImageSource) -> Image.Image:
     _register_heif(path)
     try:
         with Image.open(path) as image:
-            _say_what_is_lost(image, path)
+            if notes:
+                _say_what_is_lost(image, path)
             exif = _read_exif(image)  # before loading, at which Pillow turns a TIFF and forgets the rest
             image.load()
             return _upright(image, str(path), exif)

@@ -51,7 +51,7 @@ def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False
     if isinstance(source, np.ndarray):
         hole = _binary_array(source)
     else:
-        image = open_image(source)
+        image = open_image(source, notes=False)
         if image.mode in ("LA", "RGBA"):
             image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size), image.getchannel("A"))
         hole = (

@@ -266,7 +266,7 @@ def load_model(model: InvertFill, path: Path) -> None:
     source = model
     if (file.parent / STATE).is_file():
         config = model_config(file.parent)
-        if config["encoder"]["norm"] and not model.config["encoder"]["norm"]:
+        if config["encoder"].get("norm") and not model.config["encoder"].get("norm"):
             source = InvertFill(config)
     load_module(source, file)
     if source is not model:
