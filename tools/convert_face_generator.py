@@ -3,8 +3,8 @@
     python tools/convert_face_generator.py FACE_GENERATOR.py weights/face-generator.safetensors
     python tools/convert_face_generator.py FACE_GENERATOR.py weights/face-codes.safetensors PICTURES
 
-The second line writes the style codes of PICTURES, a folder of portraits that the generator drew from the seeds in their
-names; a run's `codes` reads them.
+The second line writes the style codes of PICTURES, a folder of portraits that the generator drew from the seeds in
+their names; a run's `codes` reads them.
 
 FACE_GENERATOR.py is the reader of that package's OpenVINO files (class FaceGenerator). The package is Apache-2.0; its
 weights were distilled from StyleGAN2 on FFHQ, so they and what is trained from them are for non-commercial use.
