@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from conftest import TINY
 from onnx import TensorProto
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -24,14 +25,7 @@ from invertfill.training.checkpoint import save_checkpoint
 GRAPHS = ("fill.onnx", "mapping.onnx", "synthesis.onnx")
 CONFIGS: dict[str, dict[str, Any]] = {
     "stylegan2-ir_se": {
-        "generator": {
-            "kind": "stylegan2",
-            "size": 32,
-            "channel_base": 512,
-            "channel_max": 16,
-            "mapping_layers": 2,
-            "latent_dim": 24,
-        },
+        "generator": TINY["generator"],
         "encoder": {"trunk": "ir_se", "channels": [4, 8, 8, 16], "blocks": [1, 2, 1, 1], "pyramid_channels": 8},
         "premodulation": {"hidden": 8},
         "rgb_branch": {"channels": [4, 8, 8], "bottleneck": 1},

@@ -124,6 +124,14 @@ def test_jpeg_keeps_its_tables_and_changes_little(inpainter: invertfill.Inpainte
     assert difference.mean() < 1 and difference.max() <= 8
 
 
+def test_opening_what_is_open_loses_nothing(tmp_path: Path) -> None:
+    noise("RGB").save(tmp_path / "a.jpg", quality=60, exif=camera_exif(6), xmp=b"<x/>", icc_profile=SRGB, dpi=(72, 72))
+    once = open_image(tmp_path / "a.jpg")
+    again = open_image(once)
+    assert again.info == once.info and again.info.keys() == {"icc_profile", "dpi", "exif", "xmp", "jpeg"}
+    assert again.tobytes() == once.tobytes()
+
+
 @pytest.mark.parametrize("suffix", ["avif", "heic"])
 def test_formats_that_are_never_quite_lossless(inpainter: invertfill.Inpainter, tmp_path: Path, suffix: str) -> None:
     if suffix == "heic":

@@ -150,6 +150,12 @@ def test_output_places(tmp_path: Path) -> None:
     assert check_output(tmp_path / "new" / "a.png").parent.is_dir()
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a file system in which not even root can make files")
+def test_place_in_which_nobody_can_write() -> None:
+    with pytest.raises(InputError, match=r"a\.png: cannot be written|not a folder that can be written to"):
+        save_image(Image.fromarray(PIXELS), "/proc/a.png")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -217,7 +217,7 @@ def _read_exif(image: Image.Image) -> Image.Exif:
 
 def _upright(image: Image.Image, name: str, exif: Image.Exif) -> Image.Image:
     """In one of ``MODES``, turned as the EXIF orientation says, with what `info` is to keep."""
-    jpeg = (image.quantization, get_sampling(image)) if isinstance(image, JpegImageFile) else None
+    jpeg = (image.quantization, get_sampling(image)) if isinstance(image, JpegImageFile) else image.info.get("jpeg")
     xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
     if isinstance(image, TiffImageFile):
         xmp = image.tag_v2.get(700)
