@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -16,7 +15,7 @@ from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.blend import match_border
 from invertfill.imaging.canvas import Margins, extend
 from invertfill.imaging.colour import from_srgb, to_srgb
-from invertfill.imaging.io import ImageSource, open_image
+from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.regions import Box, Region, cut, find_regions, put_back
 
@@ -178,7 +177,7 @@ class _Job:
 
 def _prepare(image: ImageSource, mask: MaskSource | None, invert_mask: bool, size: int) -> _Job:
     picture = open_image(image)
-    name = str(image) if isinstance(image, str | Path) else "image"
+    name = str(image) if isinstance(image, FileSource) else "image"
     hole = _read_hole(picture, mask, name, invert_mask)
     if not hole.any():
         warnings.warn(f"{name}: no hole; the result is a copy", InvertFillWarning, stacklevel=4)

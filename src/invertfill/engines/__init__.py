@@ -39,13 +39,14 @@ class Engine(Protocol):
         """w (N, D), the same for every layer -> pictures (N, 3, s, s), about [-1, 1]."""
 
 
-def open_engine(model: Model, engine: str = "auto", device: str = "auto") -> Engine:
+def open_engine(model: Model, engine: str = "auto", device: str = "auto", threads: int = 0) -> Engine:
     """Load a model.
 
     Args:
         model: from `invertfill.zoo.find_model`.
         engine: "onnx", "torch", or "auto": ONNX Runtime on the CPU; torch where a CUDA or MPS device is asked for.
         device: "cpu", "cuda", "mps", or "auto": with ONNX Runtime the CPU, with torch the best there is.
+        threads: of the CPU that one fill may use; 0 leaves it to the engine, which takes them all.
 
     Raises:
         InputError: an unknown name, torch isn't installed, the device isn't there, or the model is damaged.
@@ -64,9 +65,9 @@ def open_engine(model: Model, engine: str = "auto", device: str = "auto") -> Eng
             )
         from invertfill.engines.torch import TorchEngine
 
-        return TorchEngine(model, device)
+        return TorchEngine(model, device, threads)
     if device in ("cuda", "mps"):
         raise InputError(f"device {device!r} with engine onnx; accepted: cpu, or engine torch")
     from invertfill.engines.onnx import OnnxEngine
 
-    return OnnxEngine(model)
+    return OnnxEngine(model, threads)

@@ -16,8 +16,9 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, threads: int = 0) -> None:
         self.model = model
+        self.threads = threads
         self.size = int(model.config["generator"]["size"])
         self.w_mean = model.tensor("w_mean").astype(np.float32)
 
@@ -47,6 +48,7 @@ class OnnxEngine:
         path = self.model.folder / f"{graph}.onnx"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: what is folded at load is no concern of the user
+        options.intra_op_num_threads = self.threads
         try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's exceptions have no common base but Exception

@@ -17,7 +17,7 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, model: Model, device: str = "auto") -> None:
+    def __init__(self, model: Model, device: str = "auto", threads: int = 0) -> None:
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         if device == "auto":
             device = next(name for name, there in available.items() if there)
@@ -31,6 +31,8 @@ class TorchEngine:
         except (SafetensorError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise InputError(f"{path}: not the weights of its own configuration ({reason})") from None
+        if threads:
+            torch.set_num_threads(threads)  # of the whole process
         self.device = torch.device(device)
         network = network.float().eval().to(self.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +20,20 @@ from PIL.TiffImagePlugin import TiffImageFile
 from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 
-ImageSource: TypeAlias = str | Path | Image.Image | np.ndarray
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image's file, read already: its bytes, and the name that messages call it by."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FileSource: TypeAlias = str | Path | Encoded
+ImageSource: TypeAlias = FileSource | Image.Image | np.ndarray
 
 HEIF = (".heic", ".heif")  # by pillow-heif, the extra "heif"
 WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", *HEIF)
@@ -47,7 +62,8 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
     """Open a picture, upright and fully decoded.
 
     Args:
-        source: a path, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8 0..255, or float 0..1.
+        source: a path, a file's bytes, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8
+            0..255, or float 0..1.
         notes: warn of what is lost.
 
     Returns:
@@ -66,30 +82,36 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _upright(source, "image", _read_exif(source))
-    path = Path(source)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, where one image is wanted; {ACCEPTED}")
-    _register_heif(path)
+    name = str(source)
+    if not isinstance(source, Encoded):
+        if not Path(source).exists():
+            raise InputError(f"{name}: no such file")
+        if Path(source).is_dir():
+            raise InputError(f"{name}: a folder, where one image is wanted; {ACCEPTED}")
+    _register_heif(name)
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(source.data) if isinstance(source, Encoded) else source) as image:
             if notes:
-                _say_what_is_lost(image, path)
+                _say_what_is_lost(image, name)
             exif = _read_exif(image)  # before loading, at which Pillow turns a TIFF and forgets the rest
             image.load()
-            return _upright(image, str(path), exif)
+            return _upright(image, name, exif)
     except UnidentifiedImageError:
-        raise InputError(f"{path}: not an image that can be read; {ACCEPTED}") from None
+        raise InputError(f"{name}: not an image that can be read; {ACCEPTED}") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: damaged or truncated image ({error}); {ACCEPTED}") from None
+        raise InputError(f"{name}: damaged or truncated image ({error}); {ACCEPTED}") from None
+
+
+def is_image_name(name: str) -> bool:
+    """By its suffix. Hidden files are none: macOS leaves a ``._photo.jpg`` beside many a photo.jpg."""
+    return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")
 
 
 def list_images(folder: str | Path) -> list[Path]:
     """The image files of a folder, by name. Raises InputError where there are none, or no such folder."""
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder; accepted: a folder of images")
-    files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in Path(folder).iterdir() if is_image_name(path.name) and path.is_file())
     if not files:
         raise InputError(f"{folder}: a folder without images; {ACCEPTED}")
     return files
@@ -97,16 +119,21 @@ def list_images(folder: str | Path) -> list[Path]:
 
 def check_output(path: str | Path) -> Path:
     """Raise InputError if an image cannot be written to ``path``; called before the work, not after it."""
+    check_name(path)
     path = Path(path)
-    if path.suffix.lower() not in WRITTEN:
-        raise InputError(f"{path}: not an image file name that can be written; accepted: {', '.join(WRITTEN)}")
-    _register_heif(path)
     if path.is_dir():
         raise InputError(f"{path}: a folder, where a file name is wanted")
     make_folder(path.parent)
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path.parent}: not a folder that can be written to")
     return path
+
+
+def check_name(name: str | Path) -> None:
+    """Raise InputError if the name's suffix is of no format that can be written."""
+    if Path(name).suffix.lower() not in WRITTEN:
+        raise InputError(f"{name}: not an image file name that can be written; accepted: {', '.join(WRITTEN)}")
+    _register_heif(name)
 
 
 def make_folder(path: str | Path) -> Path:
@@ -128,7 +155,18 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
         InputError: the suffix can't be written, or the place can't.
     """
     path = check_output(path)
-    kind = Image.registered_extensions()[path.suffix.lower()]
+    write_file(path, encode_image(image, path))
+    return path
+
+
+def encode_image(image: Image.Image, name: str | Path) -> bytes:
+    """What `save_image` writes.
+
+    Raises:
+        InputError: the name's suffix can't be written.
+    """
+    check_name(name)
+    kind = Image.registered_extensions()[Path(name).suffix.lower()]
     image = _for_format(image, kind)
     options = {**SAVE_OPTIONS.get(kind, {}), **{key: image.info[key] for key in KEPT if image.info.get(key)}}
     if kind == "JPEG" and "jpeg" in image.info:
@@ -141,22 +179,31 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
         options["compression"] = "raw"  # Pillow's compressed TIFFs can't hold the EXIF and GPS directories
     if kind == "TIFF" and "xmp" in options:
         options["tiffinfo"] = {700: options.pop("xmp")}
+    file = io.BytesIO()
+    try:
+        image.save(file, format=kind, **options)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be written ({error})") from None
+    return file.getvalue()
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write beside, then rename. Raises InputError where that cannot be."""
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".invertfill-", suffix=path.suffix)
         with os.fdopen(handle, "wb") as file:
-            image.save(file, format=kind, **options)
+            file.write(data)
         # mkstemp makes files that only their owner reads; a picture gets what any new file here would.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise InputError(f"{path}: cannot be written ({error})") from None
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-    return path
 
 
 def _for_format(image: Image.Image, kind: str) -> Image.Image:
@@ -178,21 +225,21 @@ def _for_format(image: Image.Image, kind: str) -> Image.Image:
     return image
 
 
-def _register_heif(path: Path) -> None:
-    if path.suffix.lower() not in HEIF:
+def _register_heif(name: str | Path) -> None:
+    if Path(name).suffix.lower() not in HEIF:
         return
     try:
         from pillow_heif import register_heif_opener
     except ModuleNotFoundError:
-        raise InputError(f'{path}: HEIC needs pillow-heif; pip install "invertfill[heif]"') from None
+        raise InputError(f'{name}: HEIC needs pillow-heif; pip install "invertfill[heif]"') from None
     register_heif_opener(thumbnails=False)
 
 
-def _say_what_is_lost(image: Image.Image, path: Path) -> None:
+def _say_what_is_lost(image: Image.Image, name: str) -> None:
     """Before loading, while the file's own mode and tables are known."""
 
     def note(text: str) -> None:
-        warnings.warn(f"{path}: {text}", InvertFillWarning, stacklevel=4)
+        warnings.warn(f"{name}: {text}", InvertFillWarning, stacklevel=4)
 
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # an MPO's other frames are previews
         note(f"{image.n_frames} frames; only the first is filled")  # type: ignore[attr-defined]

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import open_image
+from invertfill.imaging.io import FileSource, ImageSource, open_image
 
-MaskSource: TypeAlias = str | Path | Image.Image | np.ndarray
+MaskSource: TypeAlias = ImageSource
 MaskKind = Literal["freeform", "box", "outpaint", "mixed"]
 
 KINDS: tuple[str, ...] = get_args(MaskKind)
@@ -47,7 +47,7 @@ def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False
         InputError: not readable, or not of the image's size; or a mask *file* without a hole, which is nearly always
             the wrong file or the wrong sign.
     """
-    name = str(source) if isinstance(source, str | Path) else "mask"
+    name = str(source) if isinstance(source, FileSource) else "mask"
     if isinstance(source, np.ndarray):
         hole = _binary_array(source)
     else:
@@ -64,7 +64,7 @@ def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False
         )
     if invert:
         hole = ~hole
-    if isinstance(source, str | Path) and not hole.any():
+    if isinstance(source, FileSource) and not hole.any():
         raise InputError(f"{name}: a mask without a hole; accepted: white = hole, or black = hole with --invert-mask")
     return hole
 
