@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,9 @@ from invertfill.zoo import DEFAULT_MODEL
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from invertfill.inpainter import Inpainter
+    from invertfill.batch.jobs import Job
+    from invertfill.batch.run import Summary
+    from invertfill.batch.work import Record, Settings
 
 # Plain help and errors: importing Rich's renderers would double the time that --help takes.
 app = typer.Typer(
@@ -36,6 +38,7 @@ app.add_typer(train, name="train")
 Model = Annotated[str, typer.Option(help="A name that `invertfill models` lists, or a model's folder.")]
 Engine = Annotated[str, typer.Option(help="auto, onnx or torch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+FAILURES_SHOWN = 20
 Config = Annotated[Path, typer.Argument(help="A YAML file; see configs/.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override the file's values.")]
 
@@ -76,41 +79,75 @@ def fill(
     Every known pixel stays as it is. In a folder, the results keep the pictures' file names (a GIF becomes a PNG).
     """
     from invertfill import load
-    from invertfill.imaging.io import WRITTEN, check_output, list_images, make_folder, save_image
+    from invertfill.imaging.io import check_output, save_image
 
     if mask is not None and not mask.exists():
         raise InputError(f"{mask}: no such file; accepted: a mask, white = hole")
-
-    def fill_one(inpainter: Inpainter, image: Path, mask: Path | None, out: Path) -> None:
-        save_image(inpainter.fill(image, mask, seed=seed, invert_mask=invert_mask), out)
-
     if not image.is_dir():
         check_output(out)
         with _notes():
-            fill_one(load(model, device=device, engine=engine), image, mask, out)
+            filled = load(model, device=device, engine=engine).fill(image, mask, seed=seed, invert_mask=invert_mask)
+            save_image(filled, out)
         return
 
-    images = list_images(image)
-    masks = {path.stem: path for path in list_images(mask)} if mask is not None and mask.is_dir() else None
-    inpainter = load(model, device=device, engine=engine)
-    if make_folder(out).resolve() in (image.resolve(), mask and mask.resolve()):
-        raise InputError(f"{out}: the folder of the pictures or masks themselves; accepted: another folder")
-    bad = []
-    with _progress() as progress:
-        for path in progress.track(images, description="filling"):
-            try:
-                if masks is not None and path.stem not in masks:
-                    raise InputError(f"{path}: no mask named {path.stem} in {mask}")
-                with _notes():
-                    name = path.name if path.suffix.lower() in WRITTEN else f"{path.stem}.png"
-                    fill_one(inpainter, path, masks[path.stem] if masks is not None else mask, out / name)
-            except InputError as error:
-                bad.append(error)
-    print(f"{len(images) - len(bad)} of {len(images)} filled: {out}")
-    if bad:
-        for reason in bad:
-            _say(f"not filled: {reason}")
-        raise typer.Exit(1)
+    from invertfill.batch.jobs import expand
+    from invertfill.batch.work import Settings
+
+    jobs = expand(str(image), str(out), str(mask) if mask else None)
+    summary = _run(jobs, Settings(model, engine, device, seed, invert_mask, overwrite=True), workers=1)
+    print(f"{summary.filled} of {len(jobs)} filled: {out}")
+    _end(summary)
+
+
+@app.command()
+def batch(
+    source: Annotated[str, typer.Argument(help="A folder, a quoted glob, or a .csv or .jsonl list.")],
+    out: Annotated[str, typer.Option("-o", "--out", help="The folder of the results.")],
+    masks: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder of masks with the same names, or one mask for all; white = hole. "
+            "Without it, the hole is where a picture is fully transparent."
+        ),
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="The folder's subfolders too.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; without it, one for each core, at most 8.")
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace files in the results' places that no batch made."),
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each picture.")] = None,
+    cluster: Annotated[bool, typer.Option("--cluster", help="On Ray; needs the cluster extra.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster; without it, one is started on this machine.")
+    ] = None,
+    model: Model = DEFAULT_MODEL,
+    seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
+    invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = hole.")] = False,
+    engine: Engine = "auto",
+    device: Device = "auto",
+) -> None:
+    """Fill many pictures, in several processes or on a cluster.
+
+    Results that are there already are checked and skipped, so the same command goes on where it was stopped. A list has
+    the columns image, out and, optionally, mask. Places may be addresses such as s3://bucket/photos.
+    """
+    from invertfill.batch.jobs import expand
+    from invertfill.batch.work import Settings
+
+    if address is not None and not cluster:
+        raise InputError(f"--address {address}; accepted: together with --cluster")
+    jobs = expand(source, out, masks, recursive=recursive)
+    settings = Settings(model, engine, device, seed, invert_mask, overwrite)
+    where = (address or "local") if cluster else None
+    summary = _run(jobs, settings, workers=workers, out=out, report=report, cluster=where)
+    done = f"{summary.filled} filled, {summary.skipped} done before, {len(summary.failed)} failed"
+    print(f"{done}, {summary.left} left: {out}" if summary.left else f"{done}: {out}")
+    if summary.left:
+        _say("the same command goes on from here")
+    _end(summary)
 
 
 @app.command()
@@ -262,10 +299,56 @@ def _say(line: str) -> None:
 def _progress() -> Progress:
     """A bar that counts, on standard error, and only where someone looks at it."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.3g}/s" if speed else "")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    # The rate is that of the last minutes: a bar that has been resumed runs fast at first.
+    return Progress(*columns, console=Console(stderr=True), speed_estimate_period=120)
+
+
+def _run(jobs: Sequence[Job], settings: Settings, **options: Any) -> Summary:
+    """`invertfill.batch.run.run` with a bar, and with the notes of each fill as they come."""
+    from invertfill.batch.run import run
+
+    with _progress() as progress:
+        bar = progress.add_task("filling", total=len(jobs))
+
+        def each(record: Record) -> None:
+            for note in record.notes:
+                _say(f"note: {note}")
+            progress.advance(bar)
+
+        def on_interrupt() -> None:
+            progress.update(bar, description="finishing those in hand; Ctrl-C again stops at once")
+
+        return run(jobs, settings, each=each, on_interrupt=on_interrupt, **options)
+
+
+def _end(summary: Summary) -> None:
+    """Say what isn't done and end with the status that says so too."""
+    for record in summary.failed[:FAILURES_SHOWN]:
+        _say(f"not filled: {record.reason}")
+    if len(summary.failed) > FAILURES_SHOWN:
+        _say(f"and {len(summary.failed) - FAILURES_SHOWN} more; `invertfill batch --report FILE` lists all")
+    if summary.interrupted:
+        _say(f"interrupted: {summary.left} left")
+        raise typer.Exit(130)
+    if summary.failed:
+        raise typer.Exit(1)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,187 @@
+"""From what the user names (a folder, a glob, a list) to jobs: a picture, its mask, and where the result goes.
+
+What can be known to be wrong before any work is said here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from invertfill.batch import places
+from invertfill.errors import InputError
+from invertfill.imaging.io import ACCEPTED, WRITTEN, check_name, is_image_name
+
+LISTS = (".csv", ".jsonl")
+SOURCES = "a folder of pictures, a glob such as 'photos/*.jpg', or a .csv or .jsonl list"
+COLUMNS = "image, out and, if wanted, mask"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fill. All places are paths or addresses.
+
+    Attributes:
+        image: the picture.
+        mask: its mask; None: the hole is where the picture is transparent.
+        out: where the result goes.
+        problem: why it can't be done, if that is known beforehand.
+    """
+
+    image: str
+    mask: str | None
+    out: str
+    problem: str = ""
+
+
+def expand(source: str, out: str, masks: str | None = None, *, recursive: bool = False) -> list[Job]:
+    """List the jobs that ``source`` stands for.
+
+    Args:
+        source: a folder, a glob, or a list: .csv with a header or .jsonl, with image, out and, optionally, mask; there,
+            relative images and masks start from the list's folder, relative outs from ``out``.
+        out: the folder of the results. They keep the pictures' names and subfolders; a GIF becomes a PNG.
+        masks: a folder of masks with the same subfolders and stems, or one mask for all.
+        recursive: the subfolders of a folder too.
+
+    Raises:
+        InputError: there is nothing to do, or two results have one place, or a result the place of a picture or mask.
+    """
+    source, out, masks = places.place(source), places.place(out), masks and places.place(masks)
+    if places.is_folder(source):
+        images = places.list_files(source, recursive=recursive)
+        jobs = _of_files(source, images, out, masks, f"{source}: a folder without images; {ACCEPTED}")
+        for inputs in filter(None, (source, masks)):
+            _check_apart(out, inputs, recursive)
+    elif recursive:
+        raise InputError(f"{source}: --recursive; accepted: with a folder (a glob goes deeper by **)")
+    elif source.lower().endswith(LISTS):
+        if masks is not None:
+            raise InputError(f"{source}: a list names its own masks; accepted: --masks with a folder or glob")
+        jobs = list(_of_list(source, out))
+    elif places.is_glob(source):
+        folder, images = places.find(source)
+        jobs = _of_files(folder, images, out, masks, f"{source}: matches no images; {ACCEPTED}")
+    else:
+        what = "one file" if places.read_if_there(source) is not None else "no such file or folder"
+        raise InputError(f"{source}: {what}; accepted: {SOURCES}")
+    _check_outputs(jobs)
+    return jobs
+
+
+def _of_files(folder: str, files: list[str], out: str, masks: str | None, nothing: str) -> list[Job]:
+    images = [name for name in files if is_image_name(name)]
+    if not images:
+        raise InputError(nothing)
+    by_stem = _masks_by_stem(masks, any("/" in name for name in images)) if masks is not None else None
+    jobs = []
+    for name in images:
+        image, stem = places.join(folder, name), os.path.splitext(name)[0]
+        result = places.join(out, name if name.lower().endswith(WRITTEN) else f"{stem}.png")
+        if by_stem is None:
+            jobs.append(Job(image, masks, result))
+        elif stem in by_stem:
+            jobs.append(Job(image, by_stem[stem], result))
+        else:
+            jobs.append(Job(image, None, result, f"{image}: no mask named {stem} in {masks}"))
+    return jobs
+
+
+def _masks_by_stem(masks: str, recursive: bool) -> dict[str, str] | None:
+    """Stem with subfolders -> mask; None if ``masks`` is one mask for all."""
+    if not places.is_folder(masks):
+        if places.read_if_there(masks) is None:
+            raise InputError(f"{masks}: no such file; accepted: a mask, white = hole, or a folder of masks")
+        return None
+    found: dict[str, str] = {}
+    for name in filter(is_image_name, places.list_files(masks, recursive=recursive)):
+        stem = os.path.splitext(name)[0]
+        if stem in found:
+            raise InputError(f"{places.join(masks, name)}: a second mask of its name, beside {found[stem]}")
+        found[stem] = places.join(masks, name)
+    if not found:
+        raise InputError(f"{masks}: a folder without images; {ACCEPTED}")
+    return found
+
+
+def _of_list(source: str, out: str) -> Iterator[Job]:
+    try:
+        text = places.read(source).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{source}: not UTF-8; accepted: a list in UTF-8") from None
+    folder, empty = places.parent(source), True
+    for number, row in _csv_rows(source, text) if source.lower().endswith(".csv") else _json_rows(source, text):
+        empty, line = False, f"{source}, line {number}"
+        for column in ("image", "out"):
+            if not row.get(column):
+                raise InputError(f"{line}: no {column}; accepted: {COLUMNS}")
+        for column in ("image", "out", "mask"):
+            if not isinstance(row.get(column) or "", str):
+                raise InputError(f"{line}: {column} is {row[column]!r}; accepted: a path or address")
+        image, result, mask = (places.place(row.get(column) or "") for column in ("image", "out", "mask"))
+        try:
+            check_name(result)
+        except InputError as error:
+            raise InputError(f"{line}: {error}") from None
+        yield Job(places.join(folder, image), places.join(folder, mask) if mask else None, places.join(out, result))
+    if empty:
+        raise InputError(f"{source}: an empty list; accepted: {COLUMNS}")
+
+
+def _csv_rows(source: str, text: str) -> Iterator[tuple[int, dict]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for column in ("image", "out"):
+            if column not in (reader.fieldnames or ()):
+                raise InputError(f"{source}: no column {column!r}; accepted: a first line that names {COLUMNS}")
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{source}, line {reader.line_num}: not CSV ({error})") from None
+
+
+def _json_rows(source: str, text: str) -> Iterator[tuple[int, dict]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{source}, line {number}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{source}, line {number}: no JSON object; accepted: one a line, with {COLUMNS}")
+        yield number, row
+
+
+def _check_apart(out: str, inputs: str, recursive: bool) -> None:
+    # With a slash, so that "photos2" isn't inside "photos".
+    inside = places.identity(places.join(out, "")), places.identity(places.join(inputs, ""))
+    if inside[0] == inside[1]:
+        raise InputError(f"{out}: the folder of the pictures or masks themselves; accepted: another folder")
+    if recursive and f"{inside[0].rstrip('/')}/".startswith(f"{inside[1].rstrip('/')}/"):
+        raise InputError(f"{out}: inside {inputs}, where its results would count as inputs; accepted: another folder")
+
+
+def _check_outputs(jobs: Iterable[Job]) -> None:
+    folders: dict[str, str] = {}
+
+    def identity(place: str) -> str:
+        """Asks the disk once a folder, not once a file."""
+        folder = places.parent(place)
+        if folder not in folders:
+            folders[folder] = places.parent(places.identity(place))
+        return f"{folders[folder]}/{os.path.basename(place)}"
+
+    inputs = {identity(name) for job in jobs for name in (job.image, job.mask) if name}
+    taken: dict[str, str] = {}
+    for job in jobs:
+        out = identity(job.out)
+        if out in inputs:
+            raise InputError(f"{job.out}: a picture or mask itself; accepted: another place for the result")
+        if out in taken:
+            raise InputError(f"{job.out}: the result of both {taken[out]} and {job.image}; accepted: one place each")
+        taken[out] = job.image

@@ -1,0 +1,292 @@
+"""Run a list of jobs: hand them out, keep what becomes of them, and stop when asked without losing anything."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TextIO, TypeAlias
+
+from invertfill.batch import places
+from invertfill.batch.jobs import Job
+from invertfill.batch.manifest import Manifest
+from invertfill.batch.work import FOREIGN, Known, Record, Settings, Worker
+from invertfill.errors import InputError
+from invertfill.imaging.io import make_folder
+from invertfill.zoo import find_model
+
+Task: TypeAlias = tuple[Job, Known | None]
+MOST_WORKERS = 8  # by default: each holds a model of its own in memory
+
+
+@dataclass
+class Summary:
+    """What became of a batch.
+
+    Attributes:
+        filled, skipped: how many; the skipped were done already.
+        failed: in the order of the jobs.
+        left: not done, because the batch was interrupted.
+    """
+
+    filled: int = 0
+    skipped: int = 0
+    failed: list[Record] = field(default_factory=list)
+    left: int = 0
+    interrupted: bool = False
+
+
+def run(
+    jobs: Sequence[Job],
+    settings: Settings,
+    *,
+    workers: int | None = None,
+    out: str | None = None,
+    report: Path | None = None,
+    cluster: str | None = None,
+    each: Callable[[Record], None] = lambda record: None,
+    on_interrupt: Callable[[], None] = lambda: None,
+) -> Summary:
+    """Do the jobs. The results don't depend on how many do them, nor where.
+
+    The first interrupt (Ctrl-C) lets the jobs in hand end; a second raises KeyboardInterrupt.
+
+    Args:
+        jobs: from `expand`.
+        settings: of all of them.
+        workers: processes, each with its own model; 1 is this process. None: one for each core, at most
+            ``MOST_WORKERS``; on a cluster, one for each core that it has.
+        out: the folder whose manifest says which results are there already; None: make all, whatever is there.
+        report: a file that gets a line of JSON for each job.
+        cluster: the address of a Ray cluster, or "local" for one of this machine's own.
+        each: called with what became of each job, in the order in which they end.
+        on_interrupt: called at the first interrupt.
+
+    Raises:
+        InputError: the model can't be used, or the report or manifest can't be written.
+    """
+    summary, failed = Summary(left=len(jobs)), {}
+    order = {job.out: index for index, job in enumerate(jobs)}
+    manifest = Manifest(places.place(out)) if out is not None else None
+    if manifest is not None and manifest.is_new and not settings.overwrite:
+        _check_free(jobs, manifest.out)
+    tasks = [(job, manifest.known(job.out) if manifest else None) for job in jobs if not job.problem]
+    with contextlib.ExitStack() as stack:
+        if cluster is not None:
+            from invertfill.batch.cluster import do_on_cluster
+
+            find_model(settings.model)
+            do = partial(do_on_cluster, tasks, settings, workers, cluster)
+        else:
+            worker = Worker(settings)  # before anything is written: the model may be none
+            workers = workers or min(cores(), len(tasks) or 1, MOST_WORKERS)
+            do = (
+                partial(_do_here, tasks, worker)
+                if workers == 1
+                else partial(_do_in_processes, tasks, settings, workers)
+            )
+        if manifest is not None:
+            stack.enter_context(manifest)
+        lines = stack.enter_context(_open_report(report)) if report else None
+        asked = stack.enter_context(_first_interrupt(on_interrupt))
+        hopeless = [Record(job, "failed", job.problem) for job in jobs if job.problem]
+        records = stack.enter_context(contextlib.closing(do(asked)))
+        for record in (record for part in (hopeless, records) for record in part):
+            summary.left -= 1
+            if record.status == "filled":
+                summary.filled += 1
+            elif record.status == "skipped":
+                summary.skipped += 1
+            else:
+                failed[order[record.job.out]] = record
+            if manifest is not None:
+                manifest.add(record)
+            if lines is not None:
+                print(_report_line(record), file=lines, flush=True)
+            each(record)
+    summary.failed = [failed[index] for index in sorted(failed)]
+    summary.interrupted = asked.is_set()
+    return summary
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _do_here(tasks: Sequence[Task], worker: Worker, asked: threading.Event) -> Generator[Record, None, None]:
+    for job, known in tasks:
+        if asked.is_set():
+            return
+        yield worker.do(job, known)
+
+
+def _do_in_processes(
+    tasks: Sequence[Task], settings: Settings, workers: int, asked: threading.Event
+) -> Generator[Record, None, None]:
+    """One job at a time in each process: while one reads or writes, the others compute.
+
+    A process that dies takes the pool with it. Which job it died of can't be told, so all that were in hand are tried
+    again, one at a time; a job that kills again has failed.
+    """
+    waiting, suspects = deque(tasks), deque[Task]()
+    hand: dict[Future[Record], Task] = {}
+    threads = max(1, cores() // workers)
+    with _Pool(settings, workers, threads) as pool:
+        while True:
+            alone = bool(suspects)
+            while not asked.is_set() and (suspects or waiting) and len(hand) < (1 if alone else workers):
+                task = (suspects or waiting).popleft()
+                hand[pool.submit(task)] = task
+            if not hand:
+                return
+            died = []
+            for future in wait(hand, return_when=FIRST_COMPLETED).done:
+                task = hand.pop(future)
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    died.append(task)
+            if died and alone:
+                yield Record(died[0][0], "failed", f"{died[0][0].image}: its process died twice; out of memory?")
+            elif died:
+                suspects.extend([*died, *hand.values()])
+                hand.clear()
+            if died:
+                pool.restart()
+
+
+class _Pool:
+    """Processes with a loaded model each, which end with this one and leave interrupts to it."""
+
+    def __init__(self, settings: Settings, workers: int, threads: int) -> None:
+        self.arguments = settings, threads
+        self.workers = workers
+        self.restart()
+
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for process in self.processes:
+                process.kill()
+        self.executor.shutdown(cancel_futures=True)
+
+    def restart(self) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.executor = ProcessPoolExecutor(self.workers, spawn, _start_process, self.arguments)
+        self.processes: list[multiprocessing.process.BaseProcess] = []
+
+    def submit(self, task: Task) -> Future[Record]:
+        if self.processes:
+            try:
+                return self.executor.submit(_do_in_process, task)
+            except BrokenProcessPool as error:  # one died since the last job came back
+                broken: Future[Record] = Future()
+                broken.set_exception(error)
+                return broken
+        # The first job starts the processes. Ctrl-C reaches them too; they are born deaf to it.
+        before = multiprocessing.active_children()
+        with _signal_handler(signal.SIG_IGN):
+            future = self.executor.submit(_do_in_process, task)
+        self.processes = [process for process in multiprocessing.active_children() if process not in before]
+        return future
+
+
+_worker: Worker | InputError
+
+
+def _start_process(settings: Settings, threads: int) -> None:
+    global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _worker = Worker(settings, threads)
+    except InputError as error:
+        _worker = error
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _do_in_process(task: Task) -> Record:
+    if isinstance(_worker, InputError):
+        raise _worker
+    return _worker.do(*task)
+
+
+@contextlib.contextmanager
+def _first_interrupt(on_interrupt: Callable[[], None]) -> Iterator[threading.Event]:
+    """An event that the first interrupt sets; a second raises KeyboardInterrupt."""
+    asked = threading.Event()
+
+    def handle(*_: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        on_interrupt()
+
+    with _signal_handler(handle):
+        yield asked
+
+
+@contextlib.contextmanager
+def _signal_handler(handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_free(jobs: Sequence[Job], out: str) -> None:
+    """Raise InputError if there are files at the results' places although no batch has run in the folder."""
+    if places.is_folder(out):
+        present = {places.join(out, name) for name in places.list_files(out)}
+        for job in jobs:
+            if job.out in present:
+                raise InputError(f"{job.out}: {FOREIGN}")
+
+
+@contextlib.contextmanager
+def _open_report(path: Path) -> Iterator[TextIO]:
+    make_folder(path.parent)
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    with file:
+        yield file
+
+
+def _report_line(record: Record) -> str:
+    job = record.job
+    return json.dumps(
+        {
+            "image": job.image,
+            "mask": job.mask,
+            "out": job.out,
+            "status": record.status,
+            "reason": record.reason,
+            "notes": record.notes,
+            "seconds": record.seconds,
+        }
+    )
