@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -324,18 +325,20 @@ def _run(jobs: Sequence[Job], settings: Settings, **options: Any) -> Summary:
     """`invertfill.batch.run.run` with a bar, and with the notes of each fill as they come."""
     from invertfill.batch.run import run
 
-    with _progress() as progress:
-        bar = progress.add_task("filling", total=len(jobs))
+    progress = _progress()
+    bar = progress.add_task("filling", total=len(jobs))
 
-        def each(record: Record) -> None:
-            for note in record.notes:
-                _say(f"note: {note}")
-            progress.advance(bar)
+    def each(record: Record) -> None:
+        for note in record.notes:
+            _say(f"note: {note}")
+        progress.advance(bar)
 
-        def on_interrupt() -> None:
-            progress.update(bar, description="finishing those in hand; Ctrl-C again stops at once")
+    def on_interrupt() -> None:
+        progress.update(bar, description="finishing those in hand; Ctrl-C again stops at once")
 
-        return run(jobs, settings, each=each, on_interrupt=on_interrupt, **options)
+    with contextlib.ExitStack() as stack:  # the bar comes once bad input has been ruled out
+        begin = partial(stack.enter_context, progress)
+        return run(jobs, settings, on_begin=begin, each=each, on_interrupt=on_interrupt, **options)
 
 
 def _end(summary: Summary) -> None:

@@ -5,13 +5,15 @@ Nodes need invertfill, the model (under the same path, if it is a folder), and a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import threading
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 from invertfill.batch import places
 from invertfill.batch.jobs import Job
@@ -21,7 +23,8 @@ from invertfill.zoo import find_model
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: it would report to its makers
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # no GPU asked for hides none; else Ray warns
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its present way warns that it will change to this
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes on how Ray Data uses it are no concern of the user
 
 try:
     import ray
@@ -31,15 +34,38 @@ except ModuleNotFoundError as error:
 
 LOCAL = "local"
 OBJECT_STORE = 200_000_000  # bytes, of a local cluster: what passes through it are names
-RETRIES = 3  # of the jobs of a worker that died; after that they have failed
+TRIES = 3  # of a job at which workers die; after that it has failed
 MOST_BLOCKS = 20_000  # Ray keeps account of each
+
+
+@contextlib.contextmanager
+def connected(address: str, workers: int | None) -> Iterator[None]:
+    """To the cluster at ``address``, or to one of this machine's own if that is "local".
+
+    Raises:
+        InputError: there is no cluster.
+    """
+    if ray.is_initialized():  # by whoever calls this as a library
+        yield
+        return
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address == LOCAL:
+        options |= {"num_cpus": workers, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
+    try:
+        ray.init(address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"{address}: no Ray cluster that can be reached ({error})") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def do_on_cluster(
     tasks: Sequence[tuple[Job, Known | None]],
     settings: Settings,
     workers: int | None,
-    address: str,
     asked: threading.Event,
 ) -> Generator[Record, None, None]:
     """Do the jobs with ``workers`` Ray actors, each with a model and a core (or GPU) of its own.
@@ -49,86 +75,71 @@ def do_on_cluster(
     if not tasks:
         return
     gpu = settings.device == "cuda"
-    own = not ray.is_initialized()
-    if own:
-        _connect(address, workers)
+    ended = threading.Event()
     try:
         workers = workers or max(1, int(ray.cluster_resources().get("GPU" if gpu else "CPU", 1)))
         workers = min(workers, len(tasks))
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.max_errored_blocks = -1  # a job that kills every worker fails alone
-        stop = ray.remote(_Stop).options(num_cpus=0).remote()
-        ended = threading.Event()
-        threading.Thread(target=_pass_on, args=(asked, ended, stop), daemon=True).start()
-
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        clerk = ray.remote(_Clerk).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+        threading.Thread(target=_pass_on, args=(asked, ended, clerk), daemon=True).start()
         rows = [{"index": index, "task": _to_json(*task)} for index, task in enumerate(tasks)]
-        blocks = max(min(len(tasks), MOST_BLOCKS), 1)
-        dataset = ray.data.from_items(rows, override_num_blocks=blocks).map(
-            _ClusterWorker,
-            fn_constructor_args=(settings, find_model(settings.model).sha256, stop),
+        dataset = ray.data.from_items(rows, override_num_blocks=min(len(tasks), MOST_BLOCKS)).map(
+            _ClusterWorker,  # type: ignore[arg-type]  # Ray's types leave classes out
+            fn_constructor_args=(settings, find_model(settings.model).sha256, clerk),
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=0 if gpu else 1,
             num_gpus=1 if gpu else 0,
-            max_task_retries=RETRIES,
         )
-        missing, stopped = dict(enumerate(tasks)), set()
-        try:
-            for row in dataset.iter_rows():
-                if row["record"]:
-                    yield _from_json(row["record"], missing.pop(row["index"])[0])
-                else:
-                    stopped.add(row["worker"])
-                    if len(stopped) == workers:
-                        return
-        finally:
-            ended.set()
-        if not asked.is_set():
-            for job, _ in missing.values():
-                yield Record(job, "failed", f"{job.image}: its worker died {RETRIES + 1} times; out of memory?")
+        stopped = set()
+        for row in dataset.iter_rows():
+            if row["record"]:
+                yield _from_json(row["record"], tasks[row["index"]][0])
+            else:
+                stopped.add(row["worker"])
+                if len(stopped) == workers:
+                    return
     except ray.exceptions.RayError as error:
         raise InputError(f"Ray: {str(error).strip().splitlines()[-1]}") from None
     finally:
-        if own:
-            ray.shutdown()
+        ended.set()
 
 
-def _connect(address: str, workers: int | None) -> None:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address == LOCAL:
-        options |= {"num_cpus": workers, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
-    try:
-        ray.init(address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(f"{address}: no Ray cluster that can be reached ({error})") from None
-
-
-class _Stop:
-    """Whether the workers are to begin no more jobs; an actor."""
+class _Clerk:
+    """Keeps what all workers have to know; an actor."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.stopped = False
+        self.tries: Counter[int] = Counter()
 
-    def ask(self) -> None:
-        self.asked = True
+    def stop(self) -> None:
+        """Let no more jobs begin."""
+        self.stopped = True
 
-    def is_asked(self) -> bool:
-        return self.asked
+    def begin(self, index: int) -> Literal["go", "stop", "deadly"]:
+        """Whether to do a job. Ray gives it out again as often as its worker dies; here that has an end."""
+        if self.stopped:
+            return "stop"
+        self.tries[index] += 1
+        return "go" if self.tries[index] <= TRIES else "deadly"
+
+    def end(self, index: int) -> None:
+        """The job killed nobody; that it is given out again is due to another."""
+        del self.tries[index]
 
 
-def _pass_on(asked: threading.Event, ended: threading.Event, stop: Any) -> None:
+def _pass_on(asked: threading.Event, ended: threading.Event, clerk: Any) -> None:
     while not ended.is_set():
         if asked.wait(0.5):
-            stop.ask.remote()
+            clerk.stop.remote()
             return
 
 
 class _ClusterWorker:
     """A `Worker` as Ray Data wants it."""
 
-    def __init__(self, settings: Settings, model_sha256: str, stop: Any) -> None:
-        self.stop = stop
+    def __init__(self, settings: Settings, model_sha256: str, clerk: Any) -> None:
+        self.clerk = clerk
+        self.name = ray.get_runtime_context().get_actor_id()
         self.worker: Worker | InputError
         try:
             self.worker = Worker(settings, threads=1)
@@ -138,16 +149,19 @@ class _ClusterWorker:
             self.worker = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        record = ""
-        if not ray.get(self.stop.is_asked.remote()):
-            task = json.loads(row["task"])
-            job, known = Job(**task["job"]), Known(**task["known"]) if task["known"] else None
-            if isinstance(self.worker, InputError):
-                done = Record(job, "failed", str(self.worker))
-            else:
-                done = self.worker.do(job, known)
-            record = json.dumps(asdict(done))
-        return {"index": row["index"], "record": record, "worker": ray.get_runtime_context().get_actor_id()}
+        index, task = row["index"], json.loads(row["task"])
+        job, known = Job(**task["job"]), Known(**task["known"]) if task["known"] else None
+        order = ray.get(self.clerk.begin.remote(index))
+        if order == "stop":
+            return {"index": index, "record": "", "worker": self.name}
+        if order == "deadly":
+            record = Record(job, "failed", f"{job.image}: {TRIES} workers died of it; out of memory?")
+        elif isinstance(self.worker, InputError):
+            record = Record(job, "failed", str(self.worker))
+        else:
+            record = self.worker.do(job, known)
+        self.clerk.end.remote(index)
+        return {"index": index, "record": json.dumps(asdict(record)), "worker": self.name}
 
 
 def _to_json(job: Job, known: Known | None) -> str:

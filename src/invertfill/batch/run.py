@@ -55,6 +55,7 @@ def run(
     out: str | None = None,
     report: Path | None = None,
     cluster: str | None = None,
+    on_begin: Callable[[], object] = lambda: None,
     each: Callable[[Record], None] = lambda record: None,
     on_interrupt: Callable[[], None] = lambda: None,
 ) -> Summary:
@@ -70,6 +71,7 @@ def run(
         out: the folder whose manifest says which results are there already; None: make all, whatever is there.
         report: a file that gets a line of JSON for each job.
         cluster: the address of a Ray cluster, or "local" for one of this machine's own.
+        on_begin: called when all has been found in order.
         each: called with what became of each job, in the order in which they end.
         on_interrupt: called at the first interrupt.
 
@@ -84,12 +86,13 @@ def run(
     tasks = [(job, manifest.known(job.out) if manifest else None) for job in jobs if not job.problem]
     with contextlib.ExitStack() as stack:
         if cluster is not None:
-            from invertfill.batch.cluster import do_on_cluster
+            from invertfill.batch.cluster import connected, do_on_cluster
 
-            find_model(settings.model)
-            do = partial(do_on_cluster, tasks, settings, workers, cluster)
+            find_model(settings.model)  # before anything is written: there may be none
+            stack.enter_context(connected(cluster, workers))
+            do = partial(do_on_cluster, tasks, settings, workers)
         else:
-            worker = Worker(settings)  # before anything is written: the model may be none
+            worker = Worker(settings)  # the same
             workers = workers or min(cores(), len(tasks) or 1, MOST_WORKERS)
             do = (
                 partial(_do_here, tasks, worker)
@@ -102,6 +105,7 @@ def run(
         asked = stack.enter_context(_first_interrupt(on_interrupt))
         hopeless = [Record(job, "failed", job.problem) for job in jobs if job.problem]
         records = stack.enter_context(contextlib.closing(do(asked)))
+        on_begin()
         for record in (record for part in (hopeless, records) for record in part):
             summary.left -= 1
             if record.status == "filled":
