@@ -367,7 +367,7 @@ def test_ctrl_c_finishes_what_is_in_hand_and_the_same_command_goes_on(
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
     filled = len(results(Path("out")))
-    assert 0 < filled < 32 and f"{filled} filled, 0 done before, 0 failed, {32 - filled} left" in out
+    assert 0 < filled < 32 and f"{filled} filled, 0 done before, 0 failed, {32 - filled} left" in out, errors
     assert not any(name.startswith(".") for name in results(Path("out")))
     assert f"{32 - filled} filled, {filled} done before, 0 failed" in batch(*arguments[:-1], 1)[1]
 

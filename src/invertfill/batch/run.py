@@ -184,29 +184,25 @@ class _Pool:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            for process in self.processes:
-                process.kill()
+            for process in multiprocessing.active_children():
+                if process not in self.before:
+                    process.kill()
         self.executor.shutdown(cancel_futures=True)
 
     def restart(self) -> None:
+        self.before = multiprocessing.active_children()
         spawn = multiprocessing.get_context("spawn")
         self.executor = ProcessPoolExecutor(self.workers, spawn, _start_process, self.arguments)
-        self.processes: list[multiprocessing.process.BaseProcess] = []
 
     def submit(self, task: Task) -> Future[Record]:
-        if self.processes:
+        # Processes are started as they are needed. Ctrl-C reaches them too, so they are born deaf to it.
+        with _signal_handler(signal.SIG_IGN):
             try:
                 return self.executor.submit(_do_in_process, task)
             except BrokenProcessPool as error:  # one died since the last job came back
                 broken: Future[Record] = Future()
                 broken.set_exception(error)
                 return broken
-        # The first job starts the processes. Ctrl-C reaches them too; they are born deaf to it.
-        before = multiprocessing.active_children()
-        with _signal_handler(signal.SIG_IGN):
-            future = self.executor.submit(_do_in_process, task)
-        self.processes = [process for process in multiprocessing.active_children() if process not in before]
-        return future
 
 
 _worker: Worker | InputError
