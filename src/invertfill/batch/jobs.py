@@ -52,6 +52,8 @@ def expand(source: str, out: str, masks: str | None = None, *, recursive: bool =
         InputError: there is nothing to do, or two results have one place, or a result the place of a picture or mask.
     """
     source, out, masks = places.place(source), places.place(out), masks and places.place(masks)
+    if os.path.isfile(out):
+        raise InputError(f"{out}: not a folder; accepted: a folder for the results")
     if places.is_folder(source):
         images = places.list_files(source, recursive=recursive)
         jobs = _of_files(source, images, out, masks, f"{source}: a folder without images; {ACCEPTED}")
