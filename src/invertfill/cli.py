@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invertfill import __version__
-from invertfill.errors import InputError, InvertFillWarning
+from invertfill.errors import InputError, InvertFillWarning, one_line
 from invertfill.zoo import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -78,15 +79,15 @@ def fill(
     from invertfill import load
     from invertfill.imaging.io import WRITTEN, check_output, list_images, make_folder, save_image
 
-    if mask is not None and not mask.exists():
+    if mask is not None and not os.path.exists(mask):  # Path.exists raises where a name is too long
         raise InputError(f"{mask}: no such file; accepted: a mask, white = hole")
 
     def fill_one(inpainter: Inpainter, image: Path, mask: Path | None, out: Path) -> None:
         save_image(inpainter.fill(image, mask, seed=seed, invert_mask=invert_mask), out)
 
-    if not image.is_dir():
-        check_output(out)
-        with _notes():
+    if not os.path.isdir(image):
+        check_output(out, image, mask)
+        with _notes(image):
             fill_one(load(model, device=device, engine=engine), image, mask, out)
         return
 
@@ -101,12 +102,12 @@ def fill(
             try:
                 if masks is not None and path.stem not in masks:
                     raise InputError(f"{path}: no mask named {path.stem} in {mask}")
-                with _notes():
+                with _notes(path):
                     name = path.name if path.suffix.lower() in WRITTEN else f"{path.stem}.png"
                     fill_one(inpainter, path, masks[path.stem] if masks is not None else mask, out / name)
             except InputError as error:
                 bad.append(error)
-    print(f"{len(images) - len(bad)} of {len(images)} filled: {out}")
+    print(f"{len(images) - len(bad)} of {len(images)} filled: {one_line(out)}")
     if bad:
         for reason in bad:
             _say(f"not filled: {reason}")
@@ -132,8 +133,8 @@ def outpaint(
     from invertfill.imaging.canvas import margins_for_aspect, parse_margins
     from invertfill.imaging.io import check_output, open_image, save_image
 
-    check_output(out)
-    with _notes():
+    check_output(out, image)
+    with _notes(image):
         picture = open_image(image)
         margins = parse_margins(picture.size, left, top, right, bottom)
         if aspect is not None:
@@ -189,7 +190,7 @@ def masks(
     with _progress() as progress:
         drawn = progress.track(sample_masks(count, size, kind, coverage, seed), total=count, description="drawing")
         digest = mask_set_hash(mask for i, mask in enumerate(drawn) if save_mask(mask, out / f"{i:05d}.png"))
-    print(f"{count} masks: {out}, SHA-256 of the set {digest}")
+    print(f"{count} masks: {one_line(out)}, SHA-256 of the set {digest}")
 
 
 @app.command()
@@ -243,15 +244,15 @@ def export(
         text = card.read_text(encoding="utf-8") if card else None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{card}: can't be read ({error}); accepted: a model card, Markdown") from None
-    print(f"model: {export(checkpoint, out, text)}")
+    print(f"model: {one_line(export(checkpoint, out, text))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Bad input ends in one line on standard error and exit status 2."""
     try:
         app(arguments, prog_name="invertfill")
-    except InputError as error:
-        _say(f"invertfill: {error}")
+    except (InputError, OSError, MemoryError) as error:
+        _say(f"invertfill: {one_line(error) or 'not enough memory'}")
         raise SystemExit(2) from None
 
 
@@ -269,13 +270,16 @@ def _progress() -> Progress:
 
 
 @contextlib.contextmanager
-def _notes() -> Iterator[None]:
-    """Print the notes of a fill as one line each."""
+def _notes(image: Path) -> Iterator[None]:
+    """Print the notes of a fill, and what Pillow says of a damaged file, as one line each."""
+    from PIL.Image import DecompressionBombWarning
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InvertFillWarning)
+        warnings.simplefilter("ignore", DecompressionBombWarning)  # large photographs are welcome
         yield
-    for warning in caught:
-        _say(f"note: {warning.message}")
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        _say(f"note: {one_line(text if text.startswith(str(image)) else f'{image}: {text}')}")
 
 
 @contextlib.contextmanager

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
@@ -25,6 +28,7 @@ WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", *
 SUFFIXES = (*WRITTEN, ".gif")
 # Modes that are filled as they are, so that known pixels keep their exact values.
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I;16")
+LARGEST = 2 * 89_478_485  # pixels: Pillow's own limit, the measure of which is memory
 ACCEPTED = f"accepted: {', '.join(SUFFIXES)}"
 # Lossless wherever the format can be; elsewhere at the quality at which a new encoding can hardly be seen.
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -34,10 +38,21 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
     "HEIF": {"quality": 100, "chroma": 444},
 }
+MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
 # EXIF tags that describe the file and not the picture: a TIFF's own layout (its writer makes them anew), orientation.
 LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325}
 LAYOUT |= {330, 338, 339, 347, 530, 531, 532, 700, 33723, 34377, 34675}
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 IFDS = (EXIF_IFD, GPS_IFD)
 WIDTH, HEIGHT = 0xA002, 0xA003
@@ -60,49 +75,91 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
         InputError: no such file, not an image, truncated, or a mode or array that is not accepted.
 
     Warns:
-        InvertFillWarning: of what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first.
+        InvertFillWarning: of what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first,
+            damaged EXIF data.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _upright(source, "image", _read_exif(source))
+        with _no_traceback("image"):
+            return _upright(source, "image", _read_exif(source, "image"))
     path = Path(source)
-    if not path.exists():
+    with _no_traceback(path):
+        _check_input(path)
+        # Not by its name, since Pillow maps a file of that into memory: turned grey TIFFs come out garbled, and a file
+        # that is cut short meanwhile ends the process.
+        with path.open("rb") as file:
+            # By name or content: phones and messengers call many a HEIC .jpg.
+            if path.suffix.lower() in HEIF or file.peek(10)[4:10] == b"ftyphe":
+                _register_heif(path)
+            image = Image.open(file, formats=_formats())
+            if notes:
+                _say_what_is_lost(image, path)
+            exif = _read_exif(image, path)  # before loading, at which Pillow turns a TIFF and forgets the rest
+            image.load()
+            return _upright(image, str(path), exif)
+
+
+@contextlib.contextmanager
+def _no_traceback(name: object) -> Iterator[None]:
+    """Whatever Pillow stumbles over in a file ends as an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: not an image that can be read; {ACCEPTED}") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{name}: too large; accepted: up to {LARGEST // 10**6} million pixels") from None
+    except Exception as error:  # decoders raise KeyError, struct.error and what not
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{name}: damaged or truncated image ({reason}); {ACCEPTED}") from None
+
+
+def _check_input(path: Path) -> None:
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
         raise InputError(f"{path}: no such file")
     if path.is_dir():
         raise InputError(f"{path}: a folder, where one image is wanted; {ACCEPTED}")
-    _register_heif(path)
-    try:
-        with Image.open(path) as image:
-            if notes:
-                _say_what_is_lost(image, path)
-            exif = _read_exif(image)  # before loading, at which Pillow turns a TIFF and forgets the rest
-            image.load()
-            return _upright(image, str(path), exif)
-    except UnidentifiedImageError:
-        raise InputError(f"{path}: not an image that can be read; {ACCEPTED}") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: damaged or truncated image ({error}); {ACCEPTED}") from None
+    if not path.is_file():  # nobody knows when a pipe or a device ends
+        raise InputError(f"{path}: a pipe or a device, where a file is wanted; {ACCEPTED}")
+
+
+def _formats() -> list[str]:
+    """Of what Pillow knows, only what is accepted: others run programs (EPS) or are hardly ever looked at."""
+    known = Image.registered_extensions()
+    return sorted({known[suffix] for suffix in SUFFIXES if suffix in known})
 
 
 def list_images(folder: str | Path) -> list[Path]:
     """The image files of a folder, by name. Raises InputError where there are none, or no such folder."""
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder; accepted: a folder of images")
-    files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in Path(folder).iterdir() if _is_listed(path))
     if not files:
         raise InputError(f"{folder}: a folder without images; {ACCEPTED}")
     return files
 
 
-def check_output(path: str | Path) -> Path:
-    """Raise InputError if an image cannot be written to ``path``; called before the work, not after it."""
+def _is_listed(path: Path) -> bool:
+    """Hidden files are none of the user's pictures: a killed run leaves such behind, macOS adds them on other disks."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def check_output(path: str | Path, *inputs: str | Path | None) -> Path:
+    """Raise InputError if an image cannot be written to ``path``; called before the work, not after it.
+
+    ``inputs`` are files that the image is made of, and which it must not replace.
+    """
     path = Path(path)
     if path.suffix.lower() not in WRITTEN:
         raise InputError(f"{path}: not an image file name that can be written; accepted: {', '.join(WRITTEN)}")
-    _register_heif(path)
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, where a file name is wanted")
+    if path.suffix.lower() in HEIF:
+        _register_heif(path)
+    if os.path.exists(path) and not path.is_file():
+        raise InputError(f"{path}: a folder, pipe or device, where a file name is wanted")
+    if any(source and os.path.exists(source) and path.exists() and path.samefile(source) for source in inputs):
+        raise InputError(f"{path}: the picture or mask itself; accepted: another file name")
     make_folder(path.parent)
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path.parent}: not a folder that can be written to")
@@ -119,7 +176,10 @@ def make_folder(path: str | Path) -> Path:
 
 
 def save_image(image: Image.Image, path: str | Path) -> Path:
-    """Save a picture with its colour profile, resolution, EXIF and XMP: written beside, then renamed.
+    """Save a picture with its colour profile, resolution, EXIF and XMP.
+
+    It is encoded, written beside, then renamed: whatever happens, ``path`` is as it was or whole. A symbolic link is
+    replaced itself, and not what it points to.
 
     PNG, TIFF, BMP and WebP are written lossless. JPEG has no alpha and re-encodes every pixel; a picture that was
     a JPEG is written with its own quantisation tables and subsampling.
@@ -131,6 +191,10 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
     kind = Image.registered_extensions()[path.suffix.lower()]
     image = _for_format(image, kind)
     options = {**SAVE_OPTIONS.get(kind, {}), **{key: image.info[key] for key in KEPT if image.info.get(key)}}
+    for key in ("exif", "xmp"):
+        if kind == "JPEG" and len(options.get(key, b"")) > MARKER:
+            warnings.warn(f"{path}: {key.upper()} data too long for a JPEG; it goes", InvertFillWarning, stacklevel=2)
+            del options[key]
     if kind == "JPEG" and "jpeg" in image.info:
         del options["quality"]
         options["qtables"], options["subsampling"] = image.info["jpeg"]
@@ -140,12 +204,26 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
     if kind == "TIFF" and "exif" in options:
         options["compression"] = "raw"  # Pillow's compressed TIFFs can't hold the EXIF and GPS directories
     if kind == "TIFF" and "xmp" in options:
-        options["tiffinfo"] = {700: options.pop("xmp")}
+        tags = Image.Exif()
+        tags.load(options.pop("exif", b""))
+        tags[700] = options.pop("xmp")
+        options["exif"] = tags
+    data = io.BytesIO()
+    try:
+        image.save(data, format=kind, **options)
+    except Exception as error:  # encoders raise struct.error, KeyError and what not
+        raise InputError(f"{path}: cannot be written ({error})") from None
+    return _write(data.getbuffer(), path)
+
+
+def _write(data: memoryview, path: Path) -> Path:
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".invertfill-", suffix=path.suffix)
         with os.fdopen(handle, "wb") as file:
-            image.save(file, format=kind, **options)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # some file systems say only now that they are full
         # mkstemp makes files that only their owner reads; a picture gets what any new file here would.
         umask = os.umask(0)
         os.umask(umask)
@@ -179,8 +257,6 @@ def _for_format(image: Image.Image, kind: str) -> Image.Image:
 
 
 def _register_heif(path: Path) -> None:
-    if path.suffix.lower() not in HEIF:
-        return
     try:
         from pillow_heif import register_heif_opener
     except ModuleNotFoundError:
@@ -194,8 +270,9 @@ def _say_what_is_lost(image: Image.Image, path: Path) -> None:
     def note(text: str) -> None:
         warnings.warn(f"{path}: {text}", InvertFillWarning, stacklevel=4)
 
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # an MPO's other frames are previews
-        note(f"{image.n_frames} frames; only the first is filled")  # type: ignore[attr-defined]
+    # Their number isn't asked for: that takes a walk through all of them. An MPO's other frames are previews.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        note("several frames; only the first is filled")
     if image.mode == "P":
         note("a palette; the result has plain RGB")
     depth = image.tag_v2.get(258, (8,)) if isinstance(image, TiffImageFile) else (8,)
@@ -205,29 +282,44 @@ def _say_what_is_lost(image: Image.Image, path: Path) -> None:
         note(f"{max(depth)} bits per channel become 8")
 
 
-def _read_exif(image: Image.Image) -> Image.Exif:
+def _read_exif(image: Image.Image, name: object) -> Image.Exif:
     """What describes the picture: no layout of the file, no orientation, no thumbnail."""
-    given, kept = image.getexif(), Image.Exif()
-    kept.update({tag: value for tag, value in given.items() if tag not in LAYOUT and tag not in IFDS})
-    for tag in IFDS:
-        if entries := given.get_ifd(tag):
-            kept.get_ifd(tag).update(entries)
-    return kept
+    try:
+        given, kept = image.getexif(), Image.Exif()
+        kept.update({tag: value for tag, value in given.items() if tag not in LAYOUT and tag not in IFDS})
+        for tag in IFDS:
+            if entries := given.get_ifd(tag):
+                kept.get_ifd(tag).update(entries)
+        kept.tobytes()
+        return kept
+    except OSError:  # for EXIF data behind the pixels, Pillow decodes these, and they are damaged
+        raise
+    except Exception:  # the picture itself may be whole
+        warnings.warn(f"{name}: the EXIF data is damaged and goes", InvertFillWarning, stacklevel=3)
+        return Image.Exif()
+
+
+def _turn(image: Image.Image) -> Image.Image:
+    orientation = None
+    with contextlib.suppress(Exception):  # damaged EXIF data: `_read_exif` has said so
+        orientation = image.getexif().get(ORIENTATION)
+    return image.transpose(TURNS[orientation]) if isinstance(orientation, int) and orientation in TURNS else image
 
 
 def _upright(image: Image.Image, name: str, exif: Image.Exif) -> Image.Image:
     """In one of ``MODES``, turned as the EXIF orientation says, with what `info` is to keep."""
+    if 0 in image.size:
+        raise InputError(f"{name}: no pixels; accepted: at least one")
     jpeg = (image.quantization, get_sampling(image)) if isinstance(image, JpegImageFile) else image.info.get("jpeg")
     xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
     if isinstance(image, TiffImageFile):
         xmp = image.tag_v2.get(700)
-    turned = ImageOps.exif_transpose(image)
-    plain = _plain(turned, name)
+    plain = _plain(_turn(image), name)
     details = exif.get_ifd(EXIF_IFD)
     if {WIDTH, HEIGHT} & details.keys():
         details[WIDTH], details[HEIGHT] = plain.size
     info: dict[str | tuple[int, int], Any] = {
-        key: turned.info[key] for key in ("icc_profile", "dpi") if turned.info.get(key)
+        key: image.info[key] for key in ("icc_profile", "dpi") if image.info.get(key)
     }
     if len(exif) or details or exif.get_ifd(GPS_IFD):
         info["exif"] = exif.tobytes()
