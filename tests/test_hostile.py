@@ -124,6 +124,16 @@ def test_metadata_too_long_for_a_jpeg_goes_and_is_said(tmp_path: Path) -> None:
     assert open_image(save_image(image, tmp_path / "a.tif")).info["exif"] == image.info["exif"]
 
 
+def test_resolution_that_is_no_number_goes(tmp_path: Path) -> None:
+    RGB.save(tmp_path / "a.tif", dpi=(300, 300))
+    for rational in (struct.pack("<II", 0, 0), struct.pack("<II", 0, 1)):
+        data = (tmp_path / "a.tif").read_bytes().replace(struct.pack("<II", 300, 1), rational)
+        (tmp_path / "b.tif").write_bytes(data)
+        picture = open_image(tmp_path / "b.tif")
+        assert "dpi" not in picture.info
+        assert open_image(save_image(picture, tmp_path / "b.png")).tobytes() == RGB.tobytes()
+
+
 @pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (2**31 - 1, 1), (1, 2**31 - 1)])
 def test_bomb_by_its_header(
     fill: Command,

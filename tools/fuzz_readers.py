@@ -33,6 +33,7 @@ import numpy as np
 from PIL import Image, ImageCms, features
 
 from invertfill.errors import InputError
+from invertfill.imaging import deep as deep_colour
 from invertfill.imaging.io import WRITTEN, open_image, save_image
 from invertfill.imaging.masks import read_mask
 
@@ -90,6 +91,12 @@ def valid_files() -> dict[str, bytes]:
     except ModuleNotFoundError:
         print("without HEIC: pillow-heif is not installed")
     contents = {}
+    if deep_colour.available():
+        low = rng.integers(0, 256, (*SIZE[::-1], 3), np.uint8)
+        rgb.info = {**data, **xmp}
+        contents = {f"colour.{kind.lower()}": deep_colour.encode(rgb, low, kind) for kind in deep_colour.FORMATS}
+    else:
+        print("without colour of 16 bits: pyvips is not installed")
     for name, (image, options) in files.items():
         buffer = io.BytesIO()
         image.save(buffer, Image.registered_extensions()[Path(name).suffix], **options)
@@ -207,7 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=10, help="seconds for one file")
+    parser.add_argument("--limit", type=float, default=20, help="seconds for one file")
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), help="where files go that end in anything else")
     options = parser.parse_args()
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile, get_sampling
-from PIL.PngImagePlugin import PngImageFile, PngInfo
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from invertfill.errors import InputError, InvertFillWarning
+from invertfill.imaging import deep
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
+from invertfill.imaging.metadata import kept_info, read_exif, turn
 
 ImageSource: TypeAlias = str | Path | Image.Image | np.ndarray
 
@@ -40,22 +39,6 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
-# EXIF tags that describe the file and not the picture: a TIFF's own layout (its writer makes them anew), orientation.
-LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325}
-LAYOUT |= {330, 338, 339, 347, 530, 531, 532, 700, 33723, 34377, 34675}
-ORIENTATION = 0x0112
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-EXIF_IFD, GPS_IFD = 0x8769, 0x8825
-IFDS = (EXIF_IFD, GPS_IFD)
-WIDTH, HEIGHT = 0xA002, 0xA003
 
 
 def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
@@ -69,7 +52,7 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
         A PIL image of its own in one of ``MODES``. The EXIF orientation is applied; palettes and other ways of
         transparency become plain channels. ``info`` keeps the colour profile, resolution, EXIF (without orientation
         and without the thumbnail, which would show what was there) and XMP, and of a JPEG its quantisation tables and
-        subsampling, as "jpeg".
+        subsampling, as "jpeg"; where the extra "deep" is installed, the low bytes of 16 bits per channel, as "low".
 
     Raises:
         InputError: no such file, not an image, truncated, or a mode or array that is not accepted.
@@ -82,7 +65,7 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
         return _from_array(source)
     if isinstance(source, Image.Image):
         with _no_traceback("image"):
-            return _upright(source, "image", _read_exif(source, "image"))
+            return _upright(source, "image", read_exif(source, "image"))
     path = Path(source)
     with _no_traceback(path):
         _check_input(path)
@@ -95,9 +78,13 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
             image = Image.open(file, formats=_formats())
             if notes:
                 _say_what_is_lost(image, path)
-            exif = _read_exif(image, path)  # before loading, at which Pillow turns a TIFF and forgets the rest
+            depth = deep.bits(image)
+            exif = read_exif(image, path)  # before loading, at which Pillow turns a TIFF and forgets the rest
             image.load()
-            return _upright(image, str(path), exif)
+            picture = _upright(image, str(path), exif)
+            if depth > 8 and picture.mode != "I;16":
+                _keep_depth(picture, path, depth, notes)
+            return picture
 
 
 @contextlib.contextmanager
@@ -189,11 +176,30 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
     """
     path = check_output(path)
     kind = Image.registered_extensions()[path.suffix.lower()]
-    image = _for_format(image, kind)
+
+    def note(text: str) -> None:
+        warnings.warn(f"{path}: {text}", InvertFillWarning, stacklevel=3)
+
+    try:
+        low = deep.low_of(image)
+        if low is not None and kind in deep.FORMATS:
+            if kind == "TIFF" and "exif" in image.info:
+                note("EXIF data can't be written into a TIFF of 16 bits per channel; it goes")
+            data = deep.encode(image, low, kind)
+        else:
+            if low is not None:
+                note(f"16 bits per channel become 8; {' and '.join(deep.FORMATS)} keep them")
+            data = _encode(_for_format(image, kind), kind, note)
+    except Exception as error:  # encoders raise struct.error, KeyError and what not
+        raise InputError(f"{path}: cannot be written ({error})") from None
+    return _write(data, path)
+
+
+def _encode(image: Image.Image, kind: str, note: Callable[[str], None]) -> bytes:
     options = {**SAVE_OPTIONS.get(kind, {}), **{key: image.info[key] for key in KEPT if image.info.get(key)}}
     for key in ("exif", "xmp"):
         if kind == "JPEG" and len(options.get(key, b"")) > MARKER:
-            warnings.warn(f"{path}: {key.upper()} data too long for a JPEG; it goes", InvertFillWarning, stacklevel=2)
+            note(f"{key.upper()} data too long for a JPEG; it goes")
             del options[key]
     if kind == "JPEG" and "jpeg" in image.info:
         del options["quality"]
@@ -209,14 +215,11 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
         tags[700] = options.pop("xmp")
         options["exif"] = tags
     data = io.BytesIO()
-    try:
-        image.save(data, format=kind, **options)
-    except Exception as error:  # encoders raise struct.error, KeyError and what not
-        raise InputError(f"{path}: cannot be written ({error})") from None
-    return _write(data.getbuffer(), path)
+    image.save(data, format=kind, **options)
+    return data.getvalue()
 
 
-def _write(data: memoryview, path: Path) -> Path:
+def _write(data: bytes, path: Path) -> Path:
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".invertfill-", suffix=path.suffix)
@@ -275,61 +278,23 @@ def _say_what_is_lost(image: Image.Image, path: Path) -> None:
         note("several frames; only the first is filled")
     if image.mode == "P":
         note("a palette; the result has plain RGB")
-    depth = image.tag_v2.get(258, (8,)) if isinstance(image, TiffImageFile) else (8,)
-    if isinstance(image, PngImageFile) and image.mode != "I;16" and image.tile and "16" in str(image.tile[0].args):
-        depth = (16,)
-    if image.mode in ("RGB", "RGBA", "LA", "CMYK") and max(depth) > 8:
-        note(f"{max(depth)} bits per channel become 8")
 
 
-def _read_exif(image: Image.Image, name: object) -> Image.Exif:
-    """What describes the picture: no layout of the file, no orientation, no thumbnail."""
-    try:
-        given, kept = image.getexif(), Image.Exif()
-        kept.update({tag: value for tag, value in given.items() if tag not in LAYOUT and tag not in IFDS})
-        for tag in IFDS:
-            if entries := given.get_ifd(tag):
-                kept.get_ifd(tag).update(entries)
-        kept.tobytes()
-        return kept
-    except OSError:  # for EXIF data behind the pixels, Pillow decodes these, and they are damaged
-        raise
-    except Exception:  # the picture itself may be whole
-        warnings.warn(f"{name}: the EXIF data is damaged and goes", InvertFillWarning, stacklevel=3)
-        return Image.Exif()
-
-
-def _turn(image: Image.Image) -> Image.Image:
-    orientation = None
-    with contextlib.suppress(Exception):  # damaged EXIF data: `_read_exif` has said so
-        orientation = image.getexif().get(ORIENTATION)
-    return image.transpose(TURNS[orientation]) if isinstance(orientation, int) and orientation in TURNS else image
+def _keep_depth(picture: Image.Image, path: Path, depth: int, notes: bool) -> None:
+    low = deep.read_low(path, picture) if depth == 16 and picture.mode in deep.MODES and deep.available() else None
+    if low is not None:
+        picture.info[deep.LOW] = low
+    elif notes:
+        advice = "" if deep.available() else '; pip install "invertfill[deep]" keeps 16'
+        warnings.warn(f"{path}: {depth} bits per channel become 8{advice}", InvertFillWarning, stacklevel=3)
 
 
 def _upright(image: Image.Image, name: str, exif: Image.Exif) -> Image.Image:
     """In one of ``MODES``, turned as the EXIF orientation says, with what `info` is to keep."""
     if 0 in image.size:
         raise InputError(f"{name}: no pixels; accepted: at least one")
-    jpeg = (image.quantization, get_sampling(image)) if isinstance(image, JpegImageFile) else image.info.get("jpeg")
-    xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
-    if isinstance(image, TiffImageFile):
-        xmp = image.tag_v2.get(700)
-    plain = _plain(_turn(image), name)
-    details = exif.get_ifd(EXIF_IFD)
-    if {WIDTH, HEIGHT} & details.keys():
-        details[WIDTH], details[HEIGHT] = plain.size
-    info: dict[str | tuple[int, int], Any] = {
-        key: image.info[key] for key in ("icc_profile", "dpi") if image.info.get(key)
-    }
-    if len(exif) or details or exif.get_ifd(GPS_IFD):
-        info["exif"] = exif.tobytes()
-    if xmp and isinstance(xmp, bytes | str):
-        text = xmp.encode() if isinstance(xmp, str) else xmp
-        # The picture is upright now; what XMP says of that has to agree.
-        info["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>1", text)
-    if jpeg:
-        info["jpeg"] = jpeg
-    plain.info = info
+    plain = _plain(turn(image), name)
+    plain.info = kept_info(image, exif, plain.size)
     return plain
 
 
