@@ -40,7 +40,7 @@ from invertfill.imaging.masks import read_mask
 SIZE = (48, 32)
 MEMORY = 4 << 30  # bytes of address space for one file
 SAVED = 1 << 20  # pixels up to which what opened is saved again: the time for more is the encoder's
-FORK = multiprocessing.get_context("fork")
+SPAWN = multiprocessing.get_context("spawn")  # libvips doesn't survive a fork
 
 
 def valid_files() -> dict[str, bytes]:
@@ -90,11 +90,14 @@ def valid_files() -> dict[str, bytes]:
         files |= {"rgb.heic": (rgb, data | xmp)}
     except ModuleNotFoundError:
         print("without HEIC: pillow-heif is not installed")
-    contents = {}
+    contents: dict[str, bytes] = {}
     if deep_colour.available():
         low = rng.integers(0, 256, (*SIZE[::-1], 3), np.uint8)
-        rgb.info = {**data, **xmp}
-        contents = {f"colour.{kind.lower()}": deep_colour.encode(rgb, low, kind) for kind in deep_colour.FORMATS}
+        rgb.info = {**data, **xmp, "low": low}
+        for suffix in ("png", "tiff"):
+            with tempfile.TemporaryDirectory() as folder:
+                contents[f"colour.{suffix}"] = save_image(rgb, Path(folder) / f"a.{suffix}").read_bytes()
+        rgb.info = {}
     else:
         print("without colour of 16 bits: pyvips is not installed")
     for name, (image, options) in files.items():
@@ -193,8 +196,8 @@ class Reader:
 
     def read(self, path: Path) -> tuple[str, str]:
         if self._process is None:
-            self._connection, theirs = FORK.Pipe()
-            self._process = FORK.Process(target=serve, args=(theirs,), daemon=True)
+            self._connection, theirs = SPAWN.Pipe()
+            self._process = SPAWN.Process(target=serve, args=(theirs,), daemon=True)
             self._process.start()
             theirs.close()
         self._connection.send(path)

@@ -103,7 +103,9 @@ def fill(
                 if masks is not None and path.stem not in masks:
                     raise InputError(f"{path}: no mask named {path.stem} in {mask}")
                 with _notes(path):
-                    name = path.name if path.suffix.lower() in WRITTEN else f"{path.stem}.png"
+                    name = path.name
+                    if path.suffix.lower() not in WRITTEN:  # a.gif: a.png, unless that is another picture's
+                        name = f"{path.name if path.with_suffix('.png').exists() else path.stem}.png"
                     fill_one(inpainter, path, masks[path.stem] if masks is not None else mask, out / name)
             except InputError as error:
                 bad.append(error)
@@ -278,8 +280,9 @@ def _notes(image: Path) -> Iterator[None]:
         warnings.simplefilter("always", InvertFillWarning)
         warnings.simplefilter("ignore", DecompressionBombWarning)  # large photographs are welcome
         yield
-    for text in dict.fromkeys(str(warning.message) for warning in caught):
-        _say(f"note: {one_line(text if text.startswith(str(image)) else f'{image}: {text}')}")
+    for warning in caught:
+        name = "" if issubclass(warning.category, InvertFillWarning) else f"{image}: "
+        _say(f"note: {one_line(f'{name}{warning.message}')}")
 
 
 @contextlib.contextmanager

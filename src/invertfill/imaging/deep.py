@@ -1,23 +1,24 @@
-"""Colour of 16 bits per channel, by libvips (the extra "deep"), since Pillow has no mode for it.
+"""Colour of 16 bits per channel, which Pillow has no mode for; libvips (the extra "deep") reads it.
 
 Inside, such a picture is one of 8 bits, the high bytes, with the low bytes beside it: ``info["low"]``, (H, W, C) uint8.
 """
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 LOW = "low"
 MODES = ("LA", "RGB", "RGBA")
-FORMATS: dict[str, tuple[str, dict[str, str]]] = {
-    "PNG": (".png", {}),
-    "TIFF": (".tif", {"compression": "lzw", "predictor": "horizontal"}),
-}
+FORMATS = ("PNG", "TIFF")
 
 
 def bits(image: Image.Image) -> int:
@@ -54,18 +55,54 @@ def low_of(picture: Image.Image) -> np.ndarray | None:
     return low if low is not None and low.shape == (picture.height, picture.width, len(picture.getbands())) else None
 
 
-def encode(picture: Image.Image, low: np.ndarray, kind: str) -> bytes:
-    """A PNG or TIFF of 16 bits with what `info` keeps; a TIFF without EXIF data, which libvips can't write there."""
-    import pyvips
+def encode(picture: Image.Image, low: np.ndarray, kind: str, described: Callable[[Image.Image], bytes]) -> bytes:
+    """A PNG or TIFF of 16 bits.
 
+    Args:
+        picture: the high bytes.
+        low: the low bytes.
+        kind: one of ``FORMATS``.
+        described: makes a file of 8 bits with what `info` keeps, by Pillow; it gets other pixels. libvips would refuse
+            or drop damaged profiles, and writes no EXIF data into a TIFF.
+    """
     pixels = np.asarray(picture).astype(np.uint16) << 8 | low
-    image = pyvips.Image.new_from_array(pixels, interpretation="grey16" if picture.mode == "LA" else "rgb16")
-    if "dpi" in picture.info:
-        across, down = (float(value) / 25.4 for value in picture.info["dpi"])  # pixels per millimetre
-        image = image.copy(xres=across, yres=down)
-    for key, name in (("icc_profile", "icc-profile-data"), ("exif", "exif-data"), ("xmp", "xmp-data")):
-        if key in picture.info:
-            image.set_type(pyvips.GValue.blob_type, name, picture.info[key])
-    suffix, options = FORMATS[kind]
-    encoded: bytes = image.write_to_buffer(suffix, **options)
-    return encoded
+    dot = Image.new(picture.mode, (1, 1))
+    dot.info = picture.info
+    return {"PNG": _png, "TIFF": _tiff}[kind](described(dot), pixels)
+
+
+def _png(described: bytes, pixels: np.ndarray) -> bytes:
+    """The PNG with other pixels (H, W, C) uint16."""
+    height, width, _ = pixels.shape
+    rows = pixels.astype(">u2").view(np.uint8).reshape(height, -1)
+    differences = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # to the row above: filter 2
+    data = zlib.compress(np.insert(differences, 0, 2, axis=1).tobytes())
+    result, start = described[:8], 8
+    while start < len(described):
+        end = start + 12 + int.from_bytes(described[start : start + 4])
+        name, content = described[start + 4 : start + 8], described[start + 8 : end - 4]
+        if name == b"IHDR":
+            content = struct.pack(">IIB", width, height, 16) + content[9:]
+        elif name == b"IDAT":
+            content = data
+        chunk = name + content
+        result += struct.pack(">I", len(content)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        start = end
+    return result
+
+
+def _tiff(described: bytes, pixels: np.ndarray) -> bytes:
+    """The TIFF, little-endian, with other pixels (H, W, C) uint16."""
+    height, width, channels = pixels.shape
+    differences = np.diff(pixels, axis=1, prepend=np.zeros_like(pixels[:, :1]))  # to the pixel on the left: predictor 2
+    data = zlib.compress(differences.astype("<u2").tobytes())
+    tags = ImageFileDirectory_v2(described[:8])
+    file = io.BytesIO(described)
+    file.seek(tags.next)
+    tags.load(file)
+    dict(tags)  # Pillow writes only those that were looked at
+    layout = {256: width, 257: height, 258: (16,) * channels, 259: 8, 273: 0, 278: height, 279: len(data), 317: 2}
+    for tag, value in layout.items():  # 273, where the strip begins, counts from the end of the directory
+        tags[tag] = value
+    start = len(described) + len(described) % 2
+    return described[:4] + struct.pack("<I", start) + described[8:].ljust(start - 8, b"\0") + tags.tobytes(start) + data

@@ -183,9 +183,7 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
     try:
         low = deep.low_of(image)
         if low is not None and kind in deep.FORMATS:
-            if kind == "TIFF" and "exif" in image.info:
-                note("EXIF data can't be written into a TIFF of 16 bits per channel; it goes")
-            data = deep.encode(image, low, kind)
+            data = deep.encode(image, low, kind, lambda dot: _encode(dot, kind, note))
         else:
             if low is not None:
                 note(f"16 bits per channel become 8; {' and '.join(deep.FORMATS)} keep them")
