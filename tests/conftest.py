@@ -1,13 +1,20 @@
-"""What several test files share: the data beside the repository, a tiny model, a picture with a hole."""
+"""What several test files share: the data beside the repository, a tiny model, a picture with a hole, the commands."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from invertfill import cli
 
 ROOT = Path(__file__).parent.parent
 TINY: dict[str, Any] = {
@@ -67,3 +74,65 @@ def mask(tmp_path: Path) -> Path:
     hole[15:, 30:] = 255
     Image.fromarray(hole).save(tmp_path / "mask.png")
     return tmp_path / "mask.png"
+
+
+@dataclass
+class Result:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Run main() in this process."""
+
+    def run(*arguments: object) -> Result:
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(argument) for argument in arguments])
+        assert isinstance(end.value.code, int)
+        return Result(end.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def fill(run: Callable[..., Result], tiny_model_folder: Path) -> Callable[..., Result]:
+    """The command with the tiny model."""
+    return lambda *arguments: run("fill", *arguments, "--model", tiny_model_folder)
+
+
+def start(*arguments: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the real thing: a new interpreter."""
+    what = ["-c", code] if code else ["-m", "invertfill"]
+    command = [sys.executable, *what, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
+
+
+def environment() -> dict[str, str]:
+    """Of a process that finds the package in this repository."""
+    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def assert_filled(photo: Path, mask: Path, out: Path) -> None:
+    before, after, hole = pixels(photo), pixels(out), pixels(mask) > 127
+    assert after.shape == before.shape
+    np.testing.assert_array_equal(after[~hole], before[~hole])
+    assert (after[hole] != before[hole]).mean() > 0.9
+
+
+def assert_one_line(result: Result, *parts: str) -> None:
+    """Bad input, told in one printable line."""
+    assert result.err.rstrip("\n").isprintable()
+    assert (result.status, result.out) == (2, "") and result.err.startswith("invertfill: ")
+    assert result.err.count("\n") == 1 and result.err.endswith("\n")
+    for part in parts:
+        assert part in result.err

@@ -4,64 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import assert_filled, pixels, start
 from PIL import Image
 
-from invertfill import __version__, cli
+from invertfill import __version__
 from invertfill.imaging.masks import mask_set_hash, sample_masks
-
-
-@dataclass
-class Result:
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]):
-    """Run main() in this process."""
-
-    def run(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(argument) for argument in arguments])
-        assert isinstance(end.value.code, int)
-        return Result(end.value.code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def fill(run, tiny_model_folder: Path):
-    return lambda *arguments: run("fill", *arguments, "--model", tiny_model_folder)
-
-
-def start(*arguments: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the real thing: a new interpreter."""
-    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
-    what = ["-c", code] if code else ["-m", "invertfill"]
-    command = [sys.executable, *what, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-def assert_filled(photo: Path, mask: Path, out: Path) -> None:
-    before, after, hole = pixels(photo), pixels(out), pixels(mask) > 127
-    assert after.shape == before.shape
-    np.testing.assert_array_equal(after[~hole], before[~hole])
-    assert (after[hole] != before[hole]).mean() > 0.9
 
 
 def test_fill(fill, photo: Path, mask: Path, tmp_path: Path) -> None:

@@ -233,13 +233,6 @@ def test_what_is_lost_is_said(inpainter: invertfill.Inpainter, tmp_path: Path) -
     with pytest.raises(invertfill.InputError, match=r"b\.gif: .* can be written"):
         save_image(filled, tmp_path / "b.gif")
 
-    sixteen = pytest.importorskip("cv2")
-    pixels = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 3), np.uint16)
-    for name in ("deep.png", "deep.tiff"):
-        sixteen.imwrite(str(tmp_path / name), pixels)
-        with pytest.warns(invertfill.InvertFillWarning, match="16 bits per channel become 8"):
-            open_image(tmp_path / name)
-
 
 def test_plain_files_say_nothing(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
     for suffix, mode in LOSSLESS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from invertfill import __version__
-from invertfill.errors import InputError, InvertFillWarning
+from invertfill.errors import InputError, InvertFillWarning, one_line
 from invertfill.zoo import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -82,11 +83,11 @@ def fill(
     from invertfill import load
     from invertfill.imaging.io import check_output, save_image
 
-    if mask is not None and not mask.exists():
+    if mask is not None and not os.path.exists(mask):  # Path.exists raises where a name is too long
         raise InputError(f"{mask}: no such file; accepted: a mask, white = hole")
-    if not image.is_dir():
-        check_output(out)
-        with _notes():
+    if not os.path.isdir(image):
+        check_output(out, image, mask)
+        with _notes(image):
             filled = load(model, device=device, engine=engine).fill(image, mask, seed=seed, invert_mask=invert_mask)
             save_image(filled, out)
         return
@@ -96,7 +97,7 @@ def fill(
 
     jobs = expand(str(image), str(out), str(mask) if mask else None)
     summary = _run(jobs, Settings(model, engine, device, seed, invert_mask, overwrite=True), workers=1)
-    print(f"{summary.filled} of {len(jobs)} filled: {out}")
+    print(f"{summary.filled} of {len(jobs)} filled: {one_line(out)}")
     _end(summary)
 
 
@@ -145,7 +146,9 @@ def batch(
     where = (address or "local") if cluster else None
     summary = _run(jobs, settings, workers=workers, out=out, report=report, cluster=where)
     done = f"{summary.filled} filled, {summary.skipped} done before, {len(summary.failed)} failed"
-    print(f"{done}, {summary.left} left: {out}" if summary.left else f"{done}: {out}")
+    if summary.left:
+        done = f"{done}, {summary.left} left"
+    print(f"{done}: {one_line(out)}")
     if summary.left:
         _say("the same command goes on from here")
     _end(summary)
@@ -170,8 +173,8 @@ def outpaint(
     from invertfill.imaging.canvas import margins_for_aspect, parse_margins
     from invertfill.imaging.io import check_output, open_image, save_image
 
-    check_output(out)
-    with _notes():
+    check_output(out, image)
+    with _notes(image):
         picture = open_image(image)
         margins = parse_margins(picture.size, left, top, right, bottom)
         if aspect is not None:
@@ -227,7 +230,7 @@ def masks(
     with _progress() as progress:
         drawn = progress.track(sample_masks(count, size, kind, coverage, seed), total=count, description="drawing")
         digest = mask_set_hash(mask for i, mask in enumerate(drawn) if save_mask(mask, out / f"{i:05d}.png"))
-    print(f"{count} masks: {out}, SHA-256 of the set {digest}")
+    print(f"{count} masks: {one_line(out)}, SHA-256 of the set {digest}")
 
 
 @app.command()
@@ -281,15 +284,15 @@ def export(
         text = card.read_text(encoding="utf-8") if card else None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{card}: can't be read ({error}); accepted: a model card, Markdown") from None
-    print(f"model: {export(checkpoint, out, text)}")
+    print(f"model: {one_line(export(checkpoint, out, text))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Bad input ends in one line on standard error and exit status 2."""
     try:
         app(arguments, prog_name="invertfill")
-    except InputError as error:
-        _say(f"invertfill: {error}")
+    except (InputError, OSError, MemoryError) as error:
+        _say(f"invertfill: {one_line(error) or 'not enough memory'}")
         raise SystemExit(2) from None
 
 
@@ -330,7 +333,7 @@ def _run(jobs: Sequence[Job], settings: Settings, **options: Any) -> Summary:
 
     def each(record: Record) -> None:
         for note in record.notes:
-            _say(f"note: {note}")
+            _say(f"note: {one_line(note)}")
         progress.advance(bar)
 
     def on_interrupt() -> None:
@@ -355,13 +358,17 @@ def _end(summary: Summary) -> None:
 
 
 @contextlib.contextmanager
-def _notes() -> Iterator[None]:
-    """Print the notes of a fill as one line each."""
+def _notes(image: Path) -> Iterator[None]:
+    """Print the notes of a fill, and what Pillow says of a damaged file, as one line each."""
+    from PIL.Image import DecompressionBombWarning
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InvertFillWarning)
+        warnings.simplefilter("ignore", DecompressionBombWarning)  # large photographs are welcome
         yield
     for warning in caught:
-        _say(f"note: {warning.message}")
+        name = "" if issubclass(warning.category, InvertFillWarning) else f"{image}: "
+        _say(f"note: {one_line(f'{name}{warning.message}')}")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 
+def one_line(message: object) -> str:
+    """A message as one printable line: messages of libraries may span lines, and file names may hold anything."""
+    text = " ".join(str(message).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 class InputError(Exception):
     """A bad input. The message is one line that names the file or value at fault and what is accepted.
 
@@ -10,8 +16,7 @@ class InputError(Exception):
     """
 
     def __init__(self, message: object) -> None:
-        # Library messages that are quoted here may span lines; the contract is one line.
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(one_line(message))
 
 
 class InvertFillWarning(UserWarning):

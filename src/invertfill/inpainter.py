@@ -15,6 +15,7 @@ from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.blend import match_border
 from invertfill.imaging.canvas import Margins, extend
 from invertfill.imaging.colour import from_srgb, to_srgb
+from invertfill.imaging.deep import LOW, low_of
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.regions import Box, Region, cut, find_regions, put_back
@@ -212,6 +213,8 @@ def _composite(job: _Job, outputs: Iterator[np.ndarray]) -> Image.Image:
     """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion."""
     picture = job.picture
     result = np.asarray(picture).copy()
+    if (low := low_of(picture)) is not None:
+        low = low.copy()
     for piece in job.pieces:
         filled = Image.fromarray(put_back(piece.rgb, piece.hole, piece.region, next(outputs)))
         content = np.asarray(from_srgb(filled, picture))  # with alpha: opaque
@@ -219,6 +222,10 @@ def _composite(job: _Job, outputs: Iterator[np.ndarray]) -> Image.Image:
             content = content.astype(np.uint16) * 257
         left, top, right, bottom = piece.box
         result[top:bottom, left:right][piece.hole] = content[piece.hole]
+        if low is not None:
+            low[top:bottom, left:right][piece.hole] = content[piece.hole]  # 16 bits: 257 times the 8
     out = Image.fromarray(result, picture.mode) if picture.mode == "CMYK" else Image.fromarray(result)
     out.info = dict(picture.info)
+    if low is not None:
+        out.info[LOW] = low
     return out

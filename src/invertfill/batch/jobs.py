@@ -80,10 +80,12 @@ def _of_files(folder: str, files: list[str], out: str, masks: str | None, nothin
     if not images:
         raise InputError(nothing)
     by_stem = _masks_by_stem(masks, any("/" in name for name in images)) if masks is not None else None
-    jobs = []
+    jobs, there = [], set(images)
     for name in images:
         image, stem = places.join(folder, name), os.path.splitext(name)[0]
-        result = places.join(out, name if name.lower().endswith(WRITTEN) else f"{stem}.png")
+        if not name.lower().endswith(WRITTEN):  # a.gif becomes a.png, unless that is another picture's
+            name = f"{name if f'{stem}.png' in there else stem}.png"
+        result = places.join(out, name)
         if by_stem is None:
             jobs.append(Job(image, masks, result))
         elif stem in by_stem:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-import re
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile, get_sampling
-from PIL.PngImagePlugin import PngImageFile, PngInfo
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from invertfill.errors import InputError, InvertFillWarning
+from invertfill.imaging import deep
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
+from invertfill.imaging.metadata import kept_info, read_exif, turn
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", *
 SUFFIXES = (*WRITTEN, ".gif")
 # Modes that are filled as they are, so that known pixels keep their exact values.
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I;16")
+LARGEST = 2 * 89_478_485  # pixels: Pillow's own limit, the measure of which is memory
 ACCEPTED = f"accepted: {', '.join(SUFFIXES)}"
 # Lossless wherever the format can be; elsewhere at the quality at which a new encoding can hardly be seen.
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -49,13 +51,8 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
     "HEIF": {"quality": 100, "chroma": 444},
 }
+MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
-# EXIF tags that describe the file and not the picture: a TIFF's own layout (its writer makes them anew), orientation.
-LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325}
-LAYOUT |= {330, 338, 339, 347, 530, 531, 532, 700, 33723, 34377, 34675}
-EXIF_IFD, GPS_IFD = 0x8769, 0x8825
-IFDS = (EXIF_IFD, GPS_IFD)
-WIDTH, HEIGHT = 0xA002, 0xA003
 
 
 def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
@@ -70,40 +67,77 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
         A PIL image of its own in one of ``MODES``. The EXIF orientation is applied; palettes and other ways of
         transparency become plain channels. ``info`` keeps the colour profile, resolution, EXIF (without orientation
         and without the thumbnail, which would show what was there) and XMP, and of a JPEG its quantisation tables and
-        subsampling, as "jpeg".
+        subsampling, as "jpeg"; where the extra "deep" is installed, the low bytes of 16 bits per channel, as "low".
 
     Raises:
         InputError: no such file, not an image, truncated, or a mode or array that is not accepted.
 
     Warns:
-        InvertFillWarning: of what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first.
+        InvertFillWarning: of what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first,
+            damaged EXIF data.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _upright(source, "image", _read_exif(source))
-    name = str(source)
-    if not isinstance(source, Encoded):
-        if not Path(source).exists():
-            raise InputError(f"{name}: no such file")
-        if Path(source).is_dir():
-            raise InputError(f"{name}: a folder, where one image is wanted; {ACCEPTED}")
-    _register_heif(name)
+        with _no_traceback("image"):
+            return _upright(source, "image", read_exif(source, "image"))
+    with _no_traceback(source), _open_file(source) as file:
+        name = str(source)
+        # By name or content: phones and messengers call many a HEIC .jpg.
+        if Path(name).suffix.lower() in HEIF or file.read(10)[4:] == b"ftyphe":
+            _register_heif(name)
+        image = Image.open(file, formats=_formats())
+        if notes:
+            _say_what_is_lost(image, name)
+        depth = deep.bits(image)
+        exif = read_exif(image, name)  # before loading, at which Pillow turns a TIFF and forgets the rest
+        image.load()
+        picture = _upright(image, name, exif)
+        if depth > 8 and picture.mode != "I;16":
+            file.seek(0)
+            _keep_depth(picture, file.read(), name, depth, notes)
+        return picture
+
+
+@contextlib.contextmanager
+def _no_traceback(name: object) -> Iterator[None]:
+    """Whatever Pillow stumbles over in a file ends as an InputError."""
     try:
-        with Image.open(io.BytesIO(source.data) if isinstance(source, Encoded) else source) as image:
-            if notes:
-                _say_what_is_lost(image, name)
-            exif = _read_exif(image)  # before loading, at which Pillow turns a TIFF and forgets the rest
-            image.load()
-            return _upright(image, name, exif)
+        yield
+    except InputError:
+        raise
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image that can be read; {ACCEPTED}") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"{name}: damaged or truncated image ({error}); {ACCEPTED}") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{name}: too large; accepted: up to {LARGEST // 10**6} million pixels") from None
+    except Exception as error:  # decoders raise KeyError, struct.error and what not
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{name}: damaged or truncated image ({reason}); {ACCEPTED}") from None
+
+
+def _open_file(source: FileSource) -> BinaryIO:
+    # Never by its name, since Pillow maps a file of that into memory: turned grey TIFFs come out garbled, and a file
+    # that is cut short meanwhile ends the process.
+    if isinstance(source, Encoded):
+        return io.BytesIO(source.data)
+    path = Path(source)
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
+        raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, where one image is wanted; {ACCEPTED}")
+    if not path.is_file():  # nobody knows when a pipe or a device ends
+        raise InputError(f"{path}: a pipe or a device, where a file is wanted; {ACCEPTED}")
+    return path.open("rb")
+
+
+def _formats() -> list[str]:
+    """Of what Pillow knows, only what is accepted: others run programs (EPS) or are hardly ever looked at."""
+    known = Image.registered_extensions()
+    return sorted({known[suffix] for suffix in SUFFIXES if suffix in known})
 
 
 def is_image_name(name: str) -> bool:
-    """By its suffix. Hidden files are none: macOS leaves a ``._photo.jpg`` beside many a photo.jpg."""
+    """By its suffix. Hidden files are none of the user's pictures: a killed run leaves such behind, macOS adds them."""
     return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")
 
 
@@ -117,12 +151,17 @@ def list_images(folder: str | Path) -> list[Path]:
     return files
 
 
-def check_output(path: str | Path) -> Path:
-    """Raise InputError if an image cannot be written to ``path``; called before the work, not after it."""
+def check_output(path: str | Path, *inputs: str | Path | None) -> Path:
+    """Raise InputError if an image cannot be written to ``path``; called before the work, not after it.
+
+    ``inputs`` are files that the image is made of, and which it must not replace.
+    """
     check_name(path)
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, where a file name is wanted")
+    if os.path.exists(path) and not path.is_file():
+        raise InputError(f"{path}: a folder, pipe or device, where a file name is wanted")
+    if any(source and os.path.exists(source) and path.exists() and path.samefile(source) for source in inputs):
+        raise InputError(f"{path}: the picture or mask itself; accepted: another file name")
     make_folder(path.parent)
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path.parent}: not a folder that can be written to")
@@ -133,7 +172,8 @@ def check_name(name: str | Path) -> None:
     """Raise InputError if the name's suffix is of no format that can be written."""
     if Path(name).suffix.lower() not in WRITTEN:
         raise InputError(f"{name}: not an image file name that can be written; accepted: {', '.join(WRITTEN)}")
-    _register_heif(name)
+    if Path(name).suffix.lower() in HEIF:
+        _register_heif(name)
 
 
 def make_folder(path: str | Path) -> Path:
@@ -146,7 +186,10 @@ def make_folder(path: str | Path) -> Path:
 
 
 def save_image(image: Image.Image, path: str | Path) -> Path:
-    """Save a picture with its colour profile, resolution, EXIF and XMP: written beside, then renamed.
+    """Save a picture with its colour profile, resolution, EXIF and XMP.
+
+    It is encoded, written beside, then renamed: whatever happens, ``path`` is as it was or whole. A symbolic link is
+    replaced itself, and not what it points to.
 
     PNG, TIFF, BMP and WebP are written lossless. JPEG has no alpha and re-encodes every pixel; a picture that was
     a JPEG is written with its own quantisation tables and subsampling.
@@ -163,12 +206,31 @@ def encode_image(image: Image.Image, name: str | Path) -> bytes:
     """What `save_image` writes.
 
     Raises:
-        InputError: the name's suffix can't be written.
+        InputError: the name's suffix can't be written, or the format can't hold the picture.
     """
     check_name(name)
     kind = Image.registered_extensions()[Path(name).suffix.lower()]
-    image = _for_format(image, kind)
+
+    def note(text: str) -> None:
+        warnings.warn(f"{name}: {text}", InvertFillWarning, stacklevel=4)
+
+    try:
+        low = deep.low_of(image)
+        if low is not None and kind in deep.FORMATS:
+            return deep.encode(image, low, kind, lambda dot: _encode(dot, kind, note))
+        if low is not None:
+            note(f"16 bits per channel become 8; {' and '.join(deep.FORMATS)} keep them")
+        return _encode(_for_format(image, kind), kind, note)
+    except Exception as error:  # encoders raise struct.error, KeyError and what not
+        raise InputError(f"{name}: cannot be written ({error})") from None
+
+
+def _encode(image: Image.Image, kind: str, note: Callable[[str], None]) -> bytes:
     options = {**SAVE_OPTIONS.get(kind, {}), **{key: image.info[key] for key in KEPT if image.info.get(key)}}
+    for key in ("exif", "xmp"):
+        if kind == "JPEG" and len(options.get(key, b"")) > MARKER:
+            note(f"{key.upper()} data too long for a JPEG; it goes")
+            del options[key]
     if kind == "JPEG" and "jpeg" in image.info:
         del options["quality"]
         options["qtables"], options["subsampling"] = image.info["jpeg"]
@@ -178,13 +240,13 @@ def encode_image(image: Image.Image, name: str | Path) -> bytes:
     if kind == "TIFF" and "exif" in options:
         options["compression"] = "raw"  # Pillow's compressed TIFFs can't hold the EXIF and GPS directories
     if kind == "TIFF" and "xmp" in options:
-        options["tiffinfo"] = {700: options.pop("xmp")}
-    file = io.BytesIO()
-    try:
-        image.save(file, format=kind, **options)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{name}: cannot be written ({error})") from None
-    return file.getvalue()
+        tags = Image.Exif()
+        tags.load(options.pop("exif", b""))
+        tags[700] = options.pop("xmp")
+        options["exif"] = tags
+    data = io.BytesIO()
+    image.save(data, format=kind, **options)
+    return data.getvalue()
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -194,12 +256,14 @@ def write_file(path: Path, data: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".invertfill-", suffix=path.suffix)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # some file systems say only now that they are full
         # mkstemp makes files that only their owner reads; a picture gets what any new file here would.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be written ({error})") from None
     finally:
         if temporary is not None:
@@ -226,8 +290,6 @@ def _for_format(image: Image.Image, kind: str) -> Image.Image:
 
 
 def _register_heif(name: str | Path) -> None:
-    if Path(name).suffix.lower() not in HEIF:
-        return
     try:
         from pillow_heif import register_heif_opener
     except ModuleNotFoundError:
@@ -241,50 +303,28 @@ def _say_what_is_lost(image: Image.Image, name: str) -> None:
     def note(text: str) -> None:
         warnings.warn(f"{name}: {text}", InvertFillWarning, stacklevel=4)
 
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # an MPO's other frames are previews
-        note(f"{image.n_frames} frames; only the first is filled")  # type: ignore[attr-defined]
+    # Their number isn't asked for: that takes a walk through all of them. An MPO's other frames are previews.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        note("several frames; only the first is filled")
     if image.mode == "P":
         note("a palette; the result has plain RGB")
-    depth = image.tag_v2.get(258, (8,)) if isinstance(image, TiffImageFile) else (8,)
-    if isinstance(image, PngImageFile) and image.mode != "I;16" and image.tile and "16" in str(image.tile[0].args):
-        depth = (16,)
-    if image.mode in ("RGB", "RGBA", "LA", "CMYK") and max(depth) > 8:
-        note(f"{max(depth)} bits per channel become 8")
 
 
-def _read_exif(image: Image.Image) -> Image.Exif:
-    """What describes the picture: no layout of the file, no orientation, no thumbnail."""
-    given, kept = image.getexif(), Image.Exif()
-    kept.update({tag: value for tag, value in given.items() if tag not in LAYOUT and tag not in IFDS})
-    for tag in IFDS:
-        if entries := given.get_ifd(tag):
-            kept.get_ifd(tag).update(entries)
-    return kept
+def _keep_depth(picture: Image.Image, data: bytes, name: str, depth: int, notes: bool) -> None:
+    low = deep.read_low(data, picture) if depth == 16 and picture.mode in deep.MODES and deep.available() else None
+    if low is not None:
+        picture.info[deep.LOW] = low
+    elif notes:
+        advice = "" if deep.available() else '; pip install "invertfill[deep]" keeps 16'
+        warnings.warn(f"{name}: {depth} bits per channel become 8{advice}", InvertFillWarning, stacklevel=3)
 
 
 def _upright(image: Image.Image, name: str, exif: Image.Exif) -> Image.Image:
     """In one of ``MODES``, turned as the EXIF orientation says, with what `info` is to keep."""
-    jpeg = (image.quantization, get_sampling(image)) if isinstance(image, JpegImageFile) else image.info.get("jpeg")
-    xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
-    if isinstance(image, TiffImageFile):
-        xmp = image.tag_v2.get(700)
-    turned = ImageOps.exif_transpose(image)
-    plain = _plain(turned, name)
-    details = exif.get_ifd(EXIF_IFD)
-    if {WIDTH, HEIGHT} & details.keys():
-        details[WIDTH], details[HEIGHT] = plain.size
-    info: dict[str | tuple[int, int], Any] = {
-        key: turned.info[key] for key in ("icc_profile", "dpi") if turned.info.get(key)
-    }
-    if len(exif) or details or exif.get_ifd(GPS_IFD):
-        info["exif"] = exif.tobytes()
-    if xmp and isinstance(xmp, bytes | str):
-        text = xmp.encode() if isinstance(xmp, str) else xmp
-        # The picture is upright now; what XMP says of that has to agree.
-        info["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>1", text)
-    if jpeg:
-        info["jpeg"] = jpeg
-    plain.info = info
+    if 0 in image.size:
+        raise InputError(f"{name}: no pixels; accepted: at least one")
+    plain = _plain(turn(image), name)
+    plain.info = kept_info(image, exif, plain.size)
     return plain
 
 

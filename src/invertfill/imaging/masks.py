@@ -225,6 +225,8 @@ def _binary_array(array: np.ndarray) -> np.ndarray:
     if array.dtype == bool:
         return array
     if np.issubdtype(array.dtype, np.floating):
+        if np.isnan(array).any():
+            raise InputError("mask array with NaN; accepted: float, above 0.5 is hole")
         return array > 0.5
     if array.dtype == np.uint8:
         # An array of 0 and 1 can only be meant as a binary mask.

@@ -118,17 +118,12 @@ def cut(rgb: np.ndarray, hole: np.ndarray, region: Region, size: int) -> tuple[n
         image (3, size, size) float32 in [-1, 1], 0 in the hole, and mask (1, size, size) float32, 1 = hole. Only known
         pixels take part in the averages, so the hole's old content doesn't bleed into its surroundings.
     """
-    side, (height, width) = region.side, hole.shape
-    known = np.zeros((side, side), np.float32)
-    colour = np.zeros((side, side, 3), np.float32)
-    x0, y0, x1, y1 = region.inside(width, height)
-    inside = (slice(y0 - region.y, y1 - region.y), slice(x0 - region.x, x1 - region.x))
-    known[inside] = ~hole[y0:y1, x0:x1]
-    colour[inside] = rgb[y0:y1, x0:x1]
-    colour *= known[..., None]
-    if side != size:
-        known = _resize(known, size)
-        colour = np.stack([_resize(channel, size) for channel in np.moveaxis(colour, 2, 0)], 2)
+    x0, y0, x1, y1 = region.inside(hole.shape[1], hole.shape[0])
+    there = ~hole[y0:y1, x0:x1]
+    corner = x0 - region.x, y0 - region.y
+    known = _resize(there.astype(np.float32), corner, region.side, size)
+    channels = (rgb[y0:y1, x0:x1, i] * there for i in range(3))  # one at a time: they are as large as the picture
+    colour = np.stack([_resize(channel.astype(np.float32), corner, region.side, size) for channel in channels], 2)
     visible = known >= 0.5
     image = np.where(visible[..., None], colour / np.maximum(known, 0.5)[..., None] / 127.5 - 1, 0)
     return image.transpose(2, 0, 1).clip(-1, 1).astype(np.float32), (~visible)[None].astype(np.float32)
@@ -147,15 +142,27 @@ def put_back(rgb: np.ndarray, hole: np.ndarray, region: Region, output: np.ndarr
     """
     height, width = hole.shape
     patch = Image.fromarray(((output.transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5).round().astype(np.uint8))
-    if patch.width != region.side:
-        patch = patch.resize((region.side, region.side), Image.Resampling.LANCZOS)
     x0, y0, x1, y1 = region.inside(width, height)
-    inside = np.asarray(patch)[y0 - region.y : y1 - region.y, x0 - region.x : x1 - region.x]
+    # Only what lies inside: the region of a long strip is a square of its length.
+    scale = patch.width / region.side
+    corners = (x0 - region.x, y0 - region.y, x1 - region.x, y1 - region.y)
+    patch = patch.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=tuple(c * scale for c in corners))  # type: ignore[arg-type]
     result = rgb.copy()
-    result[y0:y1, x0:x1][hole[y0:y1, x0:x1]] = inside[hole[y0:y1, x0:x1]]
+    result[y0:y1, x0:x1][hole[y0:y1, x0:x1]] = np.asarray(patch)[hole[y0:y1, x0:x1]]
     return result
 
 
-def _resize(channel: np.ndarray, size: int) -> np.ndarray:
-    """(H, W) float32 -> (size, size); antialiased, with non-negative weights so that averages stay averages."""
-    return np.asarray(Image.fromarray(channel).resize((size, size), Image.Resampling.HAMMING))
+def _resize(channel: np.ndarray, corner: tuple[int, int], side: int, size: int) -> np.ndarray:
+    """A channel (H, W) float32 with its top left at `corner` of a square of `side` pixels, else 0 -> (size, size).
+
+    Antialiased, with non-negative weights so that averages stay averages. Along the longer axis first, which hardly
+    reaches beyond the channel: the square itself would be far larger than a long strip.
+    """
+    for axis in (1, 0) if channel.shape[1] >= channel.shape[0] else (0, 1):
+        before = corner[1 - axis]
+        margins = [(0, 0), (0, 0)]
+        margins[axis] = (before, side - before - channel.shape[axis])
+        channel = np.pad(channel, margins)
+        shape = (size, channel.shape[0]) if axis else (channel.shape[1], size)
+        channel = np.asarray(Image.fromarray(channel).resize(shape, Image.Resampling.HAMMING))
+    return channel

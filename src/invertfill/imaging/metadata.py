@@ -1,0 +1,89 @@
+"""What a file says about its picture: EXIF, XMP, resolution, orientation."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import warnings
+from typing import Any
+
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+from PIL.TiffImagePlugin import TiffImageFile
+
+from invertfill.errors import InvertFillWarning
+from invertfill.imaging.deep import LOW
+
+# EXIF tags that describe the file and not the picture: a TIFF's own layout (its writer makes them anew), orientation.
+LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325}
+LAYOUT |= {330, 338, 339, 347, 530, 531, 532, 700, 33723, 34377, 34675}
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+IFDS = (EXIF_IFD, GPS_IFD)
+WIDTH, HEIGHT = 0xA002, 0xA003
+
+
+def read_exif(image: Image.Image, name: object) -> Image.Exif:
+    """What describes the picture: no layout of the file, no orientation, no thumbnail."""
+    try:
+        given, kept = image.getexif(), Image.Exif()
+        kept.update({tag: value for tag, value in given.items() if tag not in LAYOUT and tag not in IFDS})
+        for tag in IFDS:
+            if entries := given.get_ifd(tag):
+                kept.get_ifd(tag).update(entries)
+        kept.tobytes()
+        return kept
+    except OSError:  # for EXIF data behind the pixels, Pillow decodes these, and they are damaged
+        raise
+    except Exception:  # the picture itself may be whole
+        warnings.warn(f"{name}: the EXIF data is damaged and goes", InvertFillWarning, stacklevel=3)
+        return Image.Exif()
+
+
+def turn(image: Image.Image) -> Image.Image:
+    """As the EXIF orientation says; the image itself where it is upright."""
+    orientation = None
+    with contextlib.suppress(Exception):  # damaged EXIF data: `read_exif` has said so
+        orientation = image.getexif().get(ORIENTATION)
+    return image.transpose(TURNS[orientation]) if isinstance(orientation, int) and orientation in TURNS else image
+
+
+def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> dict[str | tuple[int, int], Any]:
+    """What `info` is to keep of an opened image, now upright and of that size."""
+    info: dict[str | tuple[int, int], Any] = {}
+    if profile := image.info.get("icc_profile"):
+        info["icc_profile"] = profile
+    dpi = image.info.get("dpi")
+    if dpi and all(math.isfinite(value) and value > 0 for value in dpi):
+        info["dpi"] = dpi
+    details = exif.get_ifd(EXIF_IFD)
+    if {WIDTH, HEIGHT} & details.keys():
+        details[WIDTH], details[HEIGHT] = size
+    if len(exif) or details or exif.get_ifd(GPS_IFD):
+        info["exif"] = exif.tobytes()
+    xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
+    if isinstance(image, TiffImageFile):
+        xmp = image.tag_v2.get(700)
+    if xmp and isinstance(xmp, bytes | str):
+        text = xmp.encode() if isinstance(xmp, str) else xmp
+        # The picture is upright now; what XMP says of that has to agree.
+        info["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>1", text)
+    if (
+        jpeg := (image.quantization, get_sampling(image))
+        if isinstance(image, JpegImageFile)
+        else image.info.get("jpeg")
+    ):
+        info["jpeg"] = jpeg
+    if LOW in image.info:  # of a picture that was opened here before, and so is upright
+        info[LOW] = image.info[LOW]
+    return info
