@@ -16,6 +16,7 @@ from invertfill.imaging.blend import match_border
 from invertfill.imaging.canvas import Margins, extend
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.deep import LOW, low_of
+from invertfill.imaging.detail import put_back_with_detail
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.regions import Box, Region, cut, find_regions, put_back
@@ -216,8 +217,11 @@ def _composite(job: _Job, outputs: Iterator[np.ndarray]) -> Image.Image:
     if (low := low_of(picture)) is not None:
         low = low.copy()
     for piece in job.pieces:
-        filled = Image.fromarray(put_back(piece.rgb, piece.hole, piece.region, next(outputs)))
-        content = np.asarray(from_srgb(filled, picture))  # with alpha: opaque
+        where = piece.rgb, piece.hole, piece.region
+        output = next(outputs)
+        enlarged = piece.region.side > output.shape[-1]
+        filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
+        content = np.asarray(from_srgb(Image.fromarray(filled), picture))  # with alpha: opaque
         if picture.mode == "I;16":
             content = content.astype(np.uint16) * 257
         left, top, right, bottom = piece.box

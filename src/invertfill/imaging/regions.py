@@ -140,16 +140,21 @@ def put_back(rgb: np.ndarray, hole: np.ndarray, region: Region, output: np.ndarr
     Returns:
         A new (H, W, 3) uint8; pixels outside the hole are those of `rgb`.
     """
-    height, width = hole.shape
-    patch = Image.fromarray(((output.transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5).round().astype(np.uint8))
-    x0, y0, x1, y1 = region.inside(width, height)
-    # Only what lies inside: the region of a long strip is a square of its length.
-    scale = patch.width / region.side
-    corners = (x0 - region.x, y0 - region.y, x1 - region.x, y1 - region.y)
-    patch = patch.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=tuple(c * scale for c in corners))  # type: ignore[arg-type]
-    result = rgb.copy()
-    result[y0:y1, x0:x1][hole[y0:y1, x0:x1]] = np.asarray(patch)[hole[y0:y1, x0:x1]]
+    x0, y0, x1, y1 = region.inside(hole.shape[1], hole.shape[0])
+    result, here = rgb.copy(), hole[y0:y1, x0:x1]
+    result[y0:y1, x0:x1][here] = enlarge(output, region, hole.shape)[here]
     return result
+
+
+def enlarge(output: np.ndarray, region: Region, shape: tuple[int, ...]) -> np.ndarray:
+    """The model's output (3, size, size), about [-1, 1], at the picture's size: the part inside (H, W), uint8."""
+    x0, y0, x1, y1 = region.inside(shape[1], shape[0])
+    picture = Image.fromarray(((output.transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5).round().astype(np.uint8))
+    # Only what lies inside: the region of a long strip is a square of its length.
+    scale = picture.width / region.side
+    corners = (x0 - region.x, y0 - region.y, x1 - region.x, y1 - region.y)
+    box = tuple(corner * scale for corner in corners)
+    return np.asarray(picture.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=box))  # type: ignore[arg-type]
 
 
 def _resize(channel: np.ndarray, corner: tuple[int, int], side: int, size: int) -> np.ndarray:
