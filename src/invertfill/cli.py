@@ -106,7 +106,9 @@ def fill(
                     name = path.name
                     if path.suffix.lower() not in WRITTEN:  # a.gif: a.png, unless that is another picture's
                         name = f"{path.name if path.with_suffix('.png').exists() else path.stem}.png"
-                    fill_one(inpainter, path, masks[path.stem] if masks is not None else mask, out / name)
+                    its_mask = masks[path.stem] if masks is not None else mask
+                    check_output(out / name, path, its_mask)
+                    fill_one(inpainter, path, its_mask, out / name)
             except InputError as error:
                 bad.append(error)
     print(f"{len(images) - len(bad)} of {len(images)} filled: {one_line(out)}")
