@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import Result, assert_filled, assert_one_line, pixels
 from PIL import Image, features
+from PIL.PngImagePlugin import PngImageFile
 
 from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.io import open_image, save_image
@@ -174,7 +175,7 @@ def test_photographs_of_a_hundred_megapixels_open(tmp_path: Path) -> None:
         assert open_image(path).size == (12_000, 8_400)
 
 
-def test_more_pixels_in_the_file_than_in_memory_is_one_line(
+def test_too_little_memory_for_a_model_is_one_line(
     run: Command,
     monkeypatch: pytest.MonkeyPatch,
     photo: Path,
@@ -287,11 +288,57 @@ def test_pictures_in_memory_that_are_none(photo: Path) -> None:
             open_image(image)
 
 
-def test_input_is_never_written(fill: Command, photo: Path, mask: Path, tmp_path: Path) -> None:
+def test_input_is_never_written(run: Command, photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
     os.link(photo, tmp_path / "same.png")
     before = {path: path.read_bytes() for path in (photo, mask)}
     for out in (photo, mask, tmp_path / "." / "photo.png", tmp_path / "same.png"):
-        assert_one_line(
-            fill(photo, "--mask", mask, "-o", out), "the picture or mask itself; accepted: another file name"
-        )
+        for arguments in (("fill", photo, "--mask", mask), ("outpaint", photo, "--left", 5)):
+            if arguments[0] == "fill" or out != mask:
+                result = run(*arguments, "-o", out, "--model", tiny_model_folder)
+                assert_one_line(result, "the picture or mask itself; accepted: another file name")
+    # In a folder: the one mask for all lies where a result would go.
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "mask.png").write_bytes(before[photo])
+    options = ("--mask", mask, "-o", tmp_path, "--model", tiny_model_folder)
+    assert "not filled: " in run("fill", tmp_path / "pictures", *options).err
     assert {path: path.read_bytes() for path in (photo, mask)} == before
+
+
+def test_whatever_a_decoder_raises_stops_no_training(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a damaged file among many, training takes the others."""
+    from invertfill.data import readers
+
+    (photo.parent / "broken.png").write_bytes(photo.read_bytes()[:500])
+    decode = readers.decode
+
+    def stumble(data: bytes, size: int) -> np.ndarray:
+        try:
+            return decode(data, size)
+        except OSError:
+            raise struct.error("unpack requires a buffer of 4 bytes") from None
+
+    monkeypatch.setattr(readers, "decode", stumble)
+    pictures = readers.ImageSet(photo.parent, 8)
+    assert pictures.names == ["photo.png"] and "unpack" in pictures.broken["broken.png"]
+    pictures.close()
+
+
+def test_memory_that_does_not_suffice_stops_no_folder(
+    fill: Command, photo: Path, mask: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pictures; there is no memory for the first."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (50, 50)).save(folder / "large.png")
+    (folder / "small.png").write_bytes(photo.read_bytes())
+    load = PngImageFile.load
+
+    def limited(self: PngImageFile) -> object:
+        if self.width == 50:
+            raise MemoryError
+        return load(self)
+
+    monkeypatch.setattr(PngImageFile, "load", limited)
+    result = fill(folder, "--mask", mask, "-o", tmp_path / "out")
+    assert result.status == 1 and "1 of 2 filled" in result.out
+    assert "large.png: not enough memory to open it" in result.err

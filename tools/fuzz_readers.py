@@ -165,7 +165,7 @@ def read(path: Path) -> tuple[str, str]:
             read_mask(path, SIZE)
         image = open_image(path)
     except InputError as error:
-        return ("else", str(error)) if "MemoryError" in str(error) else ("line", "")
+        return ("else", str(error)) if "not enough memory" in str(error) else ("line", "")
     except BaseException:
         return "else", traceback.format_exc()
     if image.width * image.height > SAVED:

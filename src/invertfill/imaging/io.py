@@ -110,6 +110,8 @@ def _no_traceback(name: object) -> Iterator[None]:
         raise InputError(f"{name}: not an image that can be read; {ACCEPTED}") from None
     except Image.DecompressionBombError:
         raise InputError(f"{name}: too large; accepted: up to {LARGEST // 10**6} million pixels") from None
+    except MemoryError:
+        raise InputError(f"{name}: not enough memory to open it") from None
     except Exception as error:  # decoders raise KeyError, struct.error and what not
         reason = str(error) or type(error).__name__
         raise InputError(f"{name}: damaged or truncated image ({reason}); {ACCEPTED}") from None
