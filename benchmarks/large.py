@@ -1,0 +1,148 @@
+"""Large photographs: what a fill costs by size of picture and hole, and what detail from the surroundings is worth.
+
+    python benchmarks/large.py cost photo.jpg --megapixels 0.26,12,48
+    INVERTFILL_WEIGHTS=weights python benchmarks/large.py detail photos --count 8
+
+`cost` brings one photograph to each size and fills a disc of 0.1, 1 and 10 % of it in a process of its own. Printed: the
+seconds that opening, filling (after a first fill, which loads everything) and saving as JPEG take, and the process's
+peak memory, also as a multiple of the decoded picture's own.
+
+`detail` hides part of the 1024-px middle of each photograph and fills it at a quarter of the size: with the model, and
+with the original itself made small, the best that a model could do. Both are put back by plain enlargement and with
+detail. Printed: the mean LPIPS (AlexNet) to the original, over the middle 512 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+HOLES = (0.001, 0.01, 0.1)  # of the picture
+
+
+def disc(width: int, height: int, share: float) -> np.ndarray:
+    """(H, W) bool: a disc right of the middle."""
+    y, x = np.ogrid[:height, :width]
+    return (y - height / 2) ** 2 + (x - width * 0.6) ** 2 <= width * height * share / np.pi
+
+
+def cost_of_one(photo: Path, hole: Path) -> dict[str, float]:
+    """Run in a process of its own."""
+    import resource
+
+    import invertfill
+    from invertfill.imaging.io import open_image, save_image
+
+    inpainter = invertfill.load()
+    inpainter.fill(np.zeros((256, 256, 3), np.uint8), np.eye(256, dtype=bool))
+    times = [time.perf_counter()]
+    picture = open_image(photo)
+    times.append(time.perf_counter())
+    filled = inpainter.fill(picture, hole)
+    times.append(time.perf_counter())
+    save_image(filled, hole.with_name("filled.jpg"))
+    times.append(time.perf_counter())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    names = ("open", "fill", "save")
+    return {
+        **dict(zip(names, np.diff(times).tolist(), strict=True)),
+        "peak": peak,
+        "picture": 3.0 * np.prod(picture.size),
+    }
+
+
+def cost(arguments: argparse.Namespace, console: Console) -> None:
+    table = Table("megapixels", "hole", "open s", "fill s", "save s", "peak MB", "of the picture")
+    original = Image.open(arguments.photo).convert("RGB")
+    for megapixels in map(float, arguments.megapixels.split(",")):
+        scale = (megapixels * 1e6 / (original.width * original.height)) ** 0.5
+        picture = original.resize((round(original.width * scale), round(original.height * scale)))
+        with tempfile.TemporaryDirectory() as folder:
+            photo, hole = Path(folder) / "photo.jpg", Path(folder) / "hole.png"
+            picture.save(photo, quality=90)
+            for share in HOLES:
+                Image.fromarray(disc(*picture.size, share)).save(hole)
+                command = [sys.executable, __file__, "one", str(photo), str(hole)]
+                run = subprocess.run(command, capture_output=True, text=True, check=True)
+                found = json.loads(run.stdout)
+                table.add_row(
+                    f"{megapixels:g}",
+                    f"{share:.1%}",
+                    *(f"{found[name]:.2f}" for name in ("open", "fill", "save")),
+                    f"{found['peak'] / 1e6:.0f}",
+                    f"{found['peak'] / found['picture']:.1f}",
+                )
+    console.print(table)
+
+
+def detail(arguments: argparse.Namespace, console: Console) -> None:
+    import torch
+
+    import invertfill
+    from invertfill.imaging.blend import match_border
+    from invertfill.imaging.detail import put_back_with_detail
+    from invertfill.imaging.io import list_images, open_image
+    from invertfill.imaging.masks import sample_masks
+    from invertfill.imaging.regions import Region, cut, put_back
+    from invertfill.losses.lpips import lpips
+
+    engine = invertfill.load().engine
+    size, side = engine.size, 4 * engine.size
+    files = list_images(arguments.photos)[: arguments.count]
+    masks = sample_masks(len(files), size, "freeform", "0.3-0.5", seed=0)
+    region, found = Region(0, 0, side), []
+    for file, small_hole in zip(files, masks, strict=True):
+        picture = open_image(file).convert("RGB")
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        rgb = np.asarray(picture.crop((left, top, left + side, top + side)))
+        hole = small_hole.repeat(4, 0).repeat(4, 1)
+        seen, mask = cut(rgb, hole, region, size)
+        truth, _ = cut(rgb, np.zeros_like(hole), region, size)
+        drawn = engine.fill(seen[None], mask[None], engine.w_mean[None])[0]
+        row = []
+        for output in (match_border(drawn, seen, mask), truth):
+            for filled in (
+                put_back(rgb, hole, region, output),
+                put_back_with_detail(rgb, hole, region, output, mask),
+            ):
+                pair = (torch.tensor(p[side // 4 : -side // 4, side // 4 : -side // 4]) for p in (filled, rgb))
+                row.append(float(lpips(*(p.permute(2, 0, 1)[None] / 127.5 - 1 for p in pair), "alex")))
+        found.append(row)
+    table = Table("fill", "enlarged", "with detail", title=f"LPIPS AlexNet, {len(files)} photographs")
+    means = np.mean(found, 0)
+    table.add_row("by the model", *(f"{value:.4f}" for value in means[:2]))
+    table.add_row("original made small", *(f"{value:.4f}" for value in means[2:]))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("cost")
+    one.add_argument("photo", type=Path)
+    one.add_argument("--megapixels", default="0.26,12,48")
+    one = commands.add_parser("detail")
+    one.add_argument("photos", type=Path)
+    one.add_argument("--count", type=int, default=8)
+    one = commands.add_parser("one")
+    one.add_argument("photo", type=Path)
+    one.add_argument("hole", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "one":
+        print(json.dumps(cost_of_one(arguments.photo, arguments.hole)))
+        return
+    {"cost": cost, "detail": detail}[arguments.command](arguments, Console(width=120))
+
+
+if __name__ == "__main__":
+    main()
