@@ -4,8 +4,8 @@
     INVERTFILL_WEIGHTS=weights python benchmarks/large.py detail photos --count 8
 
 `cost` brings one photograph to each size and fills a disc of 0.1, 1 and 10 % of it in a process of its own. Printed:
-the seconds that opening, filling (after a first fill, which loads everything) and saving as JPEG take, and the process's
-peak memory, also as a multiple of the decoded picture's own.
+the seconds that opening, filling (after a first fill, which loads everything) and saving as JPEG take, and the peak of
+the process's memory, also as a multiple of the decoded picture's own.
 
 `detail` hides part of the 1024-px middle of each photograph and fills it at a quarter of the size: with the model, and
 with the original itself made small, the best that a model could do. Both are put back by plain enlargement and with
