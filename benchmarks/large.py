@@ -115,8 +115,11 @@ def detail(arguments: argparse.Namespace, console: Console) -> None:
                 put_back(rgb, hole, region, output),
                 put_back_with_detail(rgb, hole, region, output, mask),
             ):
-                pair = (torch.tensor(p[side // 4 : -side // 4, side // 4 : -side // 4]) for p in (filled, rgb))
-                row.append(float(lpips(*(p.permute(2, 0, 1)[None] / 127.5 - 1 for p in pair), "alex")))
+                middle = slice(side // 4, -side // 4)
+                ours, theirs = (
+                    torch.tensor(p[middle, middle]).permute(2, 0, 1)[None] / 127.5 - 1 for p in (filled, rgb)
+                )
+                row.append(float(lpips(ours, theirs, "alex")))
         found.append(row)
     table = Table("fill", "enlarged", "with detail", title=f"LPIPS AlexNet, {len(files)} photographs")
     means = np.mean(found, 0)

@@ -71,7 +71,7 @@ def find_shifts(low: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarr
     step = max(1, len(low) // SIDE)
     side = len(low) // step
     low = low.reshape(side, step, side, step, 3).mean((1, 3))
-    hole = hole.reshape(side, step, side, step).any((1, 3))
+    hole = np.asarray(hole.reshape(side, step, side, step).any((1, 3)))
     shifts, gain = np.zeros((side, side, 2), np.int64), np.zeros((side, side), np.float32)
     if not hole.any():
         return shifts, gain
