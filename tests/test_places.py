@@ -180,7 +180,7 @@ def test_killed_while_writing(photo: Path, mask: Path, tmp_path: Path, tiny_mode
 import inspect, os, sys
 from invertfill import cli
 from invertfill.imaging import io
-source = inspect.getsource(io._write)
+source = inspect.getsource(io.write_file)
 assert source.count({moment!r}) == 1
 exec(source.replace({moment!r}, "os.kill(os.getpid(), 9); " + {moment!r}), vars(io))
 cli.main(sys.argv[1:])
@@ -253,6 +253,7 @@ def test_folder_with_damaged_pictures_fills_the_others(fill: Command, photo: Pat
     (folder / "loop.png").symlink_to("loop.png")
     os.mkfifo(folder / "pipe.png")
     result = fill(folder, "--mask", mask, "-o", tmp_path / "out")
-    assert result.status == 1 and "1 of 3 filled" in result.out
+    assert result.status == 1 and "1 of 5 filled" in result.out
+    assert all(name in result.err for name in ("short.png", "empty.jpg", "loop.png", "pipe.png"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole.png"]
     assert (pixels(tmp_path / "out" / "whole.png") != pixels(photo)).any()

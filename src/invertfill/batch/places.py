@@ -110,6 +110,10 @@ def read_if_there(place: str) -> bytes | None:
     """None where there is no such file. Raises InputError where it can't be read."""
     try:
         if not is_address(place):
+            if not os.path.exists(place):
+                return None
+            if not os.path.isfile(place):  # nobody knows when a pipe or a device ends
+                raise InputError(f"{place}: a folder, a pipe or a device, where a file is wanted")
             return Path(place).read_bytes()
         fs, path = _open(place)
         data: bytes = fs.cat_file(path)
