@@ -77,3 +77,16 @@ def test_against_numpy() -> None:
         code = w[:, level].numpy()
         normal = (code - code.mean(1, keepdims=True)) / np.sqrt(code.var(1, keepdims=True) + 1e-5)
         np.testing.assert_allclose(ours[:, index], both[:, :8] * normal + both[:, 8:], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_one_style_vector_for_all(enabled: bool) -> None:
+    w, s = codes()
+    network = PreModulation((0, 1, 1, 2), latent_dim=8, hidden=4, enabled=enabled)
+    each = network(w, s)
+    network.space = "w"
+    together = network(w, s)
+    assert together.shape == each.shape and len(together.unique(dim=1)[0]) == 1
+    torch.testing.assert_close(together[:, 0], each.mean(1))
+    with pytest.raises(ValueError, match="space="):
+        PreModulation((0, 1), latent_dim=8, hidden=4, space="z")

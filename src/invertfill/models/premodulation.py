@@ -25,11 +25,14 @@ class PreModulation(nn.Module):
         latent_dim: entries of a code.
         hidden: width of the small networks that turn S into gamma and beta.
         enabled: False is the ablation without pre-modulation: w*_l = w'_r.
+        space: "w+", the paper's, has a style vector for each l; "w" gives them all the mean of these.
     """
 
-    def __init__(self, levels: tuple[int, ...], latent_dim: int, hidden: int, enabled: bool = True):
+    def __init__(self, levels: tuple[int, ...], latent_dim: int, hidden: int, enabled: bool = True, space: str = "w+"):
         super().__init__()
-        self.levels, self.enabled = list(levels), enabled
+        if space not in ("w", "w+"):
+            raise ValueError(f"space={space!r}: 'w' or 'w+'")
+        self.levels, self.enabled, self.space = list(levels), enabled, space
         if not enabled:
             return
         self.hidden = nn.ModuleList(nn.Linear(latent_dim, hidden) for _ in levels)
@@ -43,8 +46,10 @@ class PreModulation(nn.Module):
 
     def forward(self, codes: Tensor, structure: Tensor) -> Tensor:
         """codes w' (N, 3, D), structure S (N, 3, D) -> offsets from the mean latent (N, L, D)."""
-        if not self.enabled:
-            return codes[:, self.levels]
+        offsets = self._modulated(codes, structure) if self.enabled else codes[:, self.levels]
+        return offsets.mean(1, keepdim=True).expand_as(offsets) if self.space == "w" else offsets
+
+    def _modulated(self, codes: Tensor, structure: Tensor) -> Tensor:
         out = []
         for level, hidden, affine in zip(self.levels, self.hidden, self.affine, strict=True):
             gamma, beta = affine(F.leaky_relu(hidden(structure[:, level]), 0.2)).chunk(2, 1)

@@ -163,6 +163,7 @@ class PreModulationSection(Section):
 
     hidden: Count = 128
     enabled: bool = True  # false: the ablation without pre-modulation
+    space: Literal["w", "w+"] = "w+"  # w: one style vector for the whole generator, the mean of all
 
 
 class RGBBranchSection(Section):
