@@ -1,0 +1,75 @@
+"""Fills that nobody chose: the pictures of a model card.
+
+    INVERTFILL_WEIGHTS=weights python benchmarks/gallery.py --model faces-256 --out gallery.jpg
+
+The model's generator draws one picture for each of 24 seeds (so they may be shown wherever the model may), each gets a
+free-form mask of 50-60 %, and the model fills it. Written: a sheet of input, fill and original, numbered by seed, and
+below it again the six with the highest LPIPS. Printed: the LPIPS (AlexNet) of each. These are the pictures that the
+model knows best; photographs are harder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+import invertfill
+from invertfill.imaging.io import save_image
+from invertfill.imaging.masks import sample_masks
+from invertfill.zoo import DEFAULT_MODEL
+
+FIRST_SEED = 1000  # the fills' mean latent is drawn from small seeds
+COUNT, WORST, COLUMNS = 24, 6, 4
+SIDE, GAP, LINE = 144, 6, 14  # pixels
+
+
+def sheet(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
+    """Groups of pictures with a line of text above each, ``COLUMNS`` in a row."""
+    width, height = len(rows[0][1]) * SIDE + GAP, SIDE + LINE + GAP
+    page = Image.new("RGB", (COLUMNS * width + GAP, -(-len(rows) // COLUMNS) * height + GAP), "white")
+    draw = ImageDraw.Draw(page)
+    for index, (text, pictures) in enumerate(rows):
+        x, y = index % COLUMNS * width + GAP, index // COLUMNS * height + GAP
+        draw.text((x, y), text, "black")
+        for i, picture in enumerate(pictures):
+            page.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x + i * SIDE, y + LINE))
+    return page
+
+
+def main() -> None:
+    import torch
+
+    from invertfill.losses.lpips import lpips
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a model's name or folder")
+    parser.add_argument("--out", type=Path, default=Path("out/gallery.jpg"))
+    arguments = parser.parse_args()
+
+    inpainter = invertfill.load(arguments.model)
+    seeds = range(FIRST_SEED, FIRST_SEED + COUNT)
+    originals = inpainter.sample(seeds)
+    masks = list(sample_masks(COUNT, inpainter.engine.size, "freeform", "hard", seed=FIRST_SEED))
+    fills = list(inpainter.fill_many(zip(originals, masks, strict=True)))
+
+    def tensor(picture: Image.Image) -> torch.Tensor:
+        return torch.tensor(np.asarray(picture)).permute(2, 0, 1)[None] / 127.5 - 1
+
+    rows = []
+    for seed, original, mask, fill in zip(seeds, originals, masks, fills, strict=True):
+        hidden = Image.composite(Image.new("RGB", original.size, "grey"), original, Image.fromarray(mask))
+        distance = float(lpips(tensor(fill), tensor(original), "alex"))
+        rows.append((distance, f"{seed}   LPIPS {distance:.3f}", [hidden, fill, original]))
+    worst = sorted(rows, key=lambda row: -row[0])[:WORST]
+    again = [(f"worst: {text}", pictures) for _, text, pictures in worst]
+    save_image(sheet([row[1:] for row in rows] + again), arguments.out)
+    for distance, text, _ in rows:
+        print(text, "(among the worst)" if distance >= worst[-1][0] else "")
+    print(f"mean {np.mean([row[0] for row in rows]):.3f}; {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
