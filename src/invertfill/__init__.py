@@ -21,7 +21,9 @@ __version__ = "0.1.0"
 __all__ = ["Inpainter", "InputError", "InvertFillWarning", "__version__", "load"]
 
 
-def load(model: str | Path | None = None, *, device: str = "auto", engine: str = "auto") -> Inpainter:
+def load(
+    model: str | Path | None = None, *, device: str = "auto", engine: str = "auto", quality: str = "fast"
+) -> Inpainter:
     """Open a model.
 
     Args:
@@ -30,6 +32,8 @@ def load(model: str | Path | None = None, *, device: str = "auto", engine: str =
         device: "auto", "cpu", "cuda" or "mps".
         engine: "onnx" (ONNX Runtime), "torch" (needs the ``train`` extra) or "auto": ONNX Runtime wherever it can
             serve the device, else torch.
+        quality: "fast", or "best": the encoder's code is improved for each picture by gradient descent on its known
+            pixels. Takes seconds, and torch.
 
     Raises:
         InputError: the model is unknown or damaged, or the engine or device is not available.
@@ -38,7 +42,7 @@ def load(model: str | Path | None = None, *, device: str = "auto", engine: str =
     from invertfill.inpainter import Inpainter
     from invertfill.zoo import DEFAULT_MODEL, find_model
 
-    return Inpainter(open_engine(find_model(model or DEFAULT_MODEL), engine=engine, device=device))
+    return Inpainter(open_engine(find_model(model or DEFAULT_MODEL), engine=engine, device=device, quality=quality))
 
 
 def __getattr__(name: str) -> Any:

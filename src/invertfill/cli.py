@@ -40,6 +40,7 @@ app.add_typer(train, name="train")
 Model = Annotated[str, typer.Option(help="A name that `invertfill models` lists, or a model's folder.")]
 Engine = Annotated[str, typer.Option(help="auto, onnx or torch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Quality = Annotated[str, typer.Option(help="fast, or best: some seconds more a hole; needs torch (the train extra).")]
 FAILURES_SHOWN = 20
 Config = Annotated[Path, typer.Argument(help="A YAML file; see configs/.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override the file's values.")]
@@ -73,6 +74,7 @@ def fill(
     model: Model = DEFAULT_MODEL,
     seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = hole.")] = False,
+    quality: Quality = "fast",
     engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
@@ -88,7 +90,9 @@ def fill(
     if not os.path.isdir(image):
         check_output(out, image, mask)
         with _notes(image):
-            filled = load(model, device=device, engine=engine).fill(image, mask, seed=seed, invert_mask=invert_mask)
+            filled = load(model, device=device, engine=engine, quality=quality).fill(
+                image, mask, seed=seed, invert_mask=invert_mask
+            )
             save_image(filled, out)
         return
 
@@ -96,7 +100,7 @@ def fill(
     from invertfill.batch.work import Settings
 
     jobs = expand(str(image), str(out), str(mask) if mask else None)
-    summary = _run(jobs, Settings(model, engine, device, seed, invert_mask, overwrite=True), workers=1)
+    summary = _run(jobs, Settings(model, engine, device, quality, seed, invert_mask, overwrite=True), workers=1)
     print(f"{summary.filled} of {len(jobs)} filled: {one_line(out)}")
     _end(summary)
 
@@ -128,6 +132,7 @@ def batch(
     model: Model = DEFAULT_MODEL,
     seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = hole.")] = False,
+    quality: Quality = "fast",
     engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
@@ -142,7 +147,7 @@ def batch(
     if address is not None and not cluster:
         raise InputError(f"--address {address}; accepted: together with --cluster")
     jobs = expand(source, out, masks, recursive=recursive)
-    settings = Settings(model, engine, device, seed, invert_mask, overwrite)
+    settings = Settings(model, engine, device, quality, seed, invert_mask, overwrite)
     where = (address or "local") if cluster else None
     summary = _run(jobs, settings, workers=workers, out=out, report=report, cluster=where)
     done = f"{summary.filled} filled, {summary.skipped} done before, {len(summary.failed)} failed"
@@ -165,6 +170,7 @@ def outpaint(
     aspect: Annotated[str | None, typer.Option(help="Such as 16:9, instead: equal margins on two sides.")] = None,
     model: Model = DEFAULT_MODEL,
     seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
+    quality: Quality = "fast",
     engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
@@ -185,7 +191,10 @@ def outpaint(
                 _say(f"note: {image}: has the aspect ratio {aspect} already; the result is a copy")
         elif not margins.any:
             raise InputError("nothing to add; accepted: --left, --right, --top, --bottom or --aspect")
-        save_image(load(model, device=device, engine=engine).outpaint(picture, **asdict(margins), seed=seed), out)
+        save_image(
+            load(model, device=device, engine=engine, quality=quality).outpaint(picture, **asdict(margins), seed=seed),
+            out,
+        )
 
 
 @app.command()

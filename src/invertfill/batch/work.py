@@ -23,7 +23,7 @@ class Settings:
     """What all jobs of a batch share.
 
     Attributes:
-        model, engine, device: as `invertfill.load` takes them.
+        model, engine, device, quality: as `invertfill.load` takes them.
         seed, invert_mask: as `Inpainter.fill` takes them.
         overwrite: replace a file at a result's place that no batch is known to have written.
     """
@@ -31,6 +31,7 @@ class Settings:
     model: str
     engine: str = "auto"
     device: str = "auto"
+    quality: str = "fast"
     seed: int = 0
     invert_mask: bool = False
     overwrite: bool = False
@@ -41,7 +42,7 @@ class Known:
     """What is kept of a result, so that it need not be made twice.
 
     Attributes:
-        origin: hash of all that it was made from: picture, mask, model, seed, sign of the mask.
+        origin: hash of all that it was made from: picture, mask, model, quality, seed, sign of the mask.
         sha256: of the result's file, hex.
     """
 
@@ -83,7 +84,7 @@ class Worker:
         model = find_model(settings.model)
         self.settings = settings
         self.model_sha256 = model.sha256
-        self.inpainter = Inpainter(open_engine(model, settings.engine, settings.device, threads))
+        self.inpainter = Inpainter(open_engine(model, settings.engine, settings.device, threads, settings.quality))
 
     def do(self, job: Job, known: Known | None) -> Record:
         """Do a job, or find it done. Never raises: a bad file must not stop the others."""
@@ -121,7 +122,7 @@ class Worker:
     def _origin(self, image: Encoded, mask: Encoded | None) -> str:
         settings = self.settings
         inputs = [_sha256(image.data), mask and _sha256(mask.data), self.model_sha256]
-        return _sha256(json.dumps([*inputs, settings.seed, settings.invert_mask]).encode())
+        return _sha256(json.dumps([*inputs, settings.quality, settings.seed, settings.invert_mask]).encode())
 
 
 FOREIGN = "a file that no batch here is known to have written; accepted: --overwrite, or another folder"

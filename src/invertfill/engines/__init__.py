@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+QUALITIES = ("fast", "best")
 
 
 class Engine(Protocol):
@@ -39,7 +40,9 @@ class Engine(Protocol):
         """w (N, D), the same for every layer -> pictures (N, 3, s, s), about [-1, 1]."""
 
 
-def open_engine(model: Model, engine: str = "auto", device: str = "auto", threads: int = 0) -> Engine:
+def open_engine(
+    model: Model, engine: str = "auto", device: str = "auto", threads: int = 0, quality: str = "fast"
+) -> Engine:
     """Load a model.
 
     Args:
@@ -47,6 +50,7 @@ def open_engine(model: Model, engine: str = "auto", device: str = "auto", thread
         engine: "onnx", "torch", or "auto": ONNX Runtime on the CPU; torch where a CUDA or MPS device is asked for.
         device: "cpu", "cuda", "mps", or "auto": with ONNX Runtime the CPU, with torch the best there is.
         threads: of the CPU that one fill may use; 0 leaves it to the engine, which takes them all.
+        quality: "fast", or "best": every fill is an optimisation too, which only torch can do.
 
     Raises:
         InputError: an unknown name, torch isn't installed, the device isn't there, or the model is damaged.
@@ -56,18 +60,23 @@ def open_engine(model: Model, engine: str = "auto", device: str = "auto", thread
         raise InputError(f"engine {engine!r}; accepted: {', '.join(ENGINES)}")
     if device not in DEVICES:
         raise InputError(f"device {device!r}; accepted: {', '.join(DEVICES)}")
+    if quality not in QUALITIES:
+        raise InputError(f"quality {quality!r}; accepted: {', '.join(QUALITIES)}")
     if engine == "auto":
-        engine = "torch" if device in ("cuda", "mps") else "onnx"
+        engine = "torch" if device in ("cuda", "mps") or quality == "best" else "onnx"
     if engine == "torch":
         if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
             raise InputError(
                 'engine torch: torch isn\'t installed; pip install "invertfill[train]", or use engine onnx'
+                " and quality fast"
             )
         from invertfill.engines.torch import TorchEngine
 
-        return TorchEngine(model, device, threads)
+        return TorchEngine(model, device, threads, quality)
     if device in ("cuda", "mps"):
         raise InputError(f"device {device!r} with engine onnx; accepted: cpu, or engine torch")
+    if quality == "best":
+        raise InputError("quality best with engine onnx; accepted: fast, or engine torch")
     from invertfill.engines.onnx import OnnxEngine
 
     return OnnxEngine(model, threads)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from safetensors import SafetensorError
@@ -9,15 +11,22 @@ from safetensors.torch import load_file
 
 from invertfill.errors import InputError
 from invertfill.models.invertfill import InvertFill
+from invertfill.models.refine import refine
 from invertfill.zoo import Model
+
+STD_SAMPLES = 4096
 
 
 class TorchEngine:
-    """See `invertfill.engines.Engine`. Computes in float32, in channels_last memory."""
+    """See `invertfill.engines.Engine`. Computes in float32, in channels_last memory.
+
+    Args:
+        quality: "best" improves the encoder's code by `invertfill.models.refine`, at some forty times the cost.
+    """
 
     name = "torch"
 
-    def __init__(self, model: Model, device: str = "auto", threads: int = 0) -> None:
+    def __init__(self, model: Model, device: str = "auto", threads: int = 0, quality: str = "fast") -> None:
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         if device == "auto":
             device = next(name for name, there in available.items() if there)
@@ -34,14 +43,24 @@ class TorchEngine:
         if threads:
             torch.set_num_threads(threads)  # of the whole process
         self.device = torch.device(device)
-        network = network.float().eval().to(self.device)
+        network = network.float().eval().requires_grad_(False).to(self.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = network.generator.size
         self.w_mean = network.w_mean.cpu().numpy()
+        self.quality = quality
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode, whose tensors can't be differentiated
     def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray) -> np.ndarray:
-        return self._array(self.network(self._tensor(image), self._tensor(mask), self._tensor(w_mean)).image)
+        picture, hole = self._tensor(image), self._tensor(mask)
+        w_plus, _ = self.network.encode(picture, hole, self._tensor(w_mean))
+        if self.quality == "best":
+            w_plus = refine(self.network, picture, hole, w_plus, self._w_std)
+        return self._array(self.network.draw(picture, hole, w_plus))
+
+    @cached_property
+    def _w_std(self) -> torch.Tensor:
+        z = np.random.default_rng(0).standard_normal((STD_SAMPLES, self.w_mean.size), np.float32)
+        return self._tensor(self.mapping(z).std(0))
 
     @torch.inference_mode()
     def mapping(self, z: np.ndarray) -> np.ndarray:

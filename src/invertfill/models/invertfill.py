@@ -123,10 +123,14 @@ class InvertFill(nn.Module):
             mask: (N, 1, s, s), 1 = hole.
             w_mean: (1 or N, D), the mean latent w_o of this step; the long-run mean if left out.
         """
-        masked = image * (1 - mask)
-        w_plus, rgb = self.encode(masked, mask, w_mean)
-        features = self.rgb_branch(masked, mask) if self.rgb_branch is not None else None
-        return InvertFillOutput(self.generator.synthesis(w_plus, features), w_plus, rgb)
+        w_plus, rgb = self.encode(image, mask, w_mean)
+        return InvertFillOutput(self.draw(image, mask, w_plus), w_plus, rgb)
+
+    def draw(self, image: Tensor, mask: Tensor, w_plus: Tensor) -> Tensor:
+        """O_G (N, 3, s, s) of a picture whose style vectors (N, L, D) are known."""
+        features = self.rgb_branch(image * (1 - mask), mask) if self.rgb_branch is not None else None
+        output: Tensor = self.generator.synthesis(w_plus, features)
+        return output
 
 
 def _arguments(config: dict[str, Any], section: str) -> dict[str, Any]:

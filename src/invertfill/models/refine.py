@@ -1,0 +1,56 @@
+"""The encoder's style code, improved for the picture at hand: a few steps of gradient descent on the known pixels.
+
+Inversion by an encoder and then by optimisation, after Zhu et al. 2020, "In-Domain GAN Inversion for Real Image
+Editing" (arXiv 2004.00049). The features of F&W+ stay out of it: they carry the known pixels past the code, so that
+these would no longer say whether the code is right.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from invertfill.models.invertfill import InvertFill
+
+STEPS = 20
+RATE = 0.06  # of Adam at the first step, in standard deviations of w; falls to 0
+KEEP = 0.01  # weight of the mean squared distance to the encoder's code, in the same unit
+SCALES = (1, 4, 16)  # pixels; colours that are compared are averages over such squares
+
+
+def refine(network: InvertFill, image: Tensor, mask: Tensor, w_plus: Tensor, w_std: Tensor) -> Tensor:
+    """Move each picture's mean style vector to where the generator draws the known pixels.
+
+    Args:
+        network: in float32.
+        image: (N, 3, s, s) in [-1, 1].
+        mask: (N, 1, s, s), 1 = hole.
+        w_plus: (N, L, D), the encoder's.
+        w_std: (D,), of w over the generator's own pictures.
+
+    Returns:
+        (N, L, D), one style vector for all L.
+    """
+    known = 1 - mask
+    start = w_plus.mean(1, keepdim=True)
+    with torch.enable_grad():
+        offset = torch.zeros_like(start, requires_grad=True)
+        adam = torch.optim.Adam([offset], lr=RATE, betas=(0.8, 0.99))
+        for step in range(STEPS):
+            adam.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
+            drawn = network.generator.synthesis((start + offset * w_std).expand_as(w_plus))
+            loss = known_distance(drawn, image, known) + KEEP * offset.square().mean((1, 2))
+            (offset.grad,) = torch.autograd.grad(loss.sum(), [offset])
+            adam.step()
+    return (start + offset.detach() * w_std).expand_as(w_plus)
+
+
+def known_distance(a: Tensor, b: Tensor, known: Tensor) -> Tensor:
+    """Mean absolute difference of the known pixels at each of ``SCALES``, summed: (N, 3, s, s) twice -> (N,)."""
+    total = a.new_zeros(len(a))
+    for scale in SCALES:
+        weight = F.avg_pool2d(known, scale).sum((1, 2, 3)) * a.shape[1]
+        difference = F.avg_pool2d((a - b) * known, scale).abs().sum((1, 2, 3))
+        total = total + difference / weight.clamp(min=1e-6)
+    return total
