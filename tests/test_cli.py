@@ -241,10 +241,10 @@ def test_models(run, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
     assert run("models").status == 2
-    shutil.copytree(tiny_model_folder, tmp_path / zoo.DEFAULT_MODEL)
+    shutil.copytree(tiny_model_folder, tmp_path / "sound")
     shutil.copytree(tiny_model_folder, tmp_path / "noise")
     out = run("models").out
-    assert f"{zoo.DEFAULT_MODEL} (default)\n" in out and "\nnoise\n" in out
+    assert out.startswith("auto (default)\n") and out.index("\nnoise\n") < out.index("\nsound\n")
     for text in ("noise", "32 px", "CC0", "chance", zoo.find_model("noise").sha256):
         assert text in out
 

@@ -1,4 +1,4 @@
-"""What runs a model: one small protocol, two engines. NumPy arrays go in and come out."""
+"""What runs a model: one small protocol, an engine for each kind. NumPy arrays go in and come out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from invertfill.errors import InputError
+from invertfill.zoo import Exemplar
 
 if TYPE_CHECKING:
-    from invertfill.zoo import Model
+    from invertfill.zoo import AnyModel
 
 ENGINES = ("auto", "onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -39,11 +40,11 @@ class Engine(Protocol):
         """w (N, D), the same for every layer -> pictures (N, 3, s, s), about [-1, 1]."""
 
 
-def open_engine(model: Model, engine: str = "auto", device: str = "auto", threads: int = 0) -> Engine:
+def open_engine(model: AnyModel, engine: str = "auto", device: str = "auto", threads: int = 0) -> Engine:
     """Load a model.
 
     Args:
-        model: from `invertfill.zoo.find_model`.
+        model: from `invertfill.zoo.find_models`. The exemplar-based filler has an engine of its own, on the CPU.
         engine: "onnx", "torch", or "auto": ONNX Runtime on the CPU; torch where a CUDA or MPS device is asked for.
         device: "cpu", "cuda", "mps", or "auto": with ONNX Runtime the CPU, with torch the best there is.
         threads: of the CPU that one fill may use; 0 leaves it to the engine, which takes them all.
@@ -51,11 +52,15 @@ def open_engine(model: Model, engine: str = "auto", device: str = "auto", thread
     Raises:
         InputError: an unknown name, torch isn't installed, the device isn't there, or the model is damaged.
     """
-    model.verify()
     if engine not in ENGINES:
         raise InputError(f"engine {engine!r}; accepted: {', '.join(ENGINES)}")
     if device not in DEVICES:
         raise InputError(f"device {device!r}; accepted: {', '.join(DEVICES)}")
+    if isinstance(model, Exemplar):
+        from invertfill.engines.exemplar import ExemplarEngine
+
+        return ExemplarEngine(model)
+    model.verify()
     if engine == "auto":
         engine = "torch" if device in ("cuda", "mps") else "onnx"
     if engine == "torch":
