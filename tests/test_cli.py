@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -240,7 +241,9 @@ def test_models(run, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytes
     from invertfill import zoo
 
     monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
-    assert run("models").status == 2
+    with monkeypatch.context() as bare:
+        bare.setitem(sys.modules, "patchmatch", None)
+        assert run("models").status == 2
     shutil.copytree(tiny_model_folder, tmp_path / "sound")
     shutil.copytree(tiny_model_folder, tmp_path / "noise")
     out = run("models").out

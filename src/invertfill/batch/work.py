@@ -40,7 +40,7 @@ class Known:
     """What is kept of a result, so that it need not be made twice.
 
     Attributes:
-        origin: hash of all that it was made from: picture, mask, model (or those to choose from), seed, sign of the mask.
+        origin: hash of all that it was made from: picture, mask, models, seed, sign of the mask.
         sha256: of the result's file, hex.
     """
 

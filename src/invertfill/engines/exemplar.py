@@ -1,4 +1,4 @@
-"""PatchMatch: the hole from patches of the picture's own known part (Barnes et al. 2009), by the library PyPatchMatch."""
+"""PatchMatch: the hole from patches of the known part of the picture (Barnes et al. 2009), by PyPatchMatch."""
 
 from __future__ import annotations
 
@@ -39,6 +39,5 @@ class ExemplarEngine:
         return z
 
     def synthesis(self, w: np.ndarray) -> np.ndarray:
-        raise InputError(
-            f"{EXEMPLAR}: draws from what is known of a picture alone, and here that is nothing; accepted: a model"
-        )
+        accepted = "a picture of which something is known, or a learned model"
+        raise InputError(f"{EXEMPLAR}: it repeats what it sees and draws nothing of its own; accepted: {accepted}")
