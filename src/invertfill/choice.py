@@ -20,7 +20,8 @@ APART = 1.5  # their centres, in radii
 SHARE = 0.2  # of what is known is hidden at most
 LEAST = 64  # pixels have to be known for that
 SCALES = 4  # the hidden part is compared at full size, a half, a quarter and an eighth
-TEXTURE = 0.07  # weight of the contrasts' ratio beside the colours' difference: see docs/choosing.md
+TEXTURE = 0.2  # weight of the contrasts' ratio beside the colours' difference: see docs/choosing.md
+TOLERATED = 0.4  # of that ratio's logarithm: models' fills are a little smooth even where they fit
 FAINT = 0.005  # contrast that counts as none
 TINY = 1e-6
 
@@ -100,21 +101,22 @@ def difference(output: np.ndarray, truth: np.ndarray, masks: np.ndarray, hidden:
         masks, hidden: (N, 1, s, s) float32, 1 = hole (nothing is known of the truth) and 1 = hidden.
 
     Returns:
-        The mean over ``SCALES`` of: the mean absolute difference of the colours, plus ``TEXTURE`` times the absolute
-        logarithm of the ratio of the mean absolute gradients, which tells a blur from a texture of the wrong phase.
+        The mean absolute difference of the colours, plus ``TEXTURE`` times what exceeds ``TOLERATED`` of the absolute
+        logarithm of the ratio of the mean absolute gradients, which tells a blur from a texture of the wrong phase;
+        both as means over ``SCALES``.
     """
-    total, visible = 0.0, 1 - masks
+    colours, contrasts, visible = 0.0, 0.0, 1 - masks
     output, truth = output * visible, truth * visible
     for _ in range(SCALES):
         ours, theirs = output / np.maximum(visible, TINY), truth / np.maximum(visible, TINY)
-        total += _mean(np.abs(ours - theirs), hidden)
+        colours += _mean(np.abs(ours - theirs), hidden) / SCALES
         for axis in (2, 3):
             n = hidden.shape[axis]
             both = np.minimum(hidden.take(range(1, n), axis), hidden.take(range(n - 1), axis))
-            contrasts = (_mean(np.abs(np.diff(x, axis=axis)), both) + FAINT for x in (ours, theirs))
-            total += TEXTURE / 2 * abs(float(np.log(next(contrasts) / next(contrasts))))
+            ours_has, theirs_has = (_mean(np.abs(np.diff(x, axis=axis)), both) + FAINT for x in (ours, theirs))
+            contrasts += abs(float(np.log(ours_has / theirs_has))) / (2 * SCALES)
         output, truth, visible, hidden = (_resize(x, n // 2) for x in (output, truth, visible, hidden))
-    return total / SCALES
+    return colours + TEXTURE * max(contrasts - TOLERATED, 0.0)
 
 
 def _mean(x: np.ndarray, weight: np.ndarray) -> float:
