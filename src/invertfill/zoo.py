@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import math
 from dataclasses import dataclass, field
@@ -199,10 +198,12 @@ def _names() -> list[str]:
 
 
 def _exemplar() -> list[AnyModel]:
-    """The one that is installed, if any."""
-    if importlib.util.find_spec("patchmatch") is None:
+    """The one that is installed, if any. Where pip couldn't build its native part, there is none."""
+    try:
+        import patchmatch
+    except ImportError:
         return []
-    return [Exemplar(importlib.metadata.version("pypatchmatch"))]
+    return [Exemplar(importlib.metadata.version("pypatchmatch"))] if patchmatch.patchmatch_available else []
 
 
 def _open_model(folder: Path) -> Model:

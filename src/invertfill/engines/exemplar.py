@@ -8,7 +8,7 @@ import numpy as np
 import patchmatch
 
 from invertfill.errors import InputError
-from invertfill.zoo import EXEMPLAR, EXEMPLAR_EXTRA, Exemplar
+from invertfill.zoo import EXEMPLAR, Exemplar
 
 _seeded = threading.Lock()  # the library has one seed for the whole process
 
@@ -19,8 +19,6 @@ class ExemplarEngine:
     name = "patchmatch"
 
     def __init__(self, model: Exemplar) -> None:
-        if not patchmatch.patchmatch_available:  # installed from source where it couldn't be built
-            raise InputError(f"{EXEMPLAR}: PyPatchMatch came without its native library; {EXEMPLAR_EXTRA}")
         self.size = model.size
         self.patch = model.patch
         self.w_mean = np.zeros(1, np.float32)
