@@ -5,10 +5,11 @@
 
 Pictures are brought to 256 px by the largest centred square; with --crop, squares of so many pixels are cut from large
 photographs, at places drawn from the seed, and filled at that size. Masks cycle through the coverages, each with a
-seed of its own: the seed plus the picture's number. For each folder, means over the pictures: LPIPS v0.1 (AlexNet) of the composite against
-the original, lower is better, of auto, of each model, and of whichever of them is best for each picture; how often auto
-picks that one; and processor seconds per fill (of all threads), which a busy machine disturbs less than the clock.
-LPIPS needs its feature networks in the folder that INVERTFILL_WEIGHTS names; see docs/training.md.
+seed of its own: the seed plus the picture's number. For each folder, means over the pictures: LPIPS v0.1 (AlexNet) of
+the composite against the original, lower is better, of auto, of each model, and of whichever of them is best for each
+picture; how often auto picks that one; and processor seconds per fill (of all threads), which a busy machine disturbs
+less than the clock. LPIPS needs its feature networks in the folder that INVERTFILL_WEIGHTS names; see
+docs/training.md.
 """
 
 from __future__ import annotations
