@@ -19,7 +19,6 @@ from PIL import Image, ImageDraw
 import invertfill
 from invertfill.imaging.io import save_image
 from invertfill.imaging.masks import sample_masks
-from invertfill.zoo import DEFAULT_MODEL
 
 FIRST_SEED = 1000  # the fills' mean latent is drawn from small seeds
 COUNT, WORST, COLUMNS = 24, 6, 4
@@ -45,7 +44,7 @@ def main() -> None:
     from invertfill.losses.lpips import lpips
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a model's name or folder")
+    parser.add_argument("--model", default="faces-256", help="a model's name or folder")
     parser.add_argument("--out", type=Path, default=Path("out/gallery.jpg"))
     arguments = parser.parse_args()
 

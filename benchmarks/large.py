@@ -46,7 +46,7 @@ def cost_of_one(photo: Path, hole: Path) -> dict[str, float]:
     import invertfill
     from invertfill.imaging.io import open_image, save_image
 
-    inpainter = invertfill.load()
+    inpainter = invertfill.load("faces-256")
     inpainter.fill(np.zeros((256, 256, 3), np.uint8), np.eye(256, dtype=bool))
     times = [time.perf_counter()]
     picture = open_image(photo)
@@ -99,7 +99,7 @@ def detail(arguments: argparse.Namespace, console: Console) -> None:
     from invertfill.imaging.regions import Region, cut, put_back
     from invertfill.losses.lpips import lpips
 
-    engine = invertfill.load().engine
+    engine = invertfill.load("faces-256").engine
     size, side = engine.size, 4 * engine.size
     files = list_images(arguments.photos)[: arguments.count]
     masks = sample_masks(len(files), size, "freeform", "0.3-0.5", seed=0)

@@ -33,7 +33,7 @@ from invertfill.errors import InputError
 from invertfill.imaging.io import list_images, open_image, save_image
 from invertfill.imaging.masks import KINDS, mask_set_hash, sample_masks
 from invertfill.losses.lpips import lpips
-from invertfill.zoo import DEFAULT_MODEL, find_model
+from invertfill.zoo import fingerprint, list_models
 
 TELEA = "telea"
 TELEA_RADIUS = 3  # pixels
@@ -102,13 +102,13 @@ def show(console: Console, title: str, results: list[dict[str, Any]]) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
-    models = arguments.model or [DEFAULT_MODEL]
+    models = arguments.model or [model.name for model in list_models()]
     inpainters = {name: invertfill.load(name) for name in models}
     size = inpainters[models[0]].engine.size
     truth = read_pictures(arguments.images, size, arguments.count)
-    hashes = {name: find_model(name).sha256 for name in models}
+    hashes = {name: fingerprint(name) for name in models}
     for name, value in hashes.items():
-        console.print(f"{name}: model.safetensors SHA-256 {value}", soft_wrap=True)
+        console.print(f"{name}: SHA-256 {value}", soft_wrap=True)
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {
@@ -159,7 +159,7 @@ def main() -> int:
     parser.add_argument("--kind", default="freeform", choices=KINDS)
     parser.add_argument("--count", type=int, help="so many pictures, the first by name (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the masks")
-    parser.add_argument("--model", action="append", help="name or folder; may be given several times")
+    parser.add_argument("--model", action="append", help="name or folder, several times (default: all)")
     parser.add_argument("--rows", type=int, default=8, help="of the contact sheets")
     parser.add_argument("--out", type=Path, default=Path("out/quality"))
     try:

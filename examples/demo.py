@@ -46,7 +46,7 @@ def sheet(rows: list[list[Image.Image]]) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/demo.png"), help="the PNG to write")
-    parser.add_argument("--model", help="a model's name or folder (default: the default model)")
+    parser.add_argument("--model", default="faces-256", help="a model's name or folder (default: faces-256)")
     arguments = parser.parse_args()
 
     inpainter = invertfill.load(arguments.model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -240,11 +241,13 @@ def test_models(run, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytes
     from invertfill import zoo
 
     monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
-    assert run("models").status == 2
-    shutil.copytree(tiny_model_folder, tmp_path / zoo.DEFAULT_MODEL)
+    with monkeypatch.context() as bare:
+        bare.setitem(sys.modules, "patchmatch", None)
+        assert run("models").status == 2
+    shutil.copytree(tiny_model_folder, tmp_path / "sound")
     shutil.copytree(tiny_model_folder, tmp_path / "noise")
     out = run("models").out
-    assert f"{zoo.DEFAULT_MODEL} (default)\n" in out and "\nnoise\n" in out
+    assert out.startswith("auto (default)\n") and out.index("\nnoise\n") < out.index("\nsound\n")
     for text in ("noise", "32 px", "CC0", "chance", zoo.find_model("noise").sha256):
         assert text in out
 
@@ -283,7 +286,7 @@ try:
     main(sys.argv[1:])
 except SystemExit as end:
     assert end.code == 0
-print("loaded", sorted({"torch", "numpy", "PIL", "onnxruntime", "rich"} & sys.modules.keys()))
+print("loaded", sorted({"torch", "numpy", "PIL", "onnxruntime", "patchmatch", "cv2", "rich"} & sys.modules.keys()))
 """
     result = start(*arguments, code=code)
     assert result.stdout.endswith("loaded []\n"), result.stdout + result.stderr

@@ -14,7 +14,7 @@ from invertfill.imaging.regions import Region, cut, find_regions, put_back
 
 @pytest.fixture(scope="module")
 def inpainter() -> invertfill.Inpainter:
-    return invertfill.load()
+    return invertfill.load("faces-256")
 
 
 def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:

@@ -1,7 +1,7 @@
 """InvertFill: fill the holes of a picture by inverting a generator.
 
 >>> import invertfill
->>> invertfill.load("faces-256").fill("photo.png", "mask.png").save("filled.png")  # doctest: +SKIP
+>>> invertfill.load().fill("photo.png", "mask.png").save("filled.png")  # doctest: +SKIP
 
 Importing this package imports neither torch nor NumPy: everything heavy is loaded on first use.
 """
@@ -21,14 +21,12 @@ __version__ = "0.1.0"
 __all__ = ["Inpainter", "InputError", "InvertFillWarning", "__version__", "load"]
 
 
-def load(
-    model: str | Path | None = None, *, device: str = "auto", engine: str = "auto", quality: str = "fast"
-) -> Inpainter:
+def load(model: str | Path = "auto", *, device: str = "auto", engine: str = "auto", quality: str = "fast") -> Inpainter:
     """Open a model.
 
     Args:
-        model: a name that ``invertfill models`` lists, or the folder of a model written by ``invertfill export``;
-            None is the default model.
+        model: "auto" decides by trial for each picture (see `invertfill.choice`); else a name that
+            ``invertfill models`` lists, or the folder of a model written by ``invertfill export``.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "onnx" (ONNX Runtime), "torch" (needs the ``train`` extra) or "auto": ONNX Runtime wherever it can
             serve the device, else torch.
@@ -38,11 +36,9 @@ def load(
     Raises:
         InputError: the model is unknown or damaged, or the engine or device is not available.
     """
-    from invertfill.engines import open_engine
-    from invertfill.inpainter import Inpainter
-    from invertfill.zoo import DEFAULT_MODEL, find_model
+    from invertfill.inpainter import open_inpainter
 
-    return Inpainter(open_engine(find_model(model or DEFAULT_MODEL), engine=engine, device=device, quality=quality))
+    return open_inpainter(model, engine=engine, device=device, quality=quality)
 
 
 def __getattr__(name: str) -> Any:

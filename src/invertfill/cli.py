@@ -17,7 +17,7 @@ import typer
 
 from invertfill import __version__
 from invertfill.errors import InputError, InvertFillWarning, one_line
-from invertfill.zoo import DEFAULT_MODEL
+from invertfill.zoo import AUTO
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,7 +37,12 @@ app = typer.Typer(
 train = typer.Typer(help="Train a model; needs the train extra.", no_args_is_help=True)
 app.add_typer(train, name="train")
 
-Model = Annotated[str, typer.Option(help="A name that `invertfill models` lists, or a model's folder.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="auto decides by trial, for each picture; or a name that `invertfill models` lists, or a model's folder."
+    ),
+]
 Engine = Annotated[str, typer.Option(help="auto, onnx or torch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Quality = Annotated[str, typer.Option(help="fast, or best: some seconds more a hole; needs torch (the train extra).")]
@@ -71,7 +76,7 @@ def fill(
             "Without it, the hole is where the picture is fully transparent."
         ),
     ] = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AUTO,
     seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = hole.")] = False,
     quality: Quality = "fast",
@@ -129,7 +134,7 @@ def batch(
     address: Annotated[
         str | None, typer.Option(help="Of a running Ray cluster; without it, one is started on this machine.")
     ] = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AUTO,
     seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = hole.")] = False,
     quality: Quality = "fast",
@@ -168,7 +173,7 @@ def outpaint(
     top: Annotated[str, typer.Option(help="The same above; a share of the height.")] = "0",
     bottom: Annotated[str, typer.Option(help="The same below.")] = "0",
     aspect: Annotated[str | None, typer.Option(help="Such as 16:9, instead: equal margins on two sides.")] = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AUTO,
     seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
     quality: Quality = "fast",
     engine: Engine = "auto",
@@ -202,7 +207,7 @@ def sample(
     out: Annotated[Path, typer.Option("-o", "--out", help="The picture of the grid.")],
     seeds: Annotated[str, typer.Option(help="Such as 0-15 or 3,7,20-29; one picture each.")] = "0-15",
     truncation: Annotated[float, typer.Option(min=0, help="0 is the mean picture, 1 the full variety.")] = 0.7,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AUTO,
     engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
@@ -244,14 +249,13 @@ def masks(
 
 @app.command()
 def models() -> None:
-    """List the models that ship with this installation."""
-    from invertfill.zoo import list_models
+    """List the models of this installation."""
+    from invertfill.zoo import find_models
 
-    found = list_models()
-    if not found:
-        raise InputError("no model ships with this installation; accepted elsewhere: --model FOLDER")
+    found = find_models(AUTO)
+    print(f"{AUTO} (default)\n  one of these, by trial on each picture")
     for model in found:
-        print(f"{model.name}{' (default)' if model.name == DEFAULT_MODEL else ''}")
+        print(model.name)
         print(f"  domain   {model.domain}")
         print(f"  size     {model.size} px, {model.bytes / 1e6:.1f} MB")
         print(f"  licence  {model.licence}")

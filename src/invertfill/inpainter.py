@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from invertfill.engines import Engine
+from invertfill.choice import Chooser
+from invertfill.engines import Engine, open_engine
 from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.blend import match_border
 from invertfill.imaging.canvas import Margins, extend
@@ -20,19 +22,36 @@ from invertfill.imaging.detail import put_back_with_detail
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.regions import Box, Region, cut, find_regions, put_back
+from invertfill.zoo import AUTO, find_models
 
 MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
 
 
+def open_inpainter(
+    model: str | Path, engine: str = "auto", device: str = "auto", quality: str = "fast", threads: int = 0
+) -> Inpainter:
+    """Open what `invertfill.zoo.find_models` finds; `invertfill.load` says what is accepted.
+
+    Args:
+        threads: of the CPU that one fill may use; see `invertfill.engines.open_engine`.
+    """
+    engines = {found.name: open_engine(found, engine, device, quality, threads) for found in find_models(model)}
+    return Inpainter(next(iter(engines.values())), Chooser(engines) if model == AUTO else None, quality)
+
+
 class Inpainter:
-    """A model, ready to fill holes. Made by `invertfill.load`.
+    """A model, or several to choose from for each picture, ready to fill holes. Made by `invertfill.load`.
 
     Args:
         engine: a loaded model.
+        chooser: of the model for each picture; then the engine, one of its own, is for `sample` alone.
+        quality: "fast" or "best" (see `invertfill.load`).
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, chooser: Chooser | None = None, quality: str = "fast") -> None:
         self.engine = engine
+        self.chooser = chooser
+        self.quality = quality
 
     def fill(
         self, image: ImageSource, mask: MaskSource | None = None, *, seed: int = 0, invert_mask: bool = False
@@ -55,7 +74,8 @@ class Inpainter:
             InputError: a picture or mask that can't be read, or of which the sizes differ.
 
         Warns:
-            InvertFillWarning: there is no hole (the result is a copy), or nothing is known.
+            InvertFillWarning: there is no hole (the result is a copy), or nothing is known; where models are tried,
+                which one was chosen and why.
         """
         return next(self.fill_many([(image, mask)], seed=seed, invert_mask=invert_mask))
 
@@ -78,34 +98,22 @@ class Inpainter:
         Yields:
             The filled pictures. Where one can't be read, those before it come first.
         """
-        w_mean = self._mean_latent(seed)
         remaining = iter(pairs)
         while True:
             jobs: list[_Job] = []
             bad: InputError | None = None
             try:
                 for image, mask in islice(remaining, batch):
-                    jobs.append(_prepare(image, mask, invert_mask, self.engine.size))
+                    jobs.append(self._prepare(image, mask, invert_mask))
             except InputError as error:
                 bad = error
-            outputs = self._run([piece for job in jobs for piece in job.pieces], w_mean, batch)
+            outputs = _run(jobs, seed, batch, self.quality)
             for job in jobs:
                 yield _composite(job, outputs)
             if bad:
                 raise bad
             if len(jobs) < batch:
                 return
-
-    def _run(self, pieces: Sequence[_Piece], w_mean: np.ndarray, batch: int) -> Iterator[np.ndarray]:
-        """O_G of each piece, its border matched, (3, s, s); `batch` at once."""
-        for start in range(0, len(pieces), batch):
-            part = pieces[start : start + batch]
-            image, mask = np.stack([piece.seen for piece in part]), np.stack([piece.seen_mask for piece in part])
-            for i, output in enumerate(self.engine.fill(image, mask, w_mean.repeat(len(part), 0))):
-                if mask[i].all():  # nothing is known
-                    yield self.engine.synthesis(w_mean)[0]
-                else:
-                    yield match_border(output, image[i], mask[i])
 
     def outpaint(
         self, image: ImageSource, *, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0, seed: int = 0
@@ -124,8 +132,13 @@ class Inpainter:
             InputError: a picture that can't be read, or a negative number.
         """
         picture = open_image(image)
+        inpainter = self
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
-            picture = self.fill(*extend(picture, margins), seed=seed)
+            canvas, hole = extend(picture, margins)
+            if inpainter.chooser:  # one model for all steps
+                engine = self._choose(_pieces(canvas, hole, self.engine.size), _name(image))
+                inpainter = Inpainter(engine, quality=self.quality)
+            picture = inpainter.fill(canvas, hole, seed=seed)
         return picture
 
     def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:
@@ -143,12 +156,26 @@ class Inpainter:
             pictures.append(Image.fromarray(((pixels + 1) * 127.5).round().astype(np.uint8)))
         return pictures
 
-    def _mean_latent(self, seed: int) -> np.ndarray:
-        """w_o of Sec. 3.2, (1, D)."""
-        if seed == 0:
-            return self.engine.w_mean[None]
-        z = np.random.default_rng(seed).standard_normal((MEAN_LATENT_SAMPLES, self.engine.w_mean.size), np.float32)
-        return self.engine.mapping(z).mean(0, keepdims=True)
+    def _prepare(self, image: ImageSource, mask: MaskSource | None, invert_mask: bool) -> _Job:
+        picture = open_image(image)
+        hole = _read_hole(picture, mask, _name(image), invert_mask)
+        if not hole.any():
+            warnings.warn(f"{_name(image)}: no hole; the result is a copy", InvertFillWarning, stacklevel=4)
+        elif hole.all():
+            message = f"{_name(image)}: everything is a hole, so nothing is known; filled from the mean latent"
+            warnings.warn(message, InvertFillWarning, stacklevel=4)
+        pieces = _pieces(picture, hole, self.engine.size)
+        engine = self._choose(pieces, _name(image))
+        return _Job(picture, engine, pieces if engine.size == self.engine.size else _pieces(picture, hole, engine.size))
+
+    def _choose(self, pieces: Sequence[_Piece], name: str) -> Engine:
+        """The engine for one picture; says so where there was a choice."""
+        if self.chooser is None or not pieces:
+            return self.engine
+        seen, masks = np.stack([piece.seen for piece in pieces]), np.stack([piece.seen_mask for piece in pieces])
+        chosen, why = self.chooser.choose(seen, masks)
+        warnings.warn(f"{name}: {why}", InvertFillWarning, stacklevel=5)
+        return self.chooser.engines[chosen]
 
 
 @dataclass(frozen=True)
@@ -174,19 +201,41 @@ class _Piece:
 @dataclass(frozen=True)
 class _Job:
     picture: Image.Image
+    engine: Engine
     pieces: list[_Piece]
 
 
-def _prepare(image: ImageSource, mask: MaskSource | None, invert_mask: bool, size: int) -> _Job:
-    picture = open_image(image)
-    name = str(image) if isinstance(image, FileSource) else "image"
-    hole = _read_hole(picture, mask, name, invert_mask)
-    if not hole.any():
-        warnings.warn(f"{name}: no hole; the result is a copy", InvertFillWarning, stacklevel=4)
-    elif hole.all():
-        message = f"{name}: everything is a hole, so nothing is known; filled from the mean latent"
-        warnings.warn(message, InvertFillWarning, stacklevel=4)
-    return _Job(picture, [_piece(picture, hole, region, size) for region in find_regions(hole, size)])
+def _name(image: ImageSource) -> str:
+    """For messages."""
+    return str(image) if isinstance(image, FileSource) else "image"
+
+
+def _pieces(picture: Image.Image, hole: np.ndarray, size: int) -> list[_Piece]:
+    return [_piece(picture, hole, region, size) for region in find_regions(hole, size)]
+
+
+def _run(jobs: Sequence[_Job], seed: int, batch: int, quality: str) -> Iterator[np.ndarray]:
+    """O_G of each piece, its border matched, (3, s, s); `batch` of one engine at once."""
+    for _, group in groupby(jobs, lambda job: id(job.engine)):
+        same = list(group)
+        engine, pieces = same[0].engine, [piece for job in same for piece in job.pieces]
+        w_mean = _mean_latent(engine, seed)
+        for start in range(0, len(pieces), batch):
+            part = pieces[start : start + batch]
+            image, mask = np.stack([piece.seen for piece in part]), np.stack([piece.seen_mask for piece in part])
+            for i, output in enumerate(engine.fill(image, mask, w_mean.repeat(len(part), 0), quality)):
+                if mask[i].all():  # nothing is known
+                    yield engine.synthesis(w_mean)[0]
+                else:
+                    yield match_border(output, image[i], mask[i])
+
+
+def _mean_latent(engine: Engine, seed: int) -> np.ndarray:
+    """w_o of Sec. 3.2, (1, D)."""
+    if seed == 0:
+        return engine.w_mean[None]
+    z = np.random.default_rng(seed).standard_normal((MEAN_LATENT_SAMPLES, engine.w_mean.size), np.float32)
+    return engine.mapping(z).mean(0, keepdims=True)
 
 
 def _piece(picture: Image.Image, hole: np.ndarray, region: Region, size: int) -> _Piece:

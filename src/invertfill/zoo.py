@@ -1,26 +1,30 @@
-"""Names -> model folders, with what is known about their weights: size, licence, origin, SHA-256.
+"""Names -> models, with what is known about each: size, licence, origin, SHA-256.
 
 A model folder is what ``invertfill export`` writes (see export.py). What is said about a model is read from the header
 of its model.safetensors: 8 bytes of length (little-endian), then JSON, of which "__metadata__" holds the model's config
-and provenance as JSON strings. The shipped folders lie in ``weights/``.
+and provenance as JSON strings. The shipped folders lie in ``weights/``. Beside these learned models there is the
+exemplar-based filler, which has learnt nothing, and "auto", which stands for all of them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from invertfill.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-DEFAULT_MODEL = "faces-256"
+AUTO = "auto"  # the default: for each picture, the model that does best in a trial
+EXEMPLAR = "exemplar"
+EXEMPLAR_EXTRA = "pip install 'invertfill[exemplar]'"
 WEIGHTS = Path(__file__).parent / "weights"
 FILES = ("model.safetensors", "fill.onnx", "mapping.onnx", "synthesis.onnx")
 SUMS = "SHA256SUMS"  # of FILES, as sha256sum writes and checks it
@@ -101,13 +105,69 @@ class Model:
         return np.fromfile(self.weights, dtype, math.prod(shape), offset=offset).reshape(shape)
 
 
-def list_models() -> list[Model]:
-    """The shipped models, the default first, then by name."""
-    return [_open_model(WEIGHTS / name) for name in _names()]
+@dataclass(frozen=True)
+class Exemplar:
+    """The exemplar-based filler: repeats what the known part of a picture shows. The library's, not ours.
+
+    Attributes:
+        version: of the library.
+        size: side in pixels of what it sees of a picture.
+        patch: radius in pixels of the patches that it compares.
+    """
+
+    version: str
+    size: int = 256
+    patch: int = 3
+
+    name = EXEMPLAR
+    domain = "what the rest of the picture shows: textures, grounds, anything that repeats"
+    licence = "MIT"
+    bytes = 0
+
+    @property
+    def source(self) -> str:
+        """Where it comes from."""
+        return f"PyPatchMatch {self.version}; nothing was learnt"
+
+    @property
+    def sha256(self) -> str:
+        """Of what its fills depend on, hex: there are no weights."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+
+AnyModel: TypeAlias = Model | Exemplar
+
+
+def list_models() -> list[AnyModel]:
+    """All that is installed: the shipped models by name, then the exemplar-based filler if there."""
+    return [*(_open_model(WEIGHTS / name) for name in _names()), *_exemplar()]
+
+
+def find_models(name_or_folder: str | Path) -> list[AnyModel]:
+    """What a name stands for: "auto" for all that is installed, any other name or folder for one model.
+
+    Raises:
+        InputError: see `find_model`; or nothing is installed.
+    """
+    if name_or_folder == AUTO:
+        if not (found := list_models()):
+            raise InputError("no model ships with this installation; accepted elsewhere: --model FOLDER")
+        return found
+    if name_or_folder == EXEMPLAR:
+        if not (found := _exemplar()):
+            raise InputError(f"{EXEMPLAR}: the exemplar filler isn't installed; {EXEMPLAR_EXTRA}")
+        return found
+    return [find_model(name_or_folder)]
+
+
+def fingerprint(name_or_folder: str | Path) -> str:
+    """Of all that decides how a picture is filled, hex: a model's SHA-256, or with "auto" one over those of all."""
+    sums = [model.sha256 for model in find_models(name_or_folder)]
+    return sums[0] if name_or_folder != AUTO else hashlib.sha256(" ".join([AUTO, *sums]).encode()).hexdigest()
 
 
 def find_model(name_or_folder: str | Path) -> Model:
-    """Find a shipped model by its name, or any model by its folder.
+    """Find a shipped model by its name, or any learned model by its folder.
 
     Raises:
         InputError: neither a known name nor a folder, or a folder whose files are missing or damaged.
@@ -116,7 +176,7 @@ def find_model(name_or_folder: str | Path) -> Model:
         return _open_model(WEIGHTS / name_or_folder)
     folder = Path(name_or_folder)
     if not folder.is_dir():
-        accepted = ", ".join([*_names(), "a folder written by invertfill export"])
+        accepted = ", ".join([AUTO, *_names(), EXEMPLAR, "a folder written by invertfill export"])
         raise InputError(f"{name_or_folder}: unknown model; accepted: {accepted}")
     return _open_model(folder)
 
@@ -134,8 +194,16 @@ def write_sums(folder: Path) -> None:
 
 
 def _names() -> list[str]:
-    names = (path.parent.name for path in WEIGHTS.glob("*/model.safetensors"))
-    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
+    return sorted(path.parent.name for path in WEIGHTS.glob("*/model.safetensors"))
+
+
+def _exemplar() -> list[AnyModel]:
+    """The one that is installed, if any. Where pip couldn't build its native part, there is none."""
+    try:
+        import patchmatch
+    except ImportError:
+        return []
+    return [Exemplar(importlib.metadata.version("pypatchmatch"))] if patchmatch.patchmatch_available else []
 
 
 def _open_model(folder: Path) -> Model:

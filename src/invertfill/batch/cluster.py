@@ -19,7 +19,7 @@ from invertfill.batch import places
 from invertfill.batch.jobs import Job
 from invertfill.batch.work import Known, Record, Settings, Worker
 from invertfill.errors import InputError
-from invertfill.zoo import find_model
+from invertfill.zoo import fingerprint
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: it would report to its makers
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
@@ -85,7 +85,7 @@ def do_on_cluster(
         rows = [{"index": index, "task": _to_json(*task)} for index, task in enumerate(tasks)]
         dataset = ray.data.from_items(rows, override_num_blocks=min(len(tasks), MOST_BLOCKS)).map(
             _ClusterWorker,  # type: ignore[arg-type]  # Ray's types leave classes out
-            fn_constructor_args=(settings, find_model(settings.model).sha256, clerk),
+            fn_constructor_args=(settings, fingerprint(settings.model), clerk),
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=0 if gpu else 1,
             num_gpus=1 if gpu else 0,
@@ -137,13 +137,13 @@ def _pass_on(asked: threading.Event, ended: threading.Event, clerk: Any) -> None
 class _ClusterWorker:
     """A `Worker` as Ray Data wants it."""
 
-    def __init__(self, settings: Settings, model_sha256: str, clerk: Any) -> None:
+    def __init__(self, settings: Settings, expected: str, clerk: Any) -> None:
         self.clerk = clerk
         self.name = ray.get_runtime_context().get_actor_id()
         self.worker: Worker | InputError
         try:
             self.worker = Worker(settings, threads=1)
-            if self.worker.model_sha256 != model_sha256:
+            if self.worker.fingerprint != expected:
                 self.worker = InputError(f"{settings.model}: another model on this node ({os.uname().nodename})")
         except InputError as error:
             self.worker = error

@@ -24,7 +24,7 @@ from invertfill.batch.manifest import Manifest
 from invertfill.batch.work import FOREIGN, Known, Record, Settings, Worker
 from invertfill.errors import InputError
 from invertfill.imaging.io import make_folder
-from invertfill.zoo import find_model
+from invertfill.zoo import find_models
 
 Task: TypeAlias = tuple[Job, Known | None]
 MOST_WORKERS = 8  # by default: each holds a model of its own in memory
@@ -88,7 +88,7 @@ def run(
         if cluster is not None:
             from invertfill.batch.cluster import connected, do_on_cluster
 
-            find_model(settings.model)  # before anything is written: there may be none
+            find_models(settings.model)  # before anything is written: there may be none
             stack.enter_context(connected(cluster, workers))
             do = partial(do_on_cluster, tasks, settings, workers)
         else:

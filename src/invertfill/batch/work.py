@@ -11,11 +11,10 @@ from typing import Literal
 
 from invertfill.batch import places
 from invertfill.batch.jobs import Job
-from invertfill.engines import open_engine
 from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.io import Encoded, encode_image
-from invertfill.inpainter import Inpainter
-from invertfill.zoo import find_model
+from invertfill.inpainter import open_inpainter
+from invertfill.zoo import fingerprint
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Known:
     """What is kept of a result, so that it need not be made twice.
 
     Attributes:
-        origin: hash of all that it was made from: picture, mask, model, quality, seed, sign of the mask.
+        origin: hash of all that it was made from: picture, mask, models, quality, seed, sign of the mask.
         sha256: of the result's file, hex.
     """
 
@@ -70,7 +69,7 @@ class Record:
 
 
 class Worker:
-    """Does jobs with one loaded model.
+    """Does jobs with what it has loaded: one model, or those that are tried on each picture.
 
     Args:
         settings: of the batch.
@@ -81,10 +80,9 @@ class Worker:
     """
 
     def __init__(self, settings: Settings, threads: int = 0) -> None:
-        model = find_model(settings.model)
         self.settings = settings
-        self.model_sha256 = model.sha256
-        self.inpainter = Inpainter(open_engine(model, settings.engine, settings.device, threads, settings.quality))
+        self.fingerprint = fingerprint(settings.model)
+        self.inpainter = open_inpainter(settings.model, settings.engine, settings.device, settings.quality, threads)
 
     def do(self, job: Job, known: Known | None) -> Record:
         """Do a job, or find it done. Never raises: a bad file must not stop the others."""
@@ -121,7 +119,7 @@ class Worker:
 
     def _origin(self, image: Encoded, mask: Encoded | None) -> str:
         settings = self.settings
-        inputs = [_sha256(image.data), mask and _sha256(mask.data), self.model_sha256]
+        inputs = [_sha256(image.data), mask and _sha256(mask.data), self.fingerprint]
         return _sha256(json.dumps([*inputs, settings.quality, settings.seed, settings.invert_mask]).encode())
 
 

@@ -1,4 +1,4 @@
-"""What runs a model: one small protocol, two engines. NumPy arrays go in and come out."""
+"""What runs a model: one small protocol, an engine for each kind. NumPy arrays go in and come out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from invertfill.errors import InputError
+from invertfill.zoo import Exemplar
 
 if TYPE_CHECKING:
-    from invertfill.zoo import Model
+    from invertfill.zoo import AnyModel
 
 ENGINES = ("auto", "onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -30,8 +31,11 @@ class Engine(Protocol):
     size: int
     w_mean: np.ndarray
 
-    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray) -> np.ndarray:
-        """O_G, (N, 3, s, s): image (N, 3, s, s) in [-1, 1], mask (N, 1, s, s) with 1 = hole, w_mean (N, D)."""
+    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
+        """O_G, (N, 3, s, s): image (N, 3, s, s) in [-1, 1], mask (N, 1, s, s) with 1 = hole, w_mean (N, D).
+
+        "best" improves the code for the picture at hand, at some forty times the cost, where the engine can.
+        """
 
     def mapping(self, z: np.ndarray) -> np.ndarray:
         """z (N, D) standard normal -> w (N, D)."""
@@ -41,27 +45,31 @@ class Engine(Protocol):
 
 
 def open_engine(
-    model: Model, engine: str = "auto", device: str = "auto", threads: int = 0, quality: str = "fast"
+    model: AnyModel, engine: str = "auto", device: str = "auto", quality: str = "fast", threads: int = 0
 ) -> Engine:
     """Load a model.
 
     Args:
-        model: from `invertfill.zoo.find_model`.
+        model: from `invertfill.zoo.find_models`. The exemplar-based filler has an engine of its own, on the CPU.
         engine: "onnx", "torch", or "auto": ONNX Runtime on the CPU; torch where a CUDA or MPS device is asked for.
         device: "cpu", "cuda", "mps", or "auto": with ONNX Runtime the CPU, with torch the best there is.
+        quality: that `Engine.fill` will be asked for: "fast", or "best", for which a learned model needs torch.
         threads: of the CPU that one fill may use; 0 leaves it to the engine, which takes them all.
-        quality: "fast", or "best": every fill is an optimisation too, which only torch can do.
 
     Raises:
         InputError: an unknown name, torch isn't installed, the device isn't there, or the model is damaged.
     """
-    model.verify()
     if engine not in ENGINES:
         raise InputError(f"engine {engine!r}; accepted: {', '.join(ENGINES)}")
     if device not in DEVICES:
         raise InputError(f"device {device!r}; accepted: {', '.join(DEVICES)}")
     if quality not in QUALITIES:
         raise InputError(f"quality {quality!r}; accepted: {', '.join(QUALITIES)}")
+    if isinstance(model, Exemplar):
+        from invertfill.engines.exemplar import ExemplarEngine
+
+        return ExemplarEngine(model)
+    model.verify()
     if engine == "auto":
         engine = "torch" if device in ("cuda", "mps") or quality == "best" else "onnx"
     if engine == "torch":
@@ -72,7 +80,7 @@ def open_engine(
             )
         from invertfill.engines.torch import TorchEngine
 
-        return TorchEngine(model, device, threads, quality)
+        return TorchEngine(model, device, threads)
     if device in ("cuda", "mps"):
         raise InputError(f"device {device!r} with engine onnx; accepted: cpu, or engine torch")
     if quality == "best":

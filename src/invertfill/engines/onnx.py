@@ -22,7 +22,7 @@ class OnnxEngine:
         self.size = int(model.config["generator"]["size"])
         self.w_mean = model.tensor("w_mean").astype(np.float32)
 
-    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray) -> np.ndarray:
+    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
         return self._run(self._fill, {"image": image, "mask": mask, "w_mean": w_mean})
 
     def mapping(self, z: np.ndarray) -> np.ndarray:

@@ -18,15 +18,11 @@ STD_SAMPLES = 4096
 
 
 class TorchEngine:
-    """See `invertfill.engines.Engine`. Computes in float32, in channels_last memory.
-
-    Args:
-        quality: "best" improves the encoder's code by `invertfill.models.refine`, at some forty times the cost.
-    """
+    """See `invertfill.engines.Engine`. Computes in float32, in channels_last memory."""
 
     name = "torch"
 
-    def __init__(self, model: Model, device: str = "auto", threads: int = 0, quality: str = "fast") -> None:
+    def __init__(self, model: Model, device: str = "auto", threads: int = 0) -> None:
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         if device == "auto":
             device = next(name for name, there in available.items() if there)
@@ -47,13 +43,12 @@ class TorchEngine:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = network.generator.size
         self.w_mean = network.w_mean.cpu().numpy()
-        self.quality = quality
 
     @torch.no_grad()  # not inference_mode, whose tensors can't be differentiated
-    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray) -> np.ndarray:
+    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
         picture, hole = self._tensor(image), self._tensor(mask)
         w_plus, _ = self.network.encode(picture, hole, self._tensor(w_mean))
-        if self.quality == "best":
+        if quality == "best":
             w_plus = refine(self.network, picture, hole, w_plus, self._w_std)
         return self._array(self.network.draw(picture, hole, w_plus))
 

@@ -1,0 +1,147 @@
+"""How well `--model auto` chooses, and what it costs, against each installed model by name.
+
+    INVERTFILL_WEIGHTS=weights python benchmarks/choice.py --images data/faces/val --images data/scenery/val
+    INVERTFILL_WEIGHTS=weights python benchmarks/choice.py --images photographs --crop 512 --start 24
+
+Pictures are brought to 256 px by the largest centred square; with --crop, squares of so many pixels are cut from large
+photographs, at places drawn from the seed, and filled at that size. Masks cycle through the coverages, each with a
+seed of its own: the seed plus the picture's number. For each folder, means over the pictures: LPIPS v0.1 (AlexNet) of
+the composite against the original, lower is better, of auto, of each model, and of whichever of them is best for each
+picture; how often auto picks that one; and processor seconds per fill (of all threads), which a busy machine disturbs
+less than the clock. LPIPS needs its feature networks in the folder that INVERTFILL_WEIGHTS names; see
+docs/training.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from rich.console import Console
+from rich.progress import track
+
+import invertfill
+from invertfill.errors import InputError
+from invertfill.imaging.io import list_images, open_image
+from invertfill.imaging.masks import KINDS, mask_set_hash, sample_masks
+from invertfill.losses.lpips import lpips
+from invertfill.zoo import AUTO, fingerprint, list_models
+
+SIZE = 256
+
+
+def read_pictures(folder: Path, start: int, count: int, crop: int | None, seed: int) -> Iterator[Image.Image]:
+    """``count`` pictures by name, after the first ``start``; crops go round the folder."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; accepted: a folder of images")
+    files = list_images(folder)
+    if crop is None and start + count > len(files):
+        raise InputError(f"{folder}: {len(files)} images; accepted: --start and --count up to that together")
+    for number in range(start, start + count):
+        picture = open_image(files[number % len(files)]).convert("RGB")
+        if crop is None:
+            yield ImageOps.fit(picture, (SIZE, SIZE))
+        elif min(picture.size) < crop:
+            raise InputError(f"{files[number % len(files)]}: smaller than --crop {crop}; accepted: larger photographs")
+        else:
+            rng = np.random.default_rng([seed, number])
+            x, y = (int(rng.integers(0, side - crop + 1)) for side in picture.size)
+            yield picture.crop((x, y, x + crop, y + crop))
+
+
+@torch.no_grad()
+def distance(filled: Image.Image, truth: Image.Image) -> float:
+    """LPIPS, AlexNet."""
+    a, b = (torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1 for image in (filled, truth))
+    return float(lpips(a, b, "alex"))
+
+
+def measure(
+    folder: Path, inpainters: dict[str, invertfill.Inpainter], arguments: argparse.Namespace, console: Console
+) -> dict[str, Any]:
+    """Everything about one folder."""
+    coverages = arguments.coverage.split(",")
+    values: dict[str, list[float]] = {name: [] for name in inpainters}
+    seconds: dict[str, list[float]] = {name: [] for name in inpainters}
+    masks, picks = [], []
+    pictures = read_pictures(folder, arguments.start, arguments.count, arguments.crop, arguments.seed)
+    for number, picture in track(
+        enumerate(pictures, arguments.start), str(folder), arguments.count, console=console, transient=True
+    ):
+        coverage = coverages[number % len(coverages)]
+        (mask,) = sample_masks(1, picture.width, arguments.kind, coverage, arguments.seed + number)
+        masks.append(mask)
+        filled = {}
+        for name, inpainter in inpainters.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", invertfill.InvertFillWarning)
+                began = time.process_time()
+                filled[name] = inpainter.fill(picture, mask)
+                seconds[name].append(time.process_time() - began)
+            values[name].append(distance(filled[name], picture))
+        picks.append(next(name for name in inpainters if name != AUTO and filled[name] == filled[AUTO]))
+    named = [name for name in inpainters if name != AUTO]
+    best = np.min([values[name] for name in named], 0)
+    return {
+        "images": str(folder),
+        "mask_set_hash": mask_set_hash(masks),
+        "picked_best": float(np.mean(np.asarray(values[AUTO]) == best)),
+        "picks": picks,
+        "lpips": {name: float(np.mean(v)) for name, v in values.items()} | {"best": float(best.mean())},
+        "best_is": {name: float(np.mean(np.asarray(values[name]) == best)) for name in named},
+        "seconds": {name: float(np.mean(v)) for name, v in seconds.items()},
+        "each": values,
+    }
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    names = [*(model.name for model in list_models()), AUTO]
+    report: dict[str, Any] = {
+        "models": {name: fingerprint(name) for name in names},
+        **{key: getattr(arguments, key) for key in ("start", "count", "crop", "coverage", "kind", "seed")},
+        "results": [],
+    }
+    inpainters = {name: invertfill.load(name) for name in names}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    for folder in arguments.images:
+        result = measure(folder, inpainters, arguments, console)
+        report["results"].append(result)
+        shown = {"masks": result["mask_set_hash"][:16], "picked the best": f"{result['picked_best']:.2f}"}
+        for key in ("lpips", "best_is", "seconds"):
+            shown[key] = ", ".join(f"{name} {value:.3f}" for name, value in result[key].items())
+        console.print(f"{folder}: {'; '.join(f'{key} {value}' for key, value in shown.items())}", soft_wrap=True)
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    console.print(arguments.out, soft_wrap=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--images", type=Path, action="append", required=True, help="folder; may be given several times"
+    )
+    parser.add_argument("--count", type=int, default=24, help="pictures of each folder")
+    parser.add_argument("--start", type=int, default=0, help="leave out so many before them")
+    parser.add_argument("--crop", type=int, help="side in pixels of squares cut from large photographs")
+    parser.add_argument("--coverage", default="0.05-0.15,0.2-0.3,0.5-0.6", help="classes or ranges, by comma")
+    parser.add_argument("--kind", default="mixed", choices=KINDS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("out/choice.json"))
+    try:
+        run(parser.parse_args(), Console())
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

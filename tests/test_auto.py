@@ -1,0 +1,311 @@
+"""The choice among models by trial, and the exemplar-based filler as one of them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import assert_filled, assert_one_line, pixels, start
+from PIL import Image
+
+import invertfill
+from invertfill import zoo
+from invertfill.choice import APART, LEAST, RADIUS, SHARE, VIEWS, Chooser, difference, hide
+from invertfill.inpainter import Inpainter
+
+SIZE = 32
+Fill = Callable[[np.ndarray], np.ndarray]
+
+
+class Fake:
+    """An engine that fills as it is told, and counts."""
+
+    name = "fake"
+
+    def __init__(self, fill: Fill, size: int = SIZE) -> None:
+        self.make = fill
+        self.size = size
+        self.w_mean = np.zeros(1, np.float32)
+        self.calls: list[int] = []  # views in each
+
+    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
+        self.calls.append(len(image))
+        return self.make(image)
+
+    def mapping(self, z: np.ndarray) -> np.ndarray:
+        return z
+
+    def synthesis(self, w: np.ndarray) -> np.ndarray:
+        return np.zeros((len(w), 3, self.size, self.size), np.float32)
+
+
+def constant(value: float) -> Fill:
+    return lambda image: np.full_like(image, value)
+
+
+def stripes(width: int = SIZE, height: int = SIZE) -> Image.Image:
+    """Black and white, of two pixels each."""
+    columns = np.where(np.arange(width) % 4 < 2, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.broadcast_to(columns[None, :, None], (height, width, 3)).copy())
+
+
+def as_stripes(image: np.ndarray) -> np.ndarray:
+    columns = np.where(np.arange(image.shape[-1]) % 4 < 2, -1, 1).astype(np.float32)
+    return np.broadcast_to(columns, image.shape).copy()
+
+
+def box(width: int = SIZE, height: int = SIZE) -> np.ndarray:
+    hole = np.zeros((height, width), bool)
+    hole[8:20, 10:21] = True
+    return hole
+
+
+def auto(engines: dict[str, Fake]) -> Inpainter:
+    return Inpainter(next(iter(engines.values())), Chooser(engines))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_one_that_knows_the_picture_wins_and_the_note_says_so(order: int) -> None:
+    engines = dict([("knows", Fake(as_stripes)), ("grey", Fake(constant(0.0)))][::order])
+    with pytest.warns(invertfill.InvertFillWarning) as notes:
+        filled = auto(engines).fill(stripes(), box())
+    np.testing.assert_array_equal(np.asarray(filled), np.asarray(stripes()))
+    (note,) = (str(warning.message) for warning in notes)
+    assert note.startswith("image: knows, which predicted hidden pixels best (error 0.000; grey ")
+    assert note.endswith("; the exemplar filler isn't installed (pip install 'invertfill[exemplar]')")
+    assert "\n" not in note
+
+
+@pytest.mark.parametrize("size", [SIZE // 4, SIZE * 2])
+def test_models_of_other_sizes_take_part(size: int) -> None:
+    def step(image: np.ndarray) -> np.ndarray:
+        side = image.shape[-1]
+        return np.broadcast_to(np.where(np.arange(side) < side // 2, -1, 1), image.shape).astype(np.float32)
+
+    picture = Image.fromarray((step(np.empty((SIZE, SIZE))) * 127.5 + 127.5).astype(np.uint8))
+    engines = {"grey": Fake(constant(0.0)), "knows": Fake(step, size)}
+    with pytest.warns(invertfill.InvertFillWarning, match=r"image: knows, which"):
+        filled = auto(engines).fill(picture, box())
+    assert engines["knows"].calls == [1, 1]
+    assert (np.asarray(filled)[~box()] == np.asarray(picture)[~box()]).all()
+
+
+def test_equals_go_to_the_first() -> None:
+    engines = {name: Fake(constant(0.5)) for name in "ba"}
+    with pytest.warns(invertfill.InvertFillWarning, match="image: b, which"):
+        auto(engines).fill(stripes(), box())
+
+
+def test_each_picture_gets_its_own_in_their_order() -> None:
+    """The border is met by every model, so the hole's middle tells who filled: grey is only right on grey."""
+    grey = Image.new("RGB", (SIZE, SIZE), (128, 128, 128))
+    engines = {"stripes": Fake(as_stripes), "grey": Fake(constant(0.0))}
+    pictures = [stripes(), grey, grey, stripes(), grey]
+    with pytest.warns(invertfill.InvertFillWarning) as notes:
+        filled = list(auto(engines).fill_many((picture, box()) for picture in pictures))
+    for before, after in zip(pictures, filled, strict=True):
+        np.testing.assert_array_equal(np.asarray(after), np.asarray(before))
+    chosen = [str(warning.message).split()[1] for warning in notes]
+    assert chosen == ["stripes,", "grey,", "grey,", "stripes,", "grey,"]
+    assert engines["stripes"].calls == [1] * 5 + [1, 1] and engines["grey"].calls == [1] * 5 + [2, 1]
+
+
+def test_the_cost_of_the_trial_is_bounded() -> None:
+    """However many holes: one call to each model, of a few views; then the chosen one alone."""
+    hole = np.zeros((600, 1400), bool)
+    hole[50::180, 50::180] = True
+    engines = {"a": Fake(as_stripes), "b": Fake(constant(0.0))}
+    with pytest.warns(invertfill.InvertFillWarning):
+        auto(engines).fill(stripes(1400, 600), hole)
+    (trial, *fills), (other_trial, *other_fills) = (engine.calls for engine in engines.values())
+    assert trial == other_trial == VIEWS
+    assert sorted([sum(fills), sum(other_fills)]) == [0, hole.sum()] and hole.sum() == 32
+
+
+def test_a_single_model_isnt_tried() -> None:
+    engines = {"only": Fake(constant(0.0))}
+    with pytest.warns(invertfill.InvertFillWarning, match=r"only, the only model here; .*pip install 'invertfill\["):
+        auto(engines).fill(stripes(), box())
+    assert engines["only"].calls == [1]
+
+
+def test_where_next_to_nothing_is_known_the_first_fills_untried() -> None:
+    hole = np.ones((SIZE, SIZE), bool)
+    hole[0, : LEAST // 2] = False
+    engines = {"a": Fake(constant(0.0)), "b": Fake(as_stripes)}
+    with pytest.warns(invertfill.InvertFillWarning, match="a, untried: too little"):
+        auto(engines).fill(stripes(), hole)
+    assert (engines["a"].calls, engines["b"].calls) == ([1], [])
+
+
+def test_one_model_for_all_steps_of_an_outpainting() -> None:
+    engines = {"a": Fake(constant(0.0)), "b": Fake(as_stripes)}
+    with pytest.warns(invertfill.InvertFillWarning) as notes:
+        wide = auto(engines).outpaint(stripes(), left=40, right=40)
+    assert wide.size == (112, SIZE) and len(notes) == 1
+    np.testing.assert_array_equal(np.asarray(wide)[:, 40:72], np.asarray(stripes()))
+
+
+def test_what_is_hidden_is_known_adjoins_the_hole_and_is_bounded() -> None:
+    for hole in (box(64, 64), np.eye(64, dtype=bool), box(64, 64) ^ True, np.arange(64 * 64).reshape(64, 64) % 9 > 1):
+        hidden = hide(hole)
+        assert hidden.any() and not (hidden & hole).any()
+        assert hidden.sum() <= SHARE * (~hole).sum()
+        np.testing.assert_array_equal(hidden, hide(hole))
+    deep = np.pad(hide(box(64, 64)), 1)
+    assert APART > 1 and RADIUS * 64 >= 4
+    for _ in range(3):  # no mere rim: it outlasts an erosion of three pixels
+        deep[1:-1, 1:-1] &= deep[:-2, 1:-1] & deep[2:, 1:-1] & deep[1:-1, :-2] & deep[1:-1, 2:]
+    assert deep.any()
+
+
+def test_a_blur_is_worse_than_a_texture_that_is_out_of_step() -> None:
+    rng = np.random.default_rng(0)
+    truth, other = (rng.choice([-0.8, 0.8], (1, 3, SIZE, SIZE)).astype(np.float32) for _ in range(2))
+    nothing, hidden = np.zeros((1, 1, SIZE, SIZE), np.float32), box()[None, None].astype(np.float32)
+    blur = np.full_like(truth, truth.mean())
+    assert difference(truth, truth, nothing, hidden) == 0
+    assert difference(other, truth, nothing, hidden) < difference(blur, truth, nothing, hidden)
+
+
+def test_only_the_hidden_part_counts() -> None:
+    masks, hidden = (hole[None, None].astype(np.float32) for hole in (box().T & ~box(), box() & ~box().T))
+    rng = np.random.default_rng(0)
+    truth, output = rng.uniform(-1, 1, (2, 1, 3, SIZE, SIZE)).astype(np.float32)
+    same = np.where(hidden > 0, output, truth)
+    for_holes = np.where(masks > 0, 9, same).astype(np.float32)
+    assert difference(for_holes, truth, masks, hidden) == difference(same, truth, masks, hidden) > 0
+
+
+# The exemplar-based filler
+
+
+@pytest.fixture(scope="module")
+def exemplar() -> Inpainter:
+    pytest.importorskip("patchmatch")
+    return invertfill.load("exemplar")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "I;16"])
+def test_exemplar_repeats_what_is_there_and_keeps_known_pixels(exemplar: Inpainter, mode: str) -> None:
+    image, hole = stripes(96, 96), box(96, 96)
+    image = Image.fromarray(np.asarray(image)[..., 0] * np.uint16(257)) if mode == "I;16" else image.convert(mode)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no trial, so no note
+        filled = exemplar.fill(image, hole)
+    assert filled.mode == image.mode
+    before, after = np.asarray(image), np.asarray(filled)
+    np.testing.assert_array_equal(after[~hole], before[~hole])
+    unlike = np.abs(after[hole].astype(float) - before[hole]) > before.max() / 2
+    assert unlike.mean() < 0.1
+
+
+def test_exemplar_repeats_itself_and_seeds_differ(exemplar: Inpainter) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    a, b, c = (np.asarray(exemplar.fill(noise, box(64, 64), seed=seed)) for seed in (0, 0, 5))
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+
+
+def test_exemplar_says_what_it_cant_do(run, photo: Path, tmp_path: Path) -> None:
+    pytest.importorskip("patchmatch")
+    options = ("--model", "exemplar", "-o", tmp_path / "out.png")
+    assert_one_line(run("sample", *options), "exemplar: it repeats what it sees", "accepted: ")
+    Image.new("L", (40, 24), 255).save(tmp_path / "all.png")
+    result = run("fill", photo, "--mask", tmp_path / "all.png", *options)
+    assert (result.status, result.out) == (2, "") and "accepted: a picture of which something is known" in result.err
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_exemplar_is_listed_where_installed(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("patchmatch")
+    out = run("models").out
+    assert "\nexemplar\n" in out and "PyPatchMatch" in out and "MIT" in out
+    monkeypatch.setitem(sys.modules, "patchmatch", None)
+    assert "exemplar" not in run("models").out
+
+
+# The commands
+
+CODE = """
+import sys
+from pathlib import Path
+from invertfill import cli, zoo
+zoo.WEIGHTS = Path(sys.argv.pop(1))
+if sys.argv.pop(1) == "bare":
+    sys.modules["patchmatch"] = None
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def installed(tiny_model_folder: Path, tmp_path: Path) -> Path:
+    """A folder like the package's own, of two models."""
+    for name in ("one", "two"):
+        shutil.copytree(tiny_model_folder, tmp_path / "weights" / name)
+    return tmp_path / "weights"
+
+
+def test_the_default_in_a_process_of_its_own(installed: Path, photo: Path, mask: Path, tmp_path: Path) -> None:
+    pytest.importorskip("patchmatch")
+    outs = [tmp_path / "a.png", tmp_path / "b.png"]
+    results = [start(installed, "full", "fill", photo, "--mask", mask, "-o", out, code=CODE) for out in outs]
+    for result, out in zip(results, outs, strict=True):
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr == results[0].stderr and result.stderr.count("\n") == 1
+        assert_filled(photo, mask, out)
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    note = results[0].stderr
+    assert note.startswith(f"note: {photo}: ") and ", which predicted hidden pixels best (error " in note
+    assert all(name in note for name in ("one", "two", "exemplar")) and "pip" not in note
+
+
+def test_without_the_extra(installed: Path, photo: Path, mask: Path, tmp_path: Path) -> None:
+    arguments = ("fill", photo, "--mask", mask, "-o", tmp_path / "out.png")
+    result = start(installed, "bare", *arguments, code=CODE)
+    assert (result.returncode, result.stdout) == (0, "") and result.stderr.count("\n") == 1
+    assert "one, which predicted" in result.stderr  # of equals the first
+    assert result.stderr.endswith("; the exemplar filler isn't installed (pip install 'invertfill[exemplar]')\n")
+    assert_filled(photo, mask, tmp_path / "out.png")
+    result = start(installed, "bare", *arguments, "--model", "exemplar", code=CODE)
+    expected = "invertfill: exemplar: the exemplar filler isn't installed; pip install 'invertfill[exemplar]'\n"
+    assert (result.returncode, result.stderr) == (2, expected)
+
+
+def test_a_name_skips_the_trial(run, installed: Path, photo: Path, mask: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(zoo, "WEIGHTS", installed)
+    monkeypatch.setattr(Chooser, "choose", None)
+    result = run("fill", photo, "--mask", mask, "-o", tmp_path / "named.png", "--model", "two")
+    assert (result.status, result.err) == (0, "")
+    run("fill", photo, "--mask", mask, "-o", tmp_path / "folder.png", "--model", installed / "two")
+    np.testing.assert_array_equal(pixels(tmp_path / "named.png"), pixels(tmp_path / "folder.png"))
+
+
+def test_sample_by_default_draws_from_the_first(run, installed: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(zoo, "WEIGHTS", installed)
+    for name, options in (("default", ()), ("one", ("--model", "one"))):
+        assert run("sample", "--seeds", "3", "-o", tmp_path / f"{name}.png", *options).status == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "default.png"), pixels(tmp_path / "one.png"))
+
+
+def test_a_batch_is_done_again_where_there_is_more_to_choose_from(
+    run, installed: Path, photo: Path, mask: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo, "WEIGHTS", installed)
+    monkeypatch.setitem(sys.modules, "patchmatch", None)
+    (tmp_path / "pictures").mkdir()
+    shutil.copy(photo, tmp_path / "pictures")
+    arguments = ("batch", tmp_path / "pictures", "--masks", mask, "-o", tmp_path / "out", "--workers", 1)
+    first = run(*arguments)
+    assert "1 filled, 0 done before" in first.out and "photo.png: one, which predicted" in first.err
+    assert_filled(photo, mask, tmp_path / "out" / "photo.png")
+    assert "0 filled, 1 done before" in run(*arguments).out
+    shutil.copytree(installed / "one", installed / "zero")
+    assert "1 filled, 0 done before" in run(*arguments).out
+    assert "1 filled, 0 done before" in run(*arguments, "--model", "one").out
+    assert len({zoo.fingerprint(name) for name in ("auto", "one")}) == 2
