@@ -95,6 +95,25 @@ def test_models_of_other_sizes_take_part(size: int) -> None:
     assert (np.asarray(filled)[~box()] == np.asarray(picture)[~box()]).all()
 
 
+def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
+    portraits, other, third = Fake(as_stripes), Fake(constant(0.0)), Fake(constant(0.5))
+    inpainter = Inpainter(portraits, Chooser({"portraits": portraits, "other": other}, aligned=["portraits"]))
+    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, which predicted"):
+        inpainter.fill(stripes(), box())
+    with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
+        inpainter.fill(stripes(2 * SIZE), box(2 * SIZE))
+    with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
+        inpainter.fill(stripes(8 * SIZE, 8 * SIZE), box(8 * SIZE, 8 * SIZE))
+    portraits.calls.clear()
+    chooser = Chooser({"portraits": portraits, "other": other, "third": third}, aligned=["portraits"])
+    with pytest.warns(invertfill.InvertFillWarning, match=r"image: other, which predicted .*; third "):
+        Inpainter(portraits, chooser).fill(stripes(2 * SIZE), box(2 * SIZE))
+    assert portraits.calls == []
+    alone = Inpainter(portraits, Chooser({"portraits": portraits}, aligned=["portraits"]))
+    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, the only model here"):
+        alone.fill(stripes(2 * SIZE), box(2 * SIZE))
+
+
 def test_equals_go_to_the_first() -> None:
     engines = {name: Fake(constant(0.5)) for name in "ba"}
     with pytest.warns(invertfill.InvertFillWarning, match="image: b, which"):

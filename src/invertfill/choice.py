@@ -6,7 +6,7 @@ part is compared with what was there. Nothing is left to chance: the same pictur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -31,18 +31,22 @@ class Chooser:
 
     Args:
         engines: name -> loaded model; the first serves where there is nothing to try.
+        aligned: the names of those that know whole pictures of one composition only, such as portraits. A trial can't
+            tell that a face has no business in the grass, so parts of pictures are left to the others.
     """
 
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
+    def __init__(self, engines: Mapping[str, Engine], aligned: Collection[str] = ()) -> None:
         self.engines = dict(engines)
+        self.aligned = set(aligned)
 
-    def choose(self, seen: np.ndarray, masks: np.ndarray) -> tuple[str, str]:
+    def choose(self, seen: np.ndarray, masks: np.ndarray, whole: bool = True) -> tuple[str, str]:
         """Choose for one picture.
 
         Args:
             seen: (N, 3, s, s) float32 in [-1, 1], what a model sees of each region with holes, 0 in these; s a power of
                 two.
             masks: (N, 1, s, s) float32, 1 = hole.
+            whole: the one region is the whole picture.
 
         Returns:
             The name of the model, and a line for the user: which and why.
@@ -51,12 +55,16 @@ class Chooser:
         missing = "" if EXEMPLAR in names else f"; the exemplar filler isn't installed ({EXEMPLAR_EXTRA})"
         if len(names) == 1:
             return names[0], f"{names[0]}, the only model here{missing}"
+        if not whole and (left := [name for name in names if name not in self.aligned]):
+            if len(left) == 1:
+                return left[0], f"{left[0]}; models of whole pictures fill no part of one{missing}"
+            names = left
         views = np.argsort(-masks.mean((1, 2, 3)), kind="stable")[:VIEWS]
         seen, masks = seen[views], masks[views]
         if (masks == 0).sum((1, 2, 3)).min() < LEAST:
             return names[0], f"{names[0]}, untried: too little of the picture is known{missing}"
         hidden = np.stack([hide(mask[0] > 0)[None] for mask in masks]).astype(np.float32)
-        errors = {name: self._error(engine, seen, masks, hidden) for name, engine in self.engines.items()}
+        errors = {name: self._error(self.engines[name], seen, masks, hidden) for name in names}
         best, *others = sorted(names, key=lambda name: errors[name])  # stable: of equals the first
         beaten = ", ".join(f"{name} {errors[name]:.3f}" for name in others)
         return best, f"{best}, which predicted hidden pixels best (error {errors[best]:.3f}; {beaten}){missing}"

@@ -21,7 +21,7 @@ from invertfill.imaging.deep import LOW, low_of
 from invertfill.imaging.detail import put_back_with_detail
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
-from invertfill.imaging.regions import Box, Region, cut, find_regions, put_back
+from invertfill.imaging.regions import Box, Region, cut, find_regions, is_nearly_square, put_back
 from invertfill.zoo import AUTO, find_models
 
 MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
@@ -35,8 +35,10 @@ def open_inpainter(
     Args:
         threads: of the CPU that one fill may use; see `invertfill.engines.open_engine`.
     """
-    engines = {found.name: open_engine(found, engine, device, quality, threads) for found in find_models(model)}
-    return Inpainter(next(iter(engines.values())), Chooser(engines) if model == AUTO else None, quality)
+    models = find_models(model)
+    engines = {found.name: open_engine(found, engine, device, quality, threads) for found in models}
+    chooser = Chooser(engines, [found.name for found in models if found.aligned]) if model == AUTO else None
+    return Inpainter(next(iter(engines.values())), chooser, quality)
 
 
 class Inpainter:
@@ -136,7 +138,7 @@ class Inpainter:
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(picture, margins)
             if inpainter.chooser:  # one model for all steps
-                engine = self._choose(_pieces(canvas, hole, self.engine.size), _name(image))
+                engine = self._choose(canvas, _pieces(canvas, hole, self.engine.size), _name(image))
                 inpainter = Inpainter(engine, quality=self.quality)
             picture = inpainter.fill(canvas, hole, seed=seed)
         return picture
@@ -165,15 +167,16 @@ class Inpainter:
             message = f"{_name(image)}: everything is a hole, so nothing is known; filled from the mean latent"
             warnings.warn(message, InvertFillWarning, stacklevel=4)
         pieces = _pieces(picture, hole, self.engine.size)
-        engine = self._choose(pieces, _name(image))
+        engine = self._choose(picture, pieces, _name(image))
         return _Job(picture, engine, pieces if engine.size == self.engine.size else _pieces(picture, hole, engine.size))
 
-    def _choose(self, pieces: Sequence[_Piece], name: str) -> Engine:
+    def _choose(self, picture: Image.Image, pieces: Sequence[_Piece], name: str) -> Engine:
         """The engine for one picture; says so where there was a choice."""
         if self.chooser is None or not pieces:
             return self.engine
         seen, masks = np.stack([piece.seen for piece in pieces]), np.stack([piece.seen_mask for piece in pieces])
-        chosen, why = self.chooser.choose(seen, masks)
+        whole = pieces[0].box == (0, 0, *picture.size) and is_nearly_square(*picture.size)
+        chosen, why = self.chooser.choose(seen, masks, whole)
         warnings.warn(f"{name}: {why}", InvertFillWarning, stacklevel=5)
         return self.chooser.engines[chosen]
 

@@ -75,6 +75,11 @@ class Model:
         """Where the weights come from."""
         return str(self.provenance.get("source", "unknown"))
 
+    @property
+    def aligned(self) -> bool:
+        """It has learned whole pictures of one composition only, and knows nothing of their parts."""
+        return bool(self.provenance.get("aligned", False))
+
     @cached_property
     def sha256(self) -> str:
         """Of model.safetensors, hex."""
@@ -122,6 +127,7 @@ class Exemplar:
     name = EXEMPLAR
     domain = "what the rest of the picture shows: textures, grounds, anything that repeats"
     licence = "MIT"
+    aligned = False
     bytes = 0
 
     @property

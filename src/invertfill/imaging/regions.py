@@ -61,6 +61,10 @@ def find_regions(hole: np.ndarray, size: int) -> list[Region]:
         boxes.append((*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:])))  # type: ignore[arg-type]
 
 
+def is_nearly_square(width: int, height: int) -> bool:
+    return max(width, height) <= NEARLY_SQUARE * min(width, height)
+
+
 def _boxes(hole: np.ndarray) -> list[Box]:
     """Around each connected group of grid cells that hold hole pixels, tight."""
     height, width = hole.shape
@@ -92,7 +96,7 @@ def _overlap(a: Box, b: Box) -> bool:
 def _region(around: Box, width: int, height: int, size: int) -> Region:
     left, top, right, bottom = around
     box, short, long = max(bottom - top, right - left), min(width, height), max(width, height)
-    if long <= NEARLY_SQUARE * short and (long <= WHOLE_UP_TO * size or box > long / 4):
+    if is_nearly_square(width, height) and (long <= WHOLE_UP_TO * size or box > long / 4):
         return Region((width - long) // 2, (height - long) // 2, long)
     # Inside the picture if that leaves some context, else beyond its short sides.
     side = int(min(max(min(max(CONTEXT * box, size), short), LEAST_CONTEXT * box), long))

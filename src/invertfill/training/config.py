@@ -215,6 +215,7 @@ class AboutConfig(Section):
     licence: str = "unknown"
     source: str = "unknown"
     data: str = "unknown"  # what it was trained on, with the split
+    aligned: bool = False  # whole pictures of one composition, such as portraits: `--model auto` asks it for no part
 
 
 class InversionConfig(RunConfig):
