@@ -29,6 +29,7 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 import invertfill
+from invertfill.engines import QUALITIES
 from invertfill.errors import InputError
 from invertfill.imaging.io import list_images, open_image, save_image
 from invertfill.imaging.masks import KINDS, mask_set_hash, sample_masks
@@ -103,7 +104,7 @@ def show(console: Console, title: str, results: list[dict[str, Any]]) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     models = arguments.model or [model.name for model in list_models()]
-    inpainters = {name: invertfill.load(name) for name in models}
+    inpainters = {name: invertfill.load(name, quality=arguments.quality) for name in models}
     size = inpainters[models[0]].engine.size
     truth = read_pictures(arguments.images, size, arguments.count)
     hashes = {name: fingerprint(name) for name in models}
@@ -117,6 +118,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         "size": size,
         "kind": arguments.kind,
         "seed": arguments.seed,
+        "quality": arguments.quality,
         "models": hashes,
         "telea": {"opencv": cv2.__version__, "radius": TELEA_RADIUS},
         "results": [],
@@ -160,6 +162,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="so many pictures, the first by name (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the masks")
     parser.add_argument("--model", action="append", help="name or folder, several times (default: all)")
+    parser.add_argument("--quality", default="fast", choices=QUALITIES, help="of the models' fills")
     parser.add_argument("--rows", type=int, default=8, help="of the contact sheets")
     parser.add_argument("--out", type=Path, default=Path("out/quality"))
     try:
