@@ -1,0 +1,31 @@
+"""Biharmonic inpainting: the smoothest surface that meets the border in value and slope, one linear solve a hole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from invertfill.baselines import Baseline
+
+
+class Biharmonic:
+    """See `invertfill.baselines.Filler`."""
+
+    def __init__(self) -> None:
+        import skimage
+
+        self.identity = f"scikit-image {skimage.__version__} inpaint_biharmonic, clipped to 0..255"
+
+    def fill(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        from skimage.restoration import inpaint_biharmonic
+
+        filled = inpaint_biharmonic(image, hole, channel_axis=-1)  # float, about [0, 1]
+        return (filled.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+BASELINE = Baseline(
+    "biharmonic",
+    "Damelin, Hoang, On Surface Completion and Image Inpainting by Biharmonic Functions: Numerical Aspects",
+    2018,
+    "nothing: scikit-image's implementation; its values are clipped to the range of a picture",
+    Biharmonic,
+)
