@@ -27,7 +27,7 @@ class Filler(Protocol):
     identity: str
 
     def fill(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        """The raw output (H, W, 3) uint8: image (H, W, 3) uint8, black in the hole; hole (H, W) bool, not everywhere."""
+        """The raw output (H, W, 3) uint8, of image (H, W, 3) uint8, black in the hole, and hole (H, W) bool."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import skimage
+from skimage.restoration import inpaint_biharmonic
 
 from invertfill.baselines import Baseline
 
@@ -11,13 +13,9 @@ class Biharmonic:
     """See `invertfill.baselines.Filler`."""
 
     def __init__(self) -> None:
-        import skimage
-
         self.identity = f"scikit-image {skimage.__version__} inpaint_biharmonic, clipped to 0..255"
 
     def fill(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        from skimage.restoration import inpaint_biharmonic
-
         filled = inpaint_biharmonic(image, hole, channel_axis=-1)  # float, about [0, 1]
         return (filled.clip(0, 1) * 255).round().astype(np.uint8)
 

@@ -18,6 +18,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from invertfill.errors import InputError
 from invertfill.evaluation import inception
+from invertfill.evaluation.cache import code_version
 from invertfill.losses.lpips import LPIPS, LpipsName
 from invertfill.losses.vgg import find_weights
 from invertfill.zoo import sha256_of
@@ -60,6 +61,7 @@ METRICS = {
         "original, in levels of 255; 0 is no more of a seam than the original has",
     ),
 }
+SOURCES = ("evaluation/metrics.py", "evaluation/inception.py", "losses")
 RAW = ("known_colour", "border_jump")
 LPIPS_NETS: dict[str, tuple[LpipsName, tuple[str, str]]] = {
     "lpips_alex": ("alex", ("alexnet-features", "lpips-alexnet-linear")),
@@ -214,15 +216,16 @@ class Meter:
     def implementations(self) -> dict[str, str]:
         """Metric -> what computes it, with versions and hashes of weights."""
         torchmetrics = f"torchmetrics {version('torchmetrics')}"
-        found = {"ssim": torchmetrics, "psnr": torchmetrics, **dict.fromkeys(RAW, f"invertfill {version('invertfill')}")}
+        found = {
+            "ssim": torchmetrics,
+            "psnr": torchmetrics,
+            **dict.fromkeys(RAW, f"invertfill {version('invertfill')}"),
+        }
         for name in self._lpips:
             files = ", ".join(f"{file} {sha256_of(find_weights(file))[:16]}" for file in LPIPS_NETS[name][1])
-            found[name] = f"invertfill {version('invertfill')}, weights {files}"
+            found[name] = f"{ours}, weights {files}"
         if "fid" not in self.missing:
-            found["fid"] = (
-                f"invertfill {version('invertfill')}, weights {inception.WEIGHTS} {self.inception_hash[:16]}; "
-                f"{inception.RESIZE}"
-            )
+            found["fid"] = f"{ours}, weights {inception.WEIGHTS} {self.inception_hash[:16]}; {inception.RESIZE}"
         return found
 
     @cached_property
@@ -243,7 +246,7 @@ class Meter:
         truths: Sequence[np.ndarray],
         holes: Sequence[np.ndarray],
     ) -> list[dict[str, float]]:
-        """The values of each picture, by ``METRICS``; a picture is (H, W, 3) uint8, all of one size, a hole (H, W) bool."""
+        """Of each picture, metric -> value: (H, W, 3) uint8 of one size each, holes (H, W) bool."""
         a, b = (as_tensor(pictures).to(self.device) for pictures in (composites, truths))
         columns = {"ssim": ssim(a, b), "psnr": psnr(a, b)}
         columns |= {name: net(a, b) for name, net in self._lpips.items()}
