@@ -1,4 +1,4 @@
-"""Turns a TorchScript file of FID's Inception network into fid-inception.safetensors, which `invertfill evaluate` reads.
+"""Turn a TorchScript file of FID's Inception network into fid-inception.safetensors for `invertfill evaluate`.
 
     python tools/convert_fid_inception.py default_1.pt -o weights/fid-inception.safetensors
 

@@ -81,9 +81,8 @@ class ModelMethod:
         opened = open_engine(model, engine, device)
         self._engine = _Recorder(opened)
         self._inpainter = Inpainter(self._engine)
-        self.about = (
-            f"model.safetensors SHA-256 {model.sha256}, {opened.name} on {getattr(opened, 'device', 'cpu')}, seed 0"
-        )
+        where = getattr(opened, "device", "cpu")
+        self.about = f"model.safetensors SHA-256 {model.sha256}, engine {opened.name} on {where}, seed 0"
         self._identity = f"{self.about}, {code_version(*SOURCES)}"
 
     def check(self, sets: Sequence[PairSet], problems: Problems) -> None: ...

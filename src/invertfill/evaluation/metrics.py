@@ -34,7 +34,7 @@ class Metric:
 
     Attributes:
         label: the head of its column.
-        higher: is better; for those of a raw output, the nearer to 0 the better.
+        higher: is better; of others, the nearer to 0 the better.
         decimals: that are shown.
         what: one sentence.
     """
@@ -43,6 +43,10 @@ class Metric:
     higher: bool
     decimals: int
     what: str
+
+    @property
+    def better(self) -> str:
+        return "higher" if self.higher else "nearer to 0"
 
 
 METRICS = {
@@ -63,9 +67,11 @@ METRICS = {
 }
 SOURCES = ("evaluation/metrics.py", "evaluation/inception.py", "losses")
 RAW = ("known_colour", "border_jump")
-LPIPS_NETS: dict[str, tuple[LpipsName, tuple[str, str]]] = {
-    "lpips_alex": ("alex", ("alexnet-features", "lpips-alexnet-linear")),
-    "lpips_vgg": ("vgg", ("vgg16-features", "lpips-vgg16-linear")),
+LPIPS_NETS: dict[str, LpipsName] = {"lpips_alex": "alex", "lpips_vgg": "vgg"}
+WEIGHTS = {
+    "lpips_alex": ("alexnet-features", "lpips-alexnet-linear"),
+    "lpips_vgg": ("vgg16-features", "lpips-vgg16-linear"),
+    "fid": (inception.WEIGHTS,),
 }
 
 
@@ -189,7 +195,7 @@ def as_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
 
 
 class Meter:
-    """All metrics, their networks loaded once.
+    """All metrics, their networks loaded once, when they are first needed.
 
     Args:
         device: of torch.
@@ -201,36 +207,26 @@ class Meter:
     def __init__(self, device: str = "cpu") -> None:
         self.device = torch.device(device)
         self.missing: dict[str, str] = {}
-        self._lpips: dict[str, LPIPS] = {}
-        for name, (net, _) in LPIPS_NETS.items():
+        for name, files in WEIGHTS.items():
             try:
-                self._lpips[name] = LPIPS(net).to(self.device)
+                for file in files:
+                    find_weights(file)
             except InputError as error:
                 self.missing[name] = str(error)
-        try:
-            find_weights(inception.WEIGHTS)
-        except InputError as error:
-            self.missing["fid"] = str(error)
 
     @cached_property
     def implementations(self) -> dict[str, str]:
         """Metric -> what computes it, with versions and hashes of weights."""
         torchmetrics = f"torchmetrics {version('torchmetrics')}"
-        found = {
-            "ssim": torchmetrics,
-            "psnr": torchmetrics,
-            **dict.fromkeys(RAW, f"invertfill {version('invertfill')}"),
-        }
-        for name in self._lpips:
-            files = ", ".join(f"{file} {sha256_of(find_weights(file))[:16]}" for file in LPIPS_NETS[name][1])
-            found[name] = f"{ours}, weights {files}"
-        if "fid" not in self.missing:
-            found["fid"] = f"{ours}, weights {inception.WEIGHTS} {self.inception_hash[:16]}; {inception.RESIZE}"
+        ours = code_version(*SOURCES)
+        found = {"ssim": torchmetrics, "psnr": torchmetrics, **dict.fromkeys(RAW, ours)}
+        for name, files in WEIGHTS.items():
+            if name not in self.missing:
+                hashes = ", ".join(f"{file} {sha256_of(find_weights(file))[:16]}" for file in files)
+                found[name] = f"{ours}, weights {hashes}"
+        if "fid" in found:
+            found["fid"] += f"; {inception.RESIZE}"
         return found
-
-    @cached_property
-    def inception_hash(self) -> str:
-        return sha256_of(find_weights(inception.WEIGHTS))
 
     @property
     def identity(self) -> str:
@@ -266,6 +262,11 @@ class Meter:
         x = torch.stack([inception.prepare(picture) for picture in pictures]).to(self.device)
         features: np.ndarray = self._inception(x).cpu().numpy()
         return features
+
+    # Networks are loaded when they are first needed: what comes from a cache needs none.
+    @cached_property
+    def _lpips(self) -> dict[str, LPIPS]:
+        return {name: LPIPS(net).to(self.device) for name, net in LPIPS_NETS.items() if name not in self.missing}
 
     @cached_property
     def _inception(self) -> inception.Inception:

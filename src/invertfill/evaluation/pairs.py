@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from invertfill.errors import InputError, one_line
+from invertfill.errors import InputError, InputErrors
 from invertfill.evaluation.metrics import LEAST_SIDE
 from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.io import list_images, open_image, save_image
@@ -83,18 +83,6 @@ class PairSet:
         return mask_set_hash(pair.hole for pair in self.pairs)
 
 
-class BadInput(Exception):
-    """Several bad files, one line each.
-
-    Attributes:
-        lines: what is wrong with each.
-    """
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("; ".join(lines))
-        self.lines = [one_line(line) for line in lines]
-
-
 class Problems:
     """Collects what is wrong with files, so that all of it is said at once."""
 
@@ -115,7 +103,7 @@ class Problems:
         if len(self.lines) == 1:
             raise InputError(self.lines[0])
         if self.lines:
-            raise BadInput(self.lines)
+            raise InputErrors(self.lines)
 
 
 def hash_of(pixels: np.ndarray) -> str:
@@ -166,7 +154,7 @@ def read_pairs(
 
     Raises:
         InputError: a bad picture, mask or value.
-        BadInput: several.
+        InputErrors: several.
     """
     if size < LEAST_SIDE:
         raise InputError(f"--size {size}; accepted: {LEAST_SIDE} or more")

@@ -187,7 +187,6 @@ def _add_fid(
         return np.stack([found[key] for key in keys])
 
     real = features([pair.picture_hash for pair in pair_set.pairs], [pair.truth for pair in pair_set.pairs])
-    made = features(
-        [entry.composite for entry in entries], [partial(read_composite, path) for path in result.composites]
-    )
+    readers = [partial(read_composite, path) for path in result.composites]
+    made = features([entry.composite for entry in entries], readers)
     result.fid = frechet_distance(made, real)
