@@ -33,7 +33,7 @@ class Metric:
     """What a table says of a metric.
 
     Attributes:
-        label: the head of its column.
+        label: short name.
         higher: is better; of others, the nearer to 0 the better.
         decimals: that are shown.
         what: one sentence.
@@ -47,6 +47,11 @@ class Metric:
     @property
     def better(self) -> str:
         return "higher" if self.higher else "nearer to 0"
+
+    @property
+    def head(self) -> str:
+        """Of a column in a table: the label, and where it is better."""
+        return f"{self.label} {'↑' if self.higher else '↓'}"
 
 
 METRICS = {

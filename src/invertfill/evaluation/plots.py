@@ -51,8 +51,6 @@ def distributions(result: SetResult) -> str:
                 values = method.values[name][~np.isnan(method.values[name])]
                 if values.size:
                     axes.ecdf(values, color=colour, ls=style, label=method.method.name)
-            axes.set_xlabel(METRICS[name].label)
-            axes.set_ylabel("share of pictures")
         return _svg(figure)
 
 

@@ -107,7 +107,7 @@ def table(result: SetResult, relative_to: str | None) -> tuple[list[str], list[l
         cells = [_cell(name, mean, base and base[name]) for name, mean in means(found).items()]
         fid = f"{found.fid:.2f}" if found.fid is not None else NO_VALUE
         rows.append([found.method.name, *cells, fid])
-    return ["method", *(METRICS[name].label for name in names), f"FID (N={len(result.pairs.pairs)})"], rows
+    return ["method", *(METRICS[name].head for name in names), f"FID (N={len(result.pairs.pairs)}) ↓"], rows
 
 
 def caption(result: SetResult, about: About, meter: Meter) -> list[tuple[str, str]]:
@@ -159,7 +159,7 @@ def _describe(result: SetResult, about: About, meter: Meter, folder: Path, galle
         ]
     for kind, title, svg in (
         ("coverage", "Against coverage", plots.against_coverage(result)),
-        ("distributions", "Distributions", plots.distributions(result)),
+        ("distributions", "Distributions: share of pictures up to each value", plots.distributions(result)),
     ):
         if svg:
             write_file(folder / f"{kind}-{name}.svg", svg.encode())
