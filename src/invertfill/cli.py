@@ -307,13 +307,15 @@ def evaluate(
         command=shlex.join(["invertfill", *context.obj]),
     )
     progress = _progress()
+    progress.disable = not progress.console.is_terminal  # bad input is all that standard error then holds
 
     def begin(what: str, how_many: int) -> Callable[[], None]:
-        bar = progress.add_task(one_line(what), total=how_many)
-        return partial(progress.advance, bar)
+        progress.start()  # again and again does no harm
+        return partial(progress.advance, progress.add_task(one_line(what), total=how_many))
 
     try:
-        with progress, _extra("eval"):
+        with contextlib.ExitStack() as stack, _extra("eval"):
+            stack.callback(progress.stop)
             report = run(request, begin)
     except KeyboardInterrupt:
         _say("interrupted: the same command goes on from here")

@@ -57,7 +57,9 @@ class Metric:
 METRICS = {
     "lpips_alex": Metric("LPIPS alex", False, 4, "LPIPS v0.1, AlexNet, of the composite"),
     "lpips_vgg": Metric("LPIPS vgg", False, 4, "LPIPS v0.1, VGG16, of the composite"),
-    "ssim": Metric("SSIM", True, 4, "11x11 Gaussian, sigma 1.5, mean of the colour channels, of the composite"),
+    "ssim": Metric(
+        "SSIM", True, 4, "11x11 Gaussian, sigma 1.5, windows inside the picture, mean of the channels, of the composite"
+    ),
     "psnr": Metric("PSNR dB", True, 2, f"of the composite; {BEST_PSNR:.0f} where it equals the original"),
     "known_colour": Metric(
         "colour gap", False, 2, "raw output: mean absolute difference on the known pixels, in levels of 255"
@@ -104,13 +106,17 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity of each pair (Wang et al. 2004), mean of the channels: (N,)."""
+    """Structural similarity of each pair (Wang et al. 2004), mean of the channels: (N,).
+
+    As in the paper's own implementation and scikit-image's, the mean is over the windows that lie inside the picture.
+    """
     check_pair(a, b)
-    value = structural_similarity_index_measure(
-        (a + 1) / 2, (b + 1) / 2, sigma=1.5, kernel_size=11, data_range=1.0, reduction="none"
+    # torchmetrics' own mean takes in the windows over its mirrored border.
+    _, similarity = structural_similarity_index_measure(
+        (a + 1) / 2, (b + 1) / 2, sigma=1.5, kernel_size=11, data_range=1.0, reduction="none", return_full_image=True
     )
-    assert isinstance(value, Tensor)
-    return value.reshape(len(a))
+    margin = 11 // 2
+    return similarity[..., margin:-margin, margin:-margin].mean(dim=(1, 2, 3))
 
 
 def known_colour(raw: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> float:
@@ -184,14 +190,18 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
             raise InputError(f"features of shapes {a.shape} and {b.shape}; accepted: (N, D) and (M, D), N and M from 2")
         if not np.isfinite(features).all():
             raise InputError("features that aren't finite; accepted: finite ones")
-    centred = []
-    for features in (a.astype(np.float64), b.astype(np.float64)):
-        x = (features - features.mean(0)) / (len(features) - 1) ** 0.5
-        centred.append(np.linalg.qr(x, mode="r") if len(x) > x.shape[1] else x)  # smaller, and X^T X is the same
-    x, y = centred
+    x, y = _centred(a), _centred(b)
     root = np.linalg.svd(x @ y.T, compute_uv=False).sum()
     shift = a.mean(0, dtype=np.float64) - b.mean(0, dtype=np.float64)
     return float(shift @ shift + (x**2).sum() + (y**2).sum() - 2 * root)
+
+
+def _centred(features: np.ndarray) -> np.ndarray:
+    """X, of which X^T X is the covariance."""
+    x: np.ndarray = (features - features.mean(0, dtype=np.float64)) / (len(features) - 1) ** 0.5
+    if len(x) > x.shape[1]:  # smaller, with the same X^T X
+        x = np.asarray(np.linalg.qr(x, mode="r"))
+    return x
 
 
 def as_tensor(pictures: Sequence[np.ndarray]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,7 +19,12 @@ from invertfill.evaluation.summary import coverage_bins, coverages, mean_of, mea
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")  # for more methods than colours
 # The same values make the same file, and its text stays text.
-SETTINGS = {"svg.hashsalt": "invertfill", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "invertfill",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+}
 
 
 def against_coverage(result: SetResult) -> str | None:

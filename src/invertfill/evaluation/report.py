@@ -76,7 +76,13 @@ def write_report(results: Results, about: About, meter: Meter, folder: Path, gal
     """
     facts = _facts(results, about, meter)
     sets = [_describe(found, about, meter, folder, gallery) for found in results.sets]
-    shown = {"facts": facts, "sets": sets, "metrics": METRICS, "interval": INTERVAL, "missing": meter.missing}
+    shown: dict[str, Any] = {
+        "facts": facts,
+        "sets": sets,
+        "metrics": METRICS,
+        "interval": INTERVAL,
+        "missing": meter.missing,
+    }
     shown["methods"] = [found.method for found in results.sets[0].methods]
     templates = Environment(
         loader=PackageLoader("invertfill.evaluation"),
@@ -104,7 +110,7 @@ def table(result: SetResult, relative_to: str | None) -> tuple[list[str], list[l
     base = next((means(found) for found in result.methods if found.method.name == relative_to), None)
     rows = []
     for found in result.methods:
-        cells = [_cell(name, mean, base and base[name]) for name, mean in means(found).items()]
+        cells = [_cell(name, mean, base[name] if base else None) for name, mean in means(found).items()]
         fid = f"{found.fid:.2f}" if found.fid is not None else NO_VALUE
         rows.append([found.method.name, *cells, fid])
     return ["method", *(METRICS[name].head for name in names), f"FID (N={len(result.pairs.pairs)}) ↓"], rows

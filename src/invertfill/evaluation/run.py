@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
+from invertfill.engines.torch import pick_device
 from invertfill.errors import InputError, one_line
 from invertfill.evaluation.methods import BaselineMethod, Method, ModelMethod, Predictions
 from invertfill.evaluation.metrics import METRICS, Meter
@@ -66,6 +65,7 @@ def run(request: Request, begin: Begin) -> Report:
         InputErrors: several such files.
     """
     _check(request)
+    device = pick_device(request.device)  # of the metrics
     methods: list[Method] = [
         *(BaselineMethod(name) for name in request.methods),
         *(Predictions(text) for text in request.predictions),
@@ -97,7 +97,7 @@ def run(request: Request, begin: Begin) -> Report:
     if request.out is None or not methods:
         return report
     make_folder(request.out)
-    meter = Meter(_torch_device(request.device))
+    meter = Meter(device)
     results = evaluate(sets, methods, meter, request.out, begin)
     about = About(str(request.images), request.size, request.command, request.relative_to)
     page = write_report(results, about, meter, request.out, request.gallery)
@@ -134,13 +134,6 @@ def _check(request: Request) -> None:
         for other in filter(None, inputs):
             if os.path.realpath(folder) == os.path.realpath(other):
                 raise InputError(f"{folder}: a folder of the inputs themselves; accepted: another folder")
-
-
-def _torch_device(device: str) -> str:
-    """Of the metrics."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _aligned(found: SetResult, about: About) -> list[str]:
