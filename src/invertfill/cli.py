@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shlex
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from invertfill import __version__
-from invertfill.errors import InputError, InvertFillWarning, one_line
+from invertfill.errors import InputError, InputErrors, InvertFillWarning, one_line
 from invertfill.zoo import AUTO
 
 if TYPE_CHECKING:
@@ -248,6 +249,98 @@ def masks(
 
 
 @app.command()
+def evaluate(
+    context: typer.Context,
+    images: Annotated[Path | None, typer.Option(help="A folder of pictures.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The folder of the report.")] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="A folder of masks with the same names; with --coverage, all must lie in that one class."),
+    ] = None,
+    coverage: Annotated[
+        str, typer.Option(help="Masks to draw: easy, hard, extreme, all or ranges such as 0.5-0.6, by comma.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the masks.")] = 0,
+    kind: Annotated[str, typer.Option(help="Of the masks: freeform, box, outpaint or mixed.")] = "freeform",
+    model: Annotated[
+        list[str] | None, typer.Option(help="A name that `invertfill models` lists, FOLDER, or NAME=FOLDER.")
+    ] = None,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=DIR: pictures that something else has made of the pairs, in DIR/CLASS or DIR."),
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="A method that --list shows.")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="So many pictures, the first by name; without it, all.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side in pixels that the pictures are brought to.")] = 256,
+    relative_to: Annotated[
+        str | None, typer.Option(help="A method's name: LPIPS also as a ratio to its, in brackets.")
+    ] = None,
+    gallery: Annotated[int, typer.Option(min=1, help="So many pairs of each class are shown.")] = 8,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="A folder that gets the pairs, as DIR/CLASS/images and masks, for other programs."),
+    ] = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
+    list_: Annotated[bool, typer.Option("--list", help="List the methods and exit.")] = False,
+) -> None:
+    """Compare methods by the paper's protocol.
+
+    All get the same pairs of picture and mask; -o gets a page, tables and a gallery. --model, --predictions and
+    --method may be given several times. The same command goes on where it was stopped. Needs the eval extra.
+    """
+    with _extra("eval"):
+        from invertfill.baselines import list_baselines
+        from invertfill.evaluation.run import Request, run
+    if list_:
+        with _extra("eval"):
+            for found in list_baselines():
+                print(f"{found.name}\n  paper    {found.paper}, {found.year}\n  differs  {found.differs}")
+        return
+    if images is None:
+        raise InputError("no --images; accepted: --images DIR, or --list")
+    request = Request(
+        images=images,
+        out=out,
+        masks=masks,
+        coverage=[name for name in dict.fromkeys(coverage.split(",")) if name],
+        kind=kind,
+        seed=seed,
+        models=model or [],
+        predictions=predictions or [],
+        methods=method or [],
+        count=count,
+        size=size,
+        relative_to=relative_to,
+        gallery=gallery,
+        pairs=pairs,
+        engine=engine,
+        device=device,
+        command=shlex.join(["invertfill", *context.obj]),
+    )
+    progress = _progress()
+    progress.disable = not progress.console.is_terminal  # bad input is all that standard error then holds
+
+    def begin(what: str, how_many: int) -> Callable[[], None]:
+        progress.start()  # again and again does no harm
+        return partial(progress.advance, progress.add_task(one_line(what), total=how_many))
+
+    try:
+        with contextlib.ExitStack() as stack, _extra("eval"):
+            stack.callback(progress.stop)
+            report = run(request, begin)
+    except KeyboardInterrupt:
+        _say("interrupted: the same command goes on from here")
+        raise typer.Exit(130) from None
+    for line in report.lines:
+        print(line)
+    for note in report.notes:
+        _say(f"note: {one_line(note)}")
+
+
+@app.command()
 def models() -> None:
     """List the models of this installation."""
     from invertfill.zoo import find_models
@@ -266,7 +359,7 @@ def models() -> None:
 @train.command("gan")
 def train_gan(config: Config, overrides: Overrides = None) -> None:
     """Stage 1: the generator."""
-    with _train_extra():
+    with _extra("train"):
         from invertfill.training.loop import train_gan
     print(f"checkpoint: {train_gan(config, overrides or [])}")
 
@@ -274,7 +367,7 @@ def train_gan(config: Config, overrides: Overrides = None) -> None:
 @train.command("inversion")
 def train_inversion(config: Config, overrides: Overrides = None) -> None:
     """Stage 2: the encoder, in front of a trained generator."""
-    with _train_extra():
+    with _extra("train"):
         from invertfill.training.loop import train_inversion
     print(f"checkpoint: {train_inversion(config, overrides or [])}")
 
@@ -291,7 +384,7 @@ def export(
 
     It serves as `--model FOLDER` where there is no torch. Needs the train extra.
     """
-    with _train_extra():
+    with _extra("train"):
         from invertfill.export import export
     try:
         text = card.read_text(encoding="utf-8") if card else None
@@ -303,7 +396,13 @@ def export(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Bad input ends in one line on standard error and exit status 2."""
     try:
-        app(arguments, prog_name="invertfill")
+        app(arguments, prog_name="invertfill", obj=list(sys.argv[1:] if arguments is None else arguments))
+    except InputErrors as error:
+        for line in error.lines[:FAILURES_SHOWN]:
+            _say(f"invertfill: {line}")
+        if len(error.lines) > FAILURES_SHOWN:
+            _say(f"and {len(error.lines) - FAILURES_SHOWN} more")
+        raise SystemExit(2) from None
     except (InputError, OSError, MemoryError) as error:
         _say(f"invertfill: {one_line(error) or 'not enough memory'}")
         raise SystemExit(2) from None
@@ -385,13 +484,16 @@ def _notes(image: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _train_extra() -> Iterator[None]:
+def _extra(extra: str) -> Iterator[None]:
+    """Say what to install where an import of it fails."""
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "invertfill":
             raise
-        raise InputError(f'{error.name} is not installed; this command needs pip install "invertfill[train]"') from None
+        raise InputError(
+            f'{error.name} is not installed; this command needs pip install "invertfill[{extra}]"'
+        ) from None
 
 
 def _seeds(text: str) -> list[int]:

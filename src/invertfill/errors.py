@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def one_line(message: object) -> str:
     """A message as one printable line: messages of libraries may span lines, and file names may hold anything."""
@@ -17,6 +19,18 @@ class InputError(Exception):
 
     def __init__(self, message: object) -> None:
         super().__init__(one_line(message))
+
+
+class InputErrors(InputError):
+    """Several bad inputs, one line each.
+
+    Attributes:
+        lines: what is wrong with each.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = [one_line(line) for line in lines]
 
 
 class InvertFillWarning(UserWarning):

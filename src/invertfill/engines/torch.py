@@ -23,12 +23,7 @@ class TorchEngine:
     name = "torch"
 
     def __init__(self, model: Model, device: str = "auto", threads: int = 0) -> None:
-        available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-        if device == "auto":
-            device = next(name for name, there in available.items() if there)
-        if not available[device]:
-            there = ", ".join(name for name, is_there in available.items() if is_there)
-            raise InputError(f"device {device!r} isn't available; accepted here: {there}")
+        device = pick_device(device)
         path = model.folder / "model.safetensors"
         network = InvertFill(model.config)
         try:
@@ -73,3 +68,18 @@ class TorchEngine:
     def _array(tensor: torch.Tensor) -> np.ndarray:
         array: np.ndarray = tensor.float().cpu().numpy()
         return array
+
+
+def pick_device(device: str) -> str:
+    """The device itself, or for "auto" the best there is.
+
+    Raises:
+        InputError: it isn't there.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, there in available.items() if there)
+    if not available.get(device):
+        there = ", ".join(name for name, is_there in available.items() if is_there)
+        raise InputError(f"device {device!r} isn't available; accepted here: {there}")
+    return device

