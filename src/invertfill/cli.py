@@ -291,16 +291,17 @@ def evaluate(
     All get the same pairs of picture and mask; -o gets a page, tables and a gallery. --model, --predictions and
     --method may be given several times. The same command goes on where it was stopped. Needs the eval extra.
     """
-    with _extra("eval"):
-        from invertfill.baselines import list_baselines
-        from invertfill.evaluation.run import Request, run
     if list_:
+        from invertfill.baselines import list_baselines
+
         with _extra("eval"):
             for found in list_baselines():
                 print(f"{found.name}\n  paper    {found.paper}, {found.year}\n  differs  {found.differs}")
         return
     if images is None:
         raise InputError("no --images; accepted: --images DIR, or --list")
+    with _extra("eval"):
+        from invertfill.evaluation.run import Request, run
     request = Request(
         images=images,
         out=out,

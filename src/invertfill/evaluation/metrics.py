@@ -34,39 +34,43 @@ class Metric:
 
     Attributes:
         label: short name.
-        higher: is better; of others, the nearer to 0 the better.
+        better: "higher", "lower" or "nearer to 0".
         decimals: that are shown.
         what: one sentence.
     """
 
     label: str
-    higher: bool
+    better: str
     decimals: int
     what: str
 
     @property
-    def better(self) -> str:
-        return "higher" if self.higher else "nearer to 0"
-
-    @property
     def head(self) -> str:
         """Of a column in a table: the label, and where it is better."""
-        return f"{self.label} {'↑' if self.higher else '↓'}"
+        return f"{self.label} {ARROWS[self.better]}"
+
+    def worth(self, value: float) -> float:
+        """The higher, the better."""
+        return value if self.better == "higher" else -abs(value)
 
 
+ARROWS = {"higher": "↑", "lower": "↓", "nearer to 0": "→ 0"}
 METRICS = {
-    "lpips_alex": Metric("LPIPS alex", False, 4, "LPIPS v0.1, AlexNet, of the composite"),
-    "lpips_vgg": Metric("LPIPS vgg", False, 4, "LPIPS v0.1, VGG16, of the composite"),
+    "lpips_alex": Metric("LPIPS alex", "lower", 4, "LPIPS v0.1, AlexNet, of the composite"),
+    "lpips_vgg": Metric("LPIPS vgg", "lower", 4, "LPIPS v0.1, VGG16, of the composite"),
     "ssim": Metric(
-        "SSIM", True, 4, "11x11 Gaussian, sigma 1.5, windows inside the picture, mean of the channels, of the composite"
+        "SSIM",
+        "higher",
+        4,
+        "11x11 Gaussian, sigma 1.5, windows inside the picture, mean of the channels, of the composite",
     ),
-    "psnr": Metric("PSNR dB", True, 2, f"of the composite; {BEST_PSNR:.0f} where it equals the original"),
+    "psnr": Metric("PSNR dB", "higher", 2, f"of the composite; {BEST_PSNR:.0f} where it equals the original"),
     "known_colour": Metric(
-        "colour gap", False, 2, "raw output: mean absolute difference on the known pixels, in levels of 255"
+        "colour gap", "lower", 2, "raw output: mean absolute difference on the known pixels, in levels of 255"
     ),
     "border_jump": Metric(
         "border jump",
-        False,
+        "nearer to 0",
         2,
         "raw output put into the hole as it is: mean jump of the gradient across the border less that of the "
         "original, in levels of 255; 0 is no more of a seam than the original has",

@@ -181,17 +181,15 @@ def _describe(result: SetResult, about: About, meter: Meter, folder: Path, galle
 
 def _best(result: SetResult) -> list[list[int]]:
     """For each column of `table` after the first, the rows of its best value; none where there is no choice."""
-    columns: list[tuple[bool, list[float]]] = []
-    for name in measured(result.methods[0]):
-        column = [mean_of(found.values[name]).mean for found in result.methods]
-        # Of a gap, the nearest to none.
-        columns.append((METRICS[name].higher, column if METRICS[name].higher else [abs(value) for value in column]))
-    columns.append((False, [math.nan if found.fid is None else found.fid for found in result.methods]))
+    columns = [
+        [METRICS[name].worth(mean_of(found.values[name]).mean) for found in result.methods]
+        for name in measured(result.methods[0])
+    ]
+    columns.append([math.nan if found.fid is None else -found.fid for found in result.methods])
     best: list[list[int]] = []
-    for higher, column in columns:
-        value = (max if higher else min)(column)
+    for column in columns:
         choice = len(set(column)) > 1 and not any(map(math.isnan, column))
-        best.append([i for i, other in enumerate(column) if other == value] if choice else [])
+        best.append([i for i, worth in enumerate(column) if worth == max(column)] if choice else [])
     return best
 
 

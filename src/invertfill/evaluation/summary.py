@@ -95,7 +95,7 @@ def difficulty(result: SetResult) -> np.ndarray:
     """Indices of the pairs, the hardest first: by the mean over the methods of `judge`."""
     name = judge(result)
     score = np.mean([method.values[name] for method in result.methods], axis=0)
-    return np.argsort(score if METRICS[name].higher else -score, kind="stable")
+    return np.argsort([METRICS[name].worth(value) for value in score], kind="stable")
 
 
 def to_csv(results: Results) -> str:
