@@ -78,7 +78,9 @@ def test_shifts_lead_from_the_hole_to_known_places(hole: np.ndarray) -> None:
     shifts, gain = find_shifts(low.transpose(1, 2, 0), low_hole)
     y, x = np.nonzero(low_hole)
     dy, dx = shifts[y, x].T
-    assert not low_hole[y + dy, x + dx].any()
+    reached = gain[y, x] > 0  # a few places may be out of reach of the commonest shifts: they get no texture
+    assert reached.mean() > 0.9
+    assert not low_hole[y + dy, x + dx][reached].any()
     assert gain[low_hole].mean() > 0.8 and not gain[~low_hole].any()
 
 
