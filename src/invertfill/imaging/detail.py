@@ -66,8 +66,8 @@ def find_shifts(low: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
     Returns:
         shifts (c, c, 2) int, down and across, in cells of the region, c = min(s, 128); gain (c, c) float32 in [0, 1]:
-        how much of the residual fits here, which is less where the fill is smoother than that place, and 0 where none of
-        the shifts leads to a known place.
+        how much of the residual fits here: less where the fill is smoother than that place, 0 where none of the shifts
+        leads to a known place.
     """
     step = max(1, len(low) // SIDE)
     side = len(low) // step
