@@ -169,6 +169,24 @@ def test_every_hole_pixel_lies_in_exactly_one_region(seed: int) -> None:
     assert (times[hole] == 1).all()
 
 
+def test_context_is_the_side_of_a_region_in_sides_of_its_hole() -> None:
+    hole = box(1000, 1000, 400, 500, 500, 560)
+    assert [find_regions(hole, 256, context)[0].side for context in (1, 1.5, 4, 50)] == [100, 150, 400, 1000]
+    for context in (0.9, float("nan"), -2):
+        with pytest.raises(invertfill.InputError, match=r"context .*; accepted: 1 or more"):
+            find_regions(hole, 256, context)
+
+
+def test_context_reaches_the_fill(tiny_model_folder: Path) -> None:
+    """What lies beyond the context plays no part."""
+    image, hole = np.asarray(picture(200, 200)).copy(), box(200, 200, 80, 80, 120, 120)
+    near, far = (invertfill.load(tiny_model_folder, context=context) for context in (2, 5))
+    before = [np.asarray(inpainter.fill(image, hole)) for inpainter in (near, far)]
+    image[:30] = 255 - image[:30]
+    after = [np.asarray(inpainter.fill(image, hole)) for inpainter in (near, far)]
+    assert np.array_equal(before[0][hole], after[0][hole]) and not np.array_equal(before[1][hole], after[1][hole])
+
+
 def test_only_what_surrounds_the_holes_is_looked_at(inpainter: invertfill.Inpainter) -> None:
     """Pixels far from every hole don't change the fill, and two holes far apart are filled as each alone."""
     image = np.asarray(picture(2400, 1300)).copy()

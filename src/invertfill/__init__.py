@@ -21,7 +21,14 @@ __version__ = "0.1.0"
 __all__ = ["Inpainter", "InputError", "InvertFillWarning", "__version__", "load"]
 
 
-def load(model: str | Path = "auto", *, device: str = "auto", engine: str = "auto", quality: str = "fast") -> Inpainter:
+def load(
+    model: str | Path = "auto",
+    *,
+    device: str = "auto",
+    engine: str = "auto",
+    quality: str = "fast",
+    context: float | None = None,
+) -> Inpainter:
     """Open a model.
 
     Args:
@@ -32,13 +39,15 @@ def load(model: str | Path = "auto", *, device: str = "auto", engine: str = "aut
             serve the device, else torch.
         quality: "fast", or "best": the encoder's code is improved for each picture by gradient descent on its known
             pixels. Takes seconds, and torch.
+        context: side of the square around holes that is looked at, in sides of the holes; 1 or more. None: what serves
+            the model, about 2.
 
     Raises:
         InputError: the model is unknown or damaged, or the engine or device is not available.
     """
     from invertfill.inpainter import open_inpainter
 
-    return open_inpainter(model, engine=engine, device=device, quality=quality)
+    return open_inpainter(model, engine=engine, device=device, quality=quality, context=context)
 
 
 def __getattr__(name: str) -> Any:

@@ -47,6 +47,10 @@ Model = Annotated[
 Engine = Annotated[str, typer.Option(help="auto, onnx or torch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Quality = Annotated[str, typer.Option(help="fast, or best: some seconds more a hole; needs torch (the train extra).")]
+Context = Annotated[
+    float | None,
+    typer.Option(help="Side of the square around holes that is looked at, in sides of the holes; about 2 without it."),
+]
 FAILURES_SHOWN = 20
 SHEET_SIDE, SHEET_GAP = 384, 6  # pixels: of each picture of a contact sheet, and between them
 Config = Annotated[Path, typer.Argument(help="A YAML file; see configs/.")]
@@ -89,6 +93,7 @@ def fill(
     ] = None,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = hole.")] = False,
     quality: Quality = "fast",
+    context: Context = None,
     engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
@@ -110,7 +115,7 @@ def fill(
         for place in [*places, contact_sheet] if contact_sheet else places:
             check_output(place, image, mask)
         with _notes(image):
-            fills = load(model, device=device, engine=engine, quality=quality).fill_samples(
+            fills = load(model, device=device, engine=engine, quality=quality, context=context).fill_samples(
                 image, mask, samples, seed=seed, invert_mask=invert_mask
             )
             small = []
@@ -131,7 +136,9 @@ def fill(
     from invertfill.batch.work import Settings
 
     jobs = expand(str(image), str(out), str(mask) if mask else None)
-    summary = _run(jobs, Settings(model, engine, device, quality, seed, invert_mask, overwrite=True), workers=1)
+    summary = _run(
+        jobs, Settings(model, engine, device, quality, context, seed, invert_mask, overwrite=True), workers=1
+    )
     print(f"{summary.filled} of {len(jobs)} filled: {one_line(out)}")
     _end(summary)
 
@@ -164,6 +171,7 @@ def batch(
     seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = hole.")] = False,
     quality: Quality = "fast",
+    context: Context = None,
     engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
@@ -178,7 +186,7 @@ def batch(
     if address is not None and not cluster:
         raise InputError(f"--address {address}; accepted: together with --cluster")
     jobs = expand(source, out, masks, recursive=recursive)
-    settings = Settings(model, engine, device, quality, seed, invert_mask, overwrite)
+    settings = Settings(model, engine, device, quality, context, seed, invert_mask, overwrite)
     where = (address or "local") if cluster else None
     summary = _run(jobs, settings, workers=workers, out=out, report=report, cluster=where)
     done = f"{summary.filled} filled, {summary.skipped} done before, {len(summary.failed)} failed"

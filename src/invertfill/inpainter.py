@@ -28,7 +28,12 @@ MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run 
 
 
 def open_inpainter(
-    model: str | Path, engine: str = "auto", device: str = "auto", quality: str = "fast", threads: int = 0
+    model: str | Path,
+    engine: str = "auto",
+    device: str = "auto",
+    quality: str = "fast",
+    context: float | None = None,
+    threads: int = 0,
 ) -> Inpainter:
     """Open what `invertfill.zoo.find_models` finds; `invertfill.load` says what is accepted.
 
@@ -38,7 +43,7 @@ def open_inpainter(
     models = find_models(model)
     engines = {found.name: open_engine(found, engine, device, quality, threads) for found in models}
     chooser = Chooser(engines, [found.name for found in models if found.aligned]) if model == AUTO else None
-    return Inpainter(next(iter(engines.values())), chooser, quality)
+    return Inpainter(next(iter(engines.values())), chooser, quality, context)
 
 
 class Inpainter:
@@ -48,12 +53,16 @@ class Inpainter:
         engine: a loaded model.
         chooser: of the model for each picture; then the engine, one of its own, is for `sample` alone.
         quality: "fast" or "best" (see `invertfill.load`).
+        context: see `invertfill.imaging.regions.find_regions`.
     """
 
-    def __init__(self, engine: Engine, chooser: Chooser | None = None, quality: str = "fast") -> None:
+    def __init__(
+        self, engine: Engine, chooser: Chooser | None = None, quality: str = "fast", context: float | None = None
+    ) -> None:
         self.engine = engine
         self.chooser = chooser
         self.quality = quality
+        self.context = context
 
     def fill(
         self, image: ImageSource, mask: MaskSource | None = None, *, seed: int = 0, invert_mask: bool = False
@@ -170,8 +179,8 @@ class Inpainter:
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(picture, margins)
             if inpainter.chooser:  # one model for all steps
-                engine = self._choose(canvas, _pieces(canvas, hole, self.engine.size), _name(image))
-                inpainter = Inpainter(engine, quality=self.quality)
+                engine = self._choose(canvas, self._pieces(canvas, hole, self.engine.size), _name(image))
+                inpainter = Inpainter(engine, None, self.quality, self.context)
             picture = inpainter.fill(canvas, hole, seed=seed)
         return picture
 
@@ -198,11 +207,14 @@ class Inpainter:
         elif hole.all():
             message = f"{_name(image)}: everything is a hole, so nothing is known; filled from the mean latent"
             warnings.warn(message, InvertFillWarning, stacklevel=4)
-        pieces = _pieces(picture, hole, self.engine.size)
+        pieces = self._pieces(picture, hole, self.engine.size)
         engine = self._choose(picture, pieces, _name(image))
         if engine.size != self.engine.size:
-            pieces = _pieces(picture, hole, engine.size)
+            pieces = self._pieces(picture, hole, engine.size)
         return _Job(picture, engine, pieces, seed)
+
+    def _pieces(self, picture: Image.Image, hole: np.ndarray, size: int) -> list[_Piece]:
+        return [_piece(picture, hole, region, size) for region in find_regions(hole, size, self.context)]
 
     def _choose(self, picture: Image.Image, pieces: Sequence[_Piece], name: str) -> Engine:
         """The engine for one picture; says so where there was a choice."""
@@ -255,10 +267,6 @@ class _Job:
 def _name(image: ImageSource) -> str:
     """For messages."""
     return str(image) if isinstance(image, FileSource) else "image"
-
-
-def _pieces(picture: Image.Image, hole: np.ndarray, size: int) -> list[_Piece]:
-    return [_piece(picture, hole, region, size) for region in find_regions(hole, size)]
 
 
 def _run(jobs: Sequence[_Job], batch: int, quality: str) -> Iterator[np.ndarray]:

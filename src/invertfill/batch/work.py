@@ -22,7 +22,7 @@ class Settings:
     """What all jobs of a batch share.
 
     Attributes:
-        model, engine, device, quality: as `invertfill.load` takes them.
+        model, engine, device, quality, context: as `invertfill.load` takes them.
         seed, invert_mask: as `Inpainter.fill` takes them.
         overwrite: replace a file at a result's place that no batch is known to have written.
     """
@@ -31,6 +31,7 @@ class Settings:
     engine: str = "auto"
     device: str = "auto"
     quality: str = "fast"
+    context: float | None = None
     seed: int = 0
     invert_mask: bool = False
     overwrite: bool = False
@@ -41,7 +42,7 @@ class Known:
     """What is kept of a result, so that it need not be made twice.
 
     Attributes:
-        origin: hash of all that it was made from: picture, mask, models, quality, seed, sign of the mask.
+        origin: hash of all that it was made from: picture, mask, models, quality, context, seed, sign of the mask.
         sha256: of the result's file, hex.
     """
 
@@ -82,7 +83,9 @@ class Worker:
     def __init__(self, settings: Settings, threads: int = 0) -> None:
         self.settings = settings
         self.fingerprint = fingerprint(settings.model)
-        self.inpainter = open_inpainter(settings.model, settings.engine, settings.device, settings.quality, threads)
+        self.inpainter = open_inpainter(
+            settings.model, settings.engine, settings.device, settings.quality, settings.context, threads
+        )
 
     def do(self, job: Job, known: Known | None) -> Record:
         """Do a job, or find it done. Never raises: a bad file must not stop the others."""
@@ -120,7 +123,9 @@ class Worker:
     def _origin(self, image: Encoded, mask: Encoded | None) -> str:
         settings = self.settings
         inputs = [_sha256(image.data), mask and _sha256(mask.data), self.fingerprint]
-        return _sha256(json.dumps([*inputs, settings.quality, settings.seed, settings.invert_mask]).encode())
+        return _sha256(
+            json.dumps([*inputs, settings.quality, settings.context, settings.seed, settings.invert_mask]).encode()
+        )
 
 
 FOREIGN = "a file that no batch here is known to have written; accepted: --overwrite, or another folder"

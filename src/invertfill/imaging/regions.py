@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-CONTEXT = 2.0  # side of the region, in sides of the box around the holes ...
+from invertfill.errors import InputError
+
+CONTEXT = 2.0  # side of the region, in sides of the box around the holes, where none is asked for ...
 LEAST_CONTEXT = 1.25  # ... and at least this many where the picture is too short for that
 # Models know the composition of whole pictures, so a picture that is nearly square is taken whole, ...
 NEARLY_SQUARE = 1.25
@@ -34,17 +36,25 @@ class Region:
         return max(self.x, 0), max(self.y, 0), min(self.x + self.side, width), min(self.y + self.side, height)
 
 
-def find_regions(hole: np.ndarray, size: int) -> list[Region]:
+def find_regions(hole: np.ndarray, size: int, context: float | None = None) -> list[Region]:
     """The squares that a fill of these holes looks at; none where there is no hole.
 
     Args:
         hole: (H, W) bool, True = hole.
         size: the model's side.
+        context: side of a region in sides of the box around its holes, at least 1, as far as the picture goes. None:
+            ``CONTEXT``, not below the model's size, and the whole picture where a model that knows whole ones is
+            served by that.
+
+    Raises:
+        InputError: a context below 1.
     """
+    if context is not None and not context >= 1:
+        raise InputError(f"context {context:g}; accepted: 1 or more, such as {CONTEXT:g}")
     height, width = hole.shape
     boxes = _boxes(hole)
     while True:
-        regions = [_region(box, width, height, size) for box in boxes]
+        regions = [_region(box, width, height, size, context) for box in boxes]
         meeting = next(
             (
                 (i, j)
@@ -93,13 +103,15 @@ def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _region(around: Box, width: int, height: int, size: int) -> Region:
+def _region(around: Box, width: int, height: int, size: int, context: float | None) -> Region:
     left, top, right, bottom = around
     box, short, long = max(bottom - top, right - left), min(width, height), max(width, height)
-    if is_nearly_square(width, height) and (long <= WHOLE_UP_TO * size or box > long / 4):
+    if context is not None:
+        side = int(min(context * box, long))
+    elif is_nearly_square(width, height) and (long <= WHOLE_UP_TO * size or box > long / 4):
         return Region((width - long) // 2, (height - long) // 2, long)
-    # Inside the picture if that leaves some context, else beyond its short sides.
-    side = int(min(max(min(max(CONTEXT * box, size), short), LEAST_CONTEXT * box), long))
+    else:  # inside the picture if that leaves some context, else beyond its short sides
+        side = int(min(max(min(max(CONTEXT * box, size), short), LEAST_CONTEXT * box), long))
 
     def start(low: int, high: int, length: int) -> int:
         """Centred on the holes, then moved inside the picture; centred on the picture where it is shorter."""
