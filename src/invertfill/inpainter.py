@@ -319,9 +319,9 @@ def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert:
 def _composite(job: _Job, outputs: Iterator[np.ndarray]) -> Image.Image:
     """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion."""
     picture = job.picture
-    result = np.asarray(picture).copy()
+    result = picture.copy()  # the pieces are changed as arrays, never the whole: it may be large
     if (low := low_of(picture)) is not None:
-        low = low.copy()
+        result.info[LOW] = low = low.copy()
     for piece in job.pieces:
         where = piece.rgb, piece.hole, piece.region
         output = next(outputs)
@@ -330,12 +330,10 @@ def _composite(job: _Job, outputs: Iterator[np.ndarray]) -> Image.Image:
         content = np.asarray(from_srgb(Image.fromarray(filled), picture))  # with alpha: opaque
         if picture.mode == "I;16":
             content = content.astype(np.uint16) * 257
-        left, top, right, bottom = piece.box
-        result[top:bottom, left:right][piece.hole] = content[piece.hole]
+        part = np.array(result.crop(piece.box))
+        part[piece.hole] = content[piece.hole]
+        result.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), piece.box)
         if low is not None:
+            left, top, right, bottom = piece.box
             low[top:bottom, left:right][piece.hole] = content[piece.hole]  # 16 bits: 257 times the 8
-    out = Image.fromarray(result, picture.mode) if picture.mode == "CMYK" else Image.fromarray(result)
-    out.info = dict(picture.info)
-    if low is not None:
-        out.info[LOW] = low
-    return out
+    return result

@@ -80,7 +80,7 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
         return _from_array(source)
     if isinstance(source, Image.Image):
         with _no_traceback("image"):
-            return _upright(source, "image", read_exif(source, "image"))
+            return _upright(source, "image", read_exif(source, "image"), own=False)
     with _no_traceback(source), _open_file(source) as file:
         name = str(source)
         # By name or content: phones and messengers call many a HEIC .jpg.
@@ -92,7 +92,7 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
         depth = deep.bits(image)
         exif = read_exif(image, name)  # before loading, at which Pillow turns a TIFF and forgets the rest
         image.load()
-        picture = _upright(image, name, exif)
+        picture = _upright(image, name, exif, own=True)
         if depth > 8 and picture.mode != "I;16":
             file.seek(0)
             _keep_depth(picture, file.read(), name, depth, notes)
@@ -321,11 +321,16 @@ def _keep_depth(picture: Image.Image, data: bytes, name: str, depth: int, notes:
         warnings.warn(f"{name}: {depth} bits per channel become 8{advice}", InvertFillWarning, stacklevel=3)
 
 
-def _upright(image: Image.Image, name: str, exif: Image.Exif) -> Image.Image:
-    """In one of ``MODES``, turned as the EXIF orientation says, with what `info` is to keep."""
+def _upright(image: Image.Image, name: str, exif: Image.Exif, own: bool) -> Image.Image:
+    """In one of ``MODES``, turned as the EXIF orientation says, with what `info` is to keep.
+
+    The same object where nothing is to be done and it is our `own`: a copy may take hundreds of megabytes.
+    """
     if 0 in image.size:
         raise InputError(f"{name}: no pixels; accepted: at least one")
     plain = _plain(turn(image), name)
+    if plain is image and not own:
+        plain = image.copy()
     plain.info = kept_info(image, exif, plain.size)
     return plain
 
@@ -342,8 +347,6 @@ def _plain(image: Image.Image, name: str) -> Image.Image:
         image = Image.fromarray(np.asarray(image).astype(np.uint16))
     elif image.mode not in MODES:
         raise InputError(f"{name}: pixel type {image.mode!r} is not accepted; accepted: {', '.join(MODES)}")
-    else:
-        image = image.copy()
     return image
 
 
