@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, Result, assert_one_line, pixels
+from conftest import TINY, Result, assert_one_line, pixels, start
 from PIL import Image
+from training_runs import config_of, draw_pictures
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("skimage")
+from safetensors.torch import load_file  # noqa: E402
 
 from invertfill.baselines import FILES, list_baselines  # noqa: E402
 from invertfill.baselines.inversion import Inversion, Objective  # noqa: E402
@@ -24,7 +26,9 @@ from invertfill.export import export_model  # noqa: E402
 from invertfill.losses.lpips import LPIPS  # noqa: E402
 from invertfill.models import build_generator  # noqa: E402
 from invertfill.models.invertfill import InvertFill  # noqa: E402
+from invertfill.training.config import InversionConfig, load_config  # noqa: E402
 
+CONFIGS = Path(__file__).parent.parent / "configs"
 SIZE = 32
 SMALL = "steps=2,lpips=0"  # without LPIPS, no weights are needed
 MOBILE = {
@@ -216,6 +220,28 @@ def test_blend_is_clipped() -> None:
 
 
 # The command
+
+
+def test_psp_is_what_its_configuration_trains(evaluate, tmp_path: Path) -> None:
+    """The switches of configs/faces-256-psp.yaml, on the tiny model."""
+    psp = load_config(InversionConfig, CONFIGS / "faces-256-psp.yaml")
+    assert psp.mean_latent.tau == 0 and psp.model.premodulation.space == "w+"
+    switches = (
+        f"model.premodulation.enabled={str(psp.model.premodulation.enabled).lower()}",
+        f"model.rgb_branch.channels={list(psp.model.rgb_branch.channels)}",
+        f"losses.msr={psp.losses.msr}",
+        "mean_latent.tau=0",
+    )
+    short = ("steps=2", "batch=4", "sample_every=2", "sample_count=2", "checkpoint_every=2", "data.workers=1")
+    places = (f"data.path={draw_pictures(tmp_path / 'pictures')}", f"out={tmp_path / 'run'}")
+    trained = start("train", "inversion", config_of("inversion"), *switches, *short, *places)
+    assert trained.returncode == 0, trained.stderr
+    exported = start("export", tmp_path / "run", "-o", tmp_path / "psp")
+    assert exported.returncode == 0, exported.stderr
+    assert evaluate("--method", f"psp-blend:model={tmp_path / 'psp'}").status == 0
+    # Without an RGB branch, the known pixels reach the output through the codes alone.
+    model = load_file(tmp_path / "psp" / "model.safetensors")
+    assert not any(name.startswith(("rgb_branch", "premodulation")) for name in model)
 
 
 def test_every_method_on_a_tiny_model(
