@@ -22,6 +22,7 @@ from invertfill.zoo import find_model, sha256_of
 
 # What a fill runs through: results in a cache hold while it stays as it is.
 SOURCES = ("inpainter.py", "baselines", "engines", "imaging", "models")
+BATCH = 4  # pictures in memory at once
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Method(Protocol):
     Attributes:
         name: in the tables.
         kind: "model", "method" or "predictions".
+        batch: pictures that it takes at once. What is measured of them is kept at once too, so one that takes minutes
+            a picture takes them one by one.
         about: what it is: hash of weights, implementation, folder.
         paper: where it comes from, if it comes from a paper.
         differs: what differs from that.
@@ -50,6 +53,7 @@ class Method(Protocol):
 
     name: str
     kind: str
+    batch: int
     about: str
     paper: str
     differs: str
@@ -72,7 +76,7 @@ class ModelMethod:
         engine, device, quality: as `invertfill fill` takes them.
     """
 
-    kind, paper = "model", "Yu et al., High-Fidelity Image Inpainting with GAN Inversion, 2022"
+    kind, batch, paper = "model", BATCH, "Yu et al., High-Fidelity Image Inpainting with GAN Inversion, 2022"
     differs = "see its model card"
 
     def __init__(self, text: str, engine: str, device: str, quality: str) -> None:
@@ -116,7 +120,7 @@ class BaselineMethod:
         device: of torch, for those that use it, unless their arguments name one.
     """
 
-    kind = "method"
+    kind, batch = "method", 1
 
     def __init__(self, text: str, device: str) -> None:
         self.name, baseline, given = parse_method(text)
@@ -151,7 +155,7 @@ class Predictions:
             several classes (with one, either will do).
     """
 
-    kind, paper, differs = "predictions", "", ""
+    kind, batch, paper, differs = "predictions", BATCH, "", ""
 
     def __init__(self, text: str) -> None:
         self.name, given, folder = text.partition("=")
