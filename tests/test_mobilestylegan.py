@@ -95,7 +95,7 @@ def test_converted_face_generator_draws_what_its_source_draws(shared: Path) -> N
     if not reader_path.exists():
         pytest.skip("needs shared/data/face_generator.py")
     tool, reader = (_module(path) for path in (TOOL, reader_path))
-    ours, source = tool.convert(reader_path), reader.FaceGenerator.from_package()
+    ours, source = tool.convert(reader), reader.FaceGenerator.from_package()
     z = torch.randn(1 + ours.num_layers, 512, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         w = source.mapping(z)

@@ -39,7 +39,7 @@ def test_known_distance_against_numpy() -> None:
 
 def test_a_code_is_found_again(engine: TorchEngine) -> None:
     """Pictures that the generator drew: from a code beside theirs, the way leads back, in the hole too."""
-    network, w_std = engine.network, engine._w_std
+    network, w_std = engine.network, engine.w_std
     z = torch.randn(3, engine.w_mean.size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         w = network.generator.mapping(z)[:, None].expand(-1, network.generator.num_layers, -1)

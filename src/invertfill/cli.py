@@ -297,7 +297,10 @@ def evaluate(
         list[str] | None,
         typer.Option(help="NAME=DIR: pictures that something else has made of the pairs, in DIR/CLASS or DIR."),
     ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="A method that --list shows.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method that --list shows, such as telea, w-plus:steps=500 or NAME=w-plus:steps=500."),
+    ] = None,
     count: Annotated[
         int | None, typer.Option(min=1, help="So many pictures, the first by name; without it, all.")
     ] = None,
@@ -310,6 +313,7 @@ def evaluate(
         Path | None,
         typer.Option(help="A folder that gets the pairs, as DIR/CLASS/images and masks, for other programs."),
     ] = None,
+    quality: Quality = "fast",
     engine: Engine = "auto",
     device: Device = "auto",
     list_: Annotated[bool, typer.Option("--list", help="List the methods and exit.")] = False,
@@ -320,11 +324,13 @@ def evaluate(
     --method may be given several times. The same command goes on where it was stopped. Needs the eval extra.
     """
     if list_:
-        from invertfill.baselines import list_baselines
+        from invertfill.baselines import list_baselines, show_arguments
 
         with _extra("eval"):
             for found in list_baselines():
                 print(f"{found.name}\n  paper    {found.paper}, {found.year}\n  differs  {found.differs}")
+                if found.arguments:
+                    print(f"  takes    {show_arguments(found.arguments)}")
         return
     if images is None:
         raise InputError("no --images; accepted: --images DIR, or --list")
@@ -347,6 +353,7 @@ def evaluate(
         pairs=pairs,
         engine=engine,
         device=device,
+        quality=quality,
         command=shlex.join(["invertfill", *context.obj]),
     )
     progress = _progress()

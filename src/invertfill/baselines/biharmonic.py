@@ -13,6 +13,8 @@ from invertfill.baselines import Baseline
 class Biharmonic:
     """See `invertfill.baselines.Filler`."""
 
+    size: int | None = None
+
     def __init__(self) -> None:
         self.identity = f"scikit-image {version('scikit-image')} inpaint_biharmonic, clipped to 0..255"
 

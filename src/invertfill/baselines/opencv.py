@@ -15,6 +15,8 @@ class OpenCV:
         flag: name of one of cv2.inpaint's methods.
     """
 
+    size: int | None = None
+
     def __init__(self, flag: str) -> None:
         self.flag = getattr(cv2, flag)
         self.identity = f"OpenCV {cv2.__version__} inpaint, {flag}, radius {RADIUS}"

@@ -44,11 +44,12 @@ class TorchEngine:
         picture, hole = self._tensor(image), self._tensor(mask)
         w_plus, _ = self.network.encode(picture, hole, self._tensor(w_mean))
         if quality == "best":
-            w_plus = refine(self.network, picture, hole, w_plus, self._w_std)
+            w_plus = refine(self.network, picture, hole, w_plus, self.w_std)
         return self._array(self.network.draw(picture, hole, w_plus))
 
     @cached_property
-    def _w_std(self) -> torch.Tensor:
+    def w_std(self) -> torch.Tensor:
+        """(D,), of w over the generator's own pictures."""
         z = np.random.default_rng(0).standard_normal((STD_SAMPLES, self.w_mean.size), np.float32)
         return self._tensor(self.mapping(z).std(0))
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from invertfill.baselines import Baseline, find_baseline
+from invertfill.baselines import DEVICE, parse_method, show_arguments
 from invertfill.engines import Engine, open_engine
 from invertfill.errors import InputError
 from invertfill.evaluation.cache import code_version
@@ -22,6 +22,7 @@ from invertfill.zoo import find_model, sha256_of
 
 # What a fill runs through: results in a cache hold while it stays as it is.
 SOURCES = ("inpainter.py", "baselines", "engines", "imaging", "models")
+BATCH = 4  # pictures in memory at once
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Method(Protocol):
     Attributes:
         name: in the tables.
         kind: "model", "method" or "predictions".
+        batch: pictures that it takes at once. What is measured of them is kept at once too, so one that takes minutes
+            a picture takes them one by one.
         about: what it is: hash of weights, implementation, folder.
         paper: where it comes from, if it comes from a paper.
         differs: what differs from that.
@@ -50,6 +53,7 @@ class Method(Protocol):
 
     name: str
     kind: str
+    batch: int
     about: str
     paper: str
     differs: str
@@ -69,20 +73,23 @@ class ModelMethod:
 
     Args:
         text: NAME or FOLDER, as `invertfill fill` takes it, or NAME=FOLDER to give it another name here.
+        engine, device, quality: as `invertfill fill` takes them.
     """
 
-    kind, paper = "model", "Yu et al., High-Fidelity Image Inpainting with GAN Inversion, 2022"
+    kind, batch, paper = "model", BATCH, "Yu et al., High-Fidelity Image Inpainting with GAN Inversion, 2022"
     differs = "see its model card"
 
-    def __init__(self, text: str, engine: str, device: str) -> None:
+    def __init__(self, text: str, engine: str, device: str, quality: str) -> None:
         name, given, folder = text.partition("=")
         model = find_model(folder if given else text)
         self.name = name if given else model.name
-        opened = open_engine(model, engine, device)
+        opened = open_engine(model, engine, device, quality)
         self._engine = _Recorder(opened)
-        self._inpainter = Inpainter(self._engine)
+        self._inpainter = Inpainter(self._engine, quality=quality)
         where = getattr(opened, "device", "cpu")
-        self.about = f"model.safetensors SHA-256 {model.sha256}, engine {opened.name} on {where}, seed 0"
+        self.about = (
+            f"model.safetensors SHA-256 {model.sha256}, engine {opened.name} on {where}, quality {quality}, seed 0"
+        )
         self._identity = f"{self.about}, {code_version(*SOURCES)}"
 
     def check(self, sets: Sequence[PairSet], problems: Problems) -> None: ...
@@ -106,20 +113,32 @@ class ModelMethod:
 
 
 class BaselineMethod:
-    """One of `invertfill.baselines`."""
+    """One of `invertfill.baselines`.
 
-    kind = "method"
+    Args:
+        text: as `parse_method` takes it.
+        device: of torch, for those that use it, unless their arguments name one.
+    """
 
-    def __init__(self, name: str) -> None:
-        baseline: Baseline = find_baseline(name)
-        self._filler = baseline.load()
-        self.name, self.paper, self.differs = baseline.name, f"{baseline.paper}, {baseline.year}", baseline.differs
-        self.about = self._filler.identity
+    kind, batch = "method", 1
 
-    def check(self, sets: Sequence[PairSet], problems: Problems) -> None: ...
+    def __init__(self, text: str, device: str) -> None:
+        self.name, baseline, given = parse_method(text)
+        arguments = {**baseline.arguments, **given}
+        if DEVICE in arguments and DEVICE not in given:
+            arguments[DEVICE] = device
+        self._filler = baseline.load(**arguments)
+        self.paper, self.differs = f"{baseline.paper}, {baseline.year}", baseline.differs
+        self.about = ", ".join(filter(None, [show_arguments(arguments), self._filler.identity]))
+        self._identity = f"{baseline.name}, {self.about}, {code_version(*SOURCES, 'losses')}"
+
+    def check(self, sets: Sequence[PairSet], problems: Problems) -> None:
+        for size in {pair.size for pair_set in sets for pair in pair_set.pairs} - {self._filler.size}:
+            if self._filler.size is not None:
+                raise InputError(f"--size {size}; accepted with {self.name}: {self._filler.size}, its model's")
 
     def identity(self, pair_set: PairSet, pair: Pair) -> str:
-        return f"{self.about}, {code_version(*SOURCES)}"
+        return self._identity
 
     def outputs(self, pair_set: PairSet, pairs: Sequence[Pair], truths: Sequence[np.ndarray]) -> Iterator[Output]:
         for pair, truth in zip(pairs, truths, strict=True):
@@ -136,7 +155,7 @@ class Predictions:
             several classes (with one, either will do).
     """
 
-    kind, paper, differs = "predictions", "", ""
+    kind, batch, paper, differs = "predictions", BATCH, "", ""
 
     def __init__(self, text: str) -> None:
         self.name, given, folder = text.partition("=")

@@ -19,9 +19,9 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from invertfill.errors import InputError
 from invertfill.evaluation import inception
 from invertfill.evaluation.cache import code_version
+from invertfill.losses import lpips
 from invertfill.losses.lpips import LPIPS, LpipsName
-from invertfill.losses.vgg import find_weights
-from invertfill.zoo import sha256_of
+from invertfill.losses.vgg import find_weights, hash_weights
 
 BEST_PSNR = 100.0  # dB: of equal pictures, which have no finite one; a mean stays a number
 LEAST_SIDE = 32  # pixels: of LPIPS, whose fifth stage sees 1/16
@@ -79,9 +79,8 @@ METRICS = {
 SOURCES = ("evaluation/metrics.py", "evaluation/inception.py", "losses")
 RAW = ("known_colour", "border_jump")
 LPIPS_NETS: dict[str, LpipsName] = {"lpips_alex": "alex", "lpips_vgg": "vgg"}
-WEIGHTS = {
-    "lpips_alex": ("alexnet-features", "lpips-alexnet-linear"),
-    "lpips_vgg": ("vgg16-features", "lpips-vgg16-linear"),
+WEIGHTS: dict[str, tuple[str, ...]] = {
+    **{name: lpips.WEIGHTS[net] for name, net in LPIPS_NETS.items()},
     "fid": (inception.WEIGHTS,),
 }
 
@@ -241,8 +240,7 @@ class Meter:
         found = {"ssim": torchmetrics, "psnr": torchmetrics, **dict.fromkeys(RAW, ours)}
         for name, files in WEIGHTS.items():
             if name not in self.missing:
-                hashes = ", ".join(f"{file} {sha256_of(find_weights(file))[:16]}" for file in files)
-                found[name] = f"{ours}, weights {hashes}"
+                found[name] = f"{ours}, weights {hash_weights(files)}"
         if "fid" in found:
             found["fid"] += f"; {inception.RESIZE}"
         return found

@@ -12,12 +12,10 @@ from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.evaluation.cache import Cache, Entry, key_of
-from invertfill.evaluation.methods import Method
+from invertfill.evaluation.methods import BATCH, Method
 from invertfill.evaluation.metrics import LEAST_FOR_FID, Meter, frechet_distance
 from invertfill.evaluation.pairs import Begin, Pair, PairSet, hash_of
 from invertfill.imaging.io import open_image, save_image
-
-BATCH = 4  # pictures in memory at once
 
 
 @dataclass
@@ -127,7 +125,7 @@ class _Run:
                 step()
             else:
                 waiting.append((pair, key))
-            if len(waiting) == BATCH or (waiting and number == len(self.pair_set.pairs)):
+            if len(waiting) == self.method.batch or (waiting and number == len(self.pair_set.pairs)):
                 for (done, key), entry in zip(waiting, self._measure([pair for pair, _ in waiting]), strict=True):
                     self.cache.add(key, entry)
                     found[done.name] = entry

@@ -37,6 +37,7 @@ class Request:
     pairs: Path | None
     engine: str
     device: str
+    quality: str
     command: str
 
 
@@ -67,9 +68,9 @@ def run(request: Request, begin: Begin) -> Report:
     _check(request)
     device = pick_device(request.device)  # of the metrics
     methods: list[Method] = [
-        *(BaselineMethod(name) for name in request.methods),
+        *(BaselineMethod(text, request.device) for text in request.methods),
         *(Predictions(text) for text in request.predictions),
-        *(ModelMethod(text, request.engine, request.device) for text in request.models),
+        *(ModelMethod(text, request.engine, request.device, request.quality) for text in request.models),
     ]
     check_names(methods)
     if request.relative_to is not None and request.relative_to not in [method.name for method in methods]:

@@ -16,7 +16,7 @@ LpipsName = Literal["alex", "vgg"]
 
 _TAPS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29)}  # the last ReLU of each of the five stages
 _WIDTHS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
-_HEADS = {"alex": "lpips-alexnet-linear", "vgg": "lpips-vgg16-linear"}
+WEIGHTS = {"alex": ("alexnet-features", "lpips-alexnet-linear"), "vgg": ("vgg16-features", "lpips-vgg16-linear")}
 
 
 class _Heads(nn.Module):
@@ -53,7 +53,7 @@ class LPIPS(nn.Module):
         self.features = (vgg.alexnet if net == "alex" else vgg.vgg16)(pretrained)
         self.heads = _Heads(_WIDTHS[net])
         if pretrained:
-            vgg.load_weights(self.heads, _HEADS[net])
+            vgg.load_weights(self.heads, WEIGHTS[net][1])
         self.register_buffer("mean", torch.tensor(vgg.IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(vgg.IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)

@@ -6,6 +6,7 @@ the papers' code (``features[:5]`` ends with layer 4, the first pooling).
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,15 @@ def find_weights(name: str) -> Path:
     raise InputError(
         f"{path}: no such file; put it there, or set {WEIGHTS_VARIABLE} to a folder that holds {path.name}{how}"
     )
+
+
+def hash_weights(names: Sequence[str]) -> str:
+    """Names of weights files and the first 16 digits of their SHA-256, for a report. Raises as `find_weights` does."""
+    found = []
+    for name in names:
+        with find_weights(name).open("rb") as file:
+            found.append(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}")
+    return ", ".join(found)
 
 
 def load_weights(module: nn.Module, name: str) -> None:

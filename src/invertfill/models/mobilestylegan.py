@@ -153,11 +153,27 @@ class MobileStyleGANGenerator(nn.Module):
         """
         if noise != "const":
             raise ValueError(f"noise={noise!r}: MobileStyleGAN has constant noise only ('const')")
-        features = features or {}
-        w = w_plus.unbind(1)
+        return self.tail(self.head(w_plus, 4), w_plus, 4, features)
+
+    def head(self, w_plus: Tensor, resolution: int) -> Tensor:
+        """The first part of `synthesis`: w_plus (N, num_layers, latent_dim) -> activations (N, C, r, r).
+
+        Args:
+            w_plus: of which the style vectors up to r count.
+            resolution: r, where the generator is cut, behind the last convolution there: 4, 8, ... ``size``.
+        """
         x = self.input.expand(w_plus.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        x = self.first(x, w[0])
-        for i, block in enumerate(self.blocks):
-            x = block(x, *w[3 * i + 1 : 3 * i + 4], features.get(8 * 2**i))
-        rgb = F.conv2d(x * self.rgb_affine(w[-1]), self.rgb_weight)
-        return rgb + self.rgb_bias(w[-1])[:, :, None, None]
+        return self._blocks(self.first(x, w_plus[:, 0]), w_plus, 4, resolution, {})
+
+    def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
+        """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
+        x = self._blocks(x, w_plus, resolution, self.size, features or {})
+        w = w_plus[:, -1]
+        rgb = F.conv2d(x * self.rgb_affine(w), self.rgb_weight)
+        return rgb + self.rgb_bias(w)[:, :, None, None]
+
+    def _blocks(self, x: Tensor, w_plus: Tensor, after: int, to: int, features: dict[int, Tensor]) -> Tensor:
+        for i, (size, block) in enumerate(zip(self.feature_channels, self.blocks, strict=True)):
+            if after < size <= to:
+                x = block(x, *w_plus[:, 3 * i + 1 : 3 * i + 4].unbind(1), features.get(size))
+        return x

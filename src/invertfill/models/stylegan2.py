@@ -90,15 +90,44 @@ class StyleGAN2Generator(nn.Module):
         Returns:
             (N, 3, size, size), about [-1, 1], unclipped.
         """
-        x = self.const.expand(w_plus.shape[0], -1, -1, -1)  # (N, C, 4, 4)
-        rgb: Tensor | None = None
+        _, rgb = self._blocks(None, None, w_plus, 0, self.size, features or {}, noise)
+        return rgb
+
+    def head(self, w_plus: Tensor, resolution: int) -> Tensor:
+        """The first part of `synthesis`: w_plus (N, L, latent_dim) -> activations and RGB so far, (N, C + 3, r, r).
+
+        Args:
+            w_plus: of which the style vectors up to r count.
+            resolution: r, where the generator is cut, behind its block there: 4, 8, ... ``size``.
+        """
+        return torch.cat(self._blocks(None, None, w_plus, 0, resolution, {}, "const"), 1)
+
+    def tail(self, x: Tensor, w_plus: Tensor, resolution: int) -> Tensor:
+        """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
+        _, rgb = self._blocks(x[:, :-3], x[:, -3:], w_plus, resolution, self.size, {}, "const")
+        return rgb
+
+    def _blocks(
+        self,
+        x: Tensor | None,
+        rgb: Tensor | None,
+        w_plus: Tensor,
+        after: int,
+        to: int,
+        features: dict[int, Tensor],
+        noise: Noise,
+    ) -> tuple[Tensor, Tensor]:
+        """Those of the resolutions above ``after``, up to ``to``."""
+        if x is None:
+            x = self.const.expand(w_plus.shape[0], -1, -1, -1)  # (N, C, 4, 4)
         layer = 0
         for r, block in zip(self.feature_channels, self.blocks, strict=True):
-            # A block's toRGB takes the w of the next block's first convolution; so L = 1 + 2 * (blocks - 1) + 1.
-            x, rgb = block(x, rgb, w_plus[:, layer:], None if features is None else features.get(r), noise)
+            if after < r <= to:
+                # A block's toRGB takes the w of the next block's first convolution; so L = 1 + 2 * (blocks - 1) + 1.
+                x, rgb = block(x, rgb, w_plus[:, layer:], features.get(r), noise)
             layer += 1 if r == 4 else 2
-        assert rgb is not None
-        return rgb
+        assert x is not None and rgb is not None
+        return x, rgb
 
 
 class MappingNetwork(nn.Module):

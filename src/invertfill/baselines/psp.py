@@ -1,0 +1,39 @@
+"""pSp: an encoder gives a style vector for each layer, as an offset from the static mean latent."""
+
+from __future__ import annotations
+
+from invertfill.baselines import Baseline
+from invertfill.baselines.drawing import Drawing
+from invertfill.engines import open_engine
+from invertfill.errors import InputError
+from invertfill.zoo import find_model
+
+RECIPE = "made by `invertfill train inversion configs/faces-256-psp.yaml` and `invertfill export`"
+
+
+def load(model: str = "", device: str = "auto") -> Drawing:
+    """The model folder, of a model without RGB branch and pre-modulation."""
+    if not model:
+        raise InputError(f"psp: no model, and none ships; accepted: model=FOLDER, a folder {RECIPE}")
+    try:
+        found = find_model(model)
+    except InputError as error:
+        raise InputError(f"psp: {error}, {RECIPE}") from None
+    if found.config.get("rgb_branch", {}).get("channels", True) or found.config.get("premodulation", {}).get(
+        "enabled", True
+    ):
+        raise InputError(f"psp: {model}: has an RGB branch or pre-modulation; accepted: a folder {RECIPE}")
+    engine = open_engine(found, device=device)
+    where = getattr(engine, "device", "cpu")
+    identity = f"model.safetensors SHA-256 {found.sha256}, engine {engine.name} on {where}"
+    return Drawing(engine, identity, found.size)
+
+
+BASELINE = Baseline(
+    "psp",
+    "Richardson et al., Encoding in Style: a StyleGAN Encoder for Image-to-Image Translation",
+    2021,
+    "this project's encoder and stage 2, with W+ alone: no RGB branch, no pre-modulation, a static mean latent; "
+    "its losses, without an identity network",
+    load,
+)

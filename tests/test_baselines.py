@@ -1,0 +1,332 @@
+"""The methods that models are compared with: what each promises, and how the command takes their arguments."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, Result, assert_one_line, pixels, start
+from PIL import Image
+from training_runs import config_of, draw_pictures
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("skimage")
+from safetensors.torch import load_file  # noqa: E402
+
+from invertfill.baselines import FILES, list_baselines  # noqa: E402
+from invertfill.baselines.inversion import Inversion, Objective  # noqa: E402
+from invertfill.baselines.mganprior import MGANPrior, compose  # noqa: E402
+from invertfill.baselines.psp_blend import blend  # noqa: E402
+from invertfill.baselines.w_plus import WPlus  # noqa: E402
+from invertfill.export import export_model  # noqa: E402
+from invertfill.losses.lpips import LPIPS  # noqa: E402
+from invertfill.models import build_generator  # noqa: E402
+from invertfill.models.invertfill import InvertFill  # noqa: E402
+from invertfill.training.config import InversionConfig, load_config  # noqa: E402
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+SIZE = 32
+SMALL = "steps=2,lpips=0"  # without LPIPS, no weights are needed
+MOBILE = {
+    "kind": "mobilestylegan",
+    "size": SIZE,
+    "channels": [16, 16, 8, 8],
+    "latent_dim": 12,
+    "mapping_layers": 2,
+}
+
+
+@pytest.fixture(params=[TINY["generator"], MOBILE], ids=["stylegan2", "mobilestylegan"])
+def generator(request: pytest.FixtureRequest) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_generator(request.param).requires_grad_(False)
+
+
+@pytest.fixture
+def hole() -> np.ndarray:
+    """(32, 32) bool: a box and a corner."""
+    hole = np.zeros((SIZE, SIZE), bool)
+    hole[8:24, 6:20] = True
+    hole[26:, 28:] = True
+    return hole
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Two pictures of 32 px."""
+    (tmp_path / "images").mkdir()
+    for i in range(2):
+        noise = np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8)
+        picture = Image.fromarray(noise).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / "images" / f"{i}.png")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def evaluate(
+    run: Callable[..., Result], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """The command on those pictures, to tmp_path/report, without the metrics' networks."""
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setenv("INVERTFILL_WEIGHTS", str(tmp_path / "weights"))
+    command = ("evaluate", "--images", images, "--size", SIZE, "--coverage", "hard", "-o", tmp_path / "report")
+    return lambda *arguments: run(*command, *arguments)
+
+
+@pytest.fixture(scope="session")
+def psp_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pSp of 32 px with random weights."""
+    torch.manual_seed(0)
+    model = InvertFill({**TINY, "premodulation": {"enabled": False}, "rgb_branch": {"channels": []}})
+    return export_model(model, tmp_path_factory.mktemp("models") / "psp", {})
+
+
+# A generator in two parts
+
+
+@pytest.mark.parametrize("resolution", [4, 8, 16, 32])
+def test_two_parts_equal_the_whole(generator, resolution: int) -> None:
+    w_plus = torch.randn(3, generator.num_layers, generator.latent_dim)
+    activations = generator.head(w_plus, resolution)
+    assert activations.shape[2:] == (resolution, resolution)
+    torch.testing.assert_close(generator.tail(activations, w_plus, resolution), generator.synthesis(w_plus))
+
+
+def test_the_first_part_sees_the_first_codes_alone(generator) -> None:
+    w_plus = torch.randn(1, generator.num_layers, generator.latent_dim)
+    others = torch.cat([w_plus[:, :4], torch.randn_like(w_plus[:, 4:])], 1)
+    assert torch.equal(generator.head(w_plus, 8), generator.head(others, 8))
+    assert not torch.allclose(generator.head(w_plus, 16), generator.head(others, 16))
+
+
+# Optimisation per picture
+
+
+def all_layers(generator, w: torch.Tensor) -> torch.Tensor:
+    return w[:, None].expand(-1, generator.num_layers, -1)
+
+
+@pytest.mark.parametrize("layer", [4, 16])
+def test_one_code_at_full_importance_is_the_plain_generator(generator, layer: int) -> None:
+    w_mean, offsets = torch.randn(generator.latent_dim), torch.randn(3, generator.latent_dim)
+    importance = torch.zeros(3, generator.head(all_layers(generator, w_mean[None]), layer).shape[1])
+    importance[1] = 1
+    drawn = compose(generator, offsets, importance, w_mean, layer)
+    torch.testing.assert_close(drawn, generator.synthesis(all_layers(generator, w_mean + offsets[1:2])))
+    importance[2, 0] = 0.5  # and one channel of another code changes it
+    assert not torch.allclose(compose(generator, offsets, importance, w_mean, layer), drawn)
+
+
+def test_importance_is_by_channel(generator) -> None:
+    """Channels of two codes in one: as if the activations had been put together by hand."""
+    w_mean, offsets = torch.randn(generator.latent_dim), torch.randn(2, generator.latent_dim)
+    parts = generator.head(all_layers(generator, w_mean + offsets), 8)
+    choice = torch.arange(parts.shape[1]) % 2
+    importance = torch.stack([1.0 - choice, choice * 1.0])
+    joined = torch.where(choice[:, None, None].bool(), parts[1], parts[0])[None]
+    w = w_mean + (importance.mean(1) @ offsets)[None]
+    expected = generator.tail(joined, all_layers(generator, w), 8)
+    torch.testing.assert_close(compose(generator, offsets, importance, w_mean, 8), expected)
+
+
+def open_inversion(kind: type[Inversion], folder: Path, **arguments: object) -> Inversion:
+    return kind(**{"model": str(folder), "lpips": 0.0, "device": "cpu", **arguments})
+
+
+@pytest.mark.parametrize("kind, arguments", [(WPlus, {}), (MGANPrior, {"codes": 3, "layer": 8})])
+def test_search_lowers_its_objective(
+    kind: type[Inversion], arguments: dict, tiny_model_folder: Path, hole: np.ndarray
+) -> None:
+    """On a picture that the generator can draw; with LPIPS, of random weights, in the objective."""
+    method = open_inversion(kind, tiny_model_folder, steps=60, **arguments)
+    z = torch.randn(1, method.generator.latent_dim, generator=torch.Generator().manual_seed(5))
+    mask = torch.from_numpy(hole[None, None].astype(np.float32))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        picture = method.generator.synthesis(all_layers(method.generator, method.generator.mapping(z))).clamp(-1, 1)
+        objective = Objective(picture * (1 - mask), mask, LPIPS("alex", pretrained=False), 0.1)
+        before = float(objective(method.draw(method.start())))
+    found = method.search(objective)
+    with torch.no_grad():
+        assert float(objective(method.draw(found))) < before / 2
+    for a, b in zip(method.start(), found, strict=True):
+        assert not torch.equal(a, b)  # both the codes and their importance move
+    assert all(p.grad is None for p in method.generator.parameters())
+
+
+def test_w_plus_starts_at_the_mean_latent(tiny_model_folder: Path) -> None:
+    method = open_inversion(WPlus, tiny_model_folder, steps=1)
+    with torch.no_grad():
+        expected = method.generator.synthesis(all_layers(method.generator, method.w_mean[None]))
+        torch.testing.assert_close(method.draw(method.start()), expected)
+
+
+def test_objective_does_not_see_the_hole(hole: np.ndarray) -> None:
+    torch.manual_seed(0)
+    mask = torch.from_numpy(hole[None, None].astype(np.float32))
+    picture, drawn = torch.rand(2, 1, 3, SIZE, SIZE) * 2 - 1
+    objective = Objective(picture, mask, LPIPS("alex", pretrained=False), 1.0)
+    inside = drawn + mask * torch.randn_like(drawn)
+    assert float(objective(inside)) == float(objective(drawn)) > 0
+    assert float(objective(picture + 5 * mask)) == pytest.approx(0, abs=1e-7)
+    # Plain L1 is a mean over all pixels, by hand.
+    expected = np.abs((drawn - picture).numpy()[0][:, ~hole]).sum() / (3 * SIZE**2)
+    assert float(Objective(picture, mask, None, 1.0)(drawn)) == pytest.approx(expected, rel=1e-5)
+
+
+# Poisson blending
+
+
+def test_blend_solves_the_poisson_equation() -> None:
+    """Against a dense system, written down row by row."""
+    rng = np.random.default_rng(0)
+    image, drawn = rng.integers(100, 140, (2, 7, 9, 3)).astype(np.uint8)
+    hole = rng.random((7, 9)) < 0.5  # with parts at the picture's edges
+    matrix, right = np.zeros((63, 63)), np.zeros((63, 3))
+    for y, x in np.ndindex(7, 9):
+        row = 9 * y + x
+        if not hole[y, x]:
+            matrix[row, row], right[row] = 1, image[y, x]
+            continue
+        for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            if 0 <= v < 7 and 0 <= u < 9:
+                matrix[row, row] += 1
+                matrix[row, 9 * v + u] -= 1
+                right[row] += drawn[y, x].astype(float) - drawn[v, u]
+    expected = np.linalg.solve(matrix, right).reshape(7, 9, 3)
+    found = blend(drawn, image, hole)
+    np.testing.assert_array_equal(found, expected.round().clip(0, 255))
+    np.testing.assert_array_equal(found[~hole], image[~hole])
+
+
+def test_blend_takes_a_cast_away_and_keeps_the_rest(hole: np.ndarray) -> None:
+    image = np.random.default_rng(1).integers(60, 200, (SIZE, SIZE, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(blend(image + np.uint8(40), image, hole), image)
+    nothing, everything = np.zeros_like(hole), np.ones_like(hole)
+    np.testing.assert_array_equal(blend(image + np.uint8(40), image, nothing), image)
+    np.testing.assert_array_equal(blend(image + np.uint8(40), image, everything), image + np.uint8(40))
+
+
+def test_blend_is_clipped() -> None:
+    image, drawn = np.full((5, 5, 3), 250, np.uint8), np.zeros((5, 5, 3), np.uint8)
+    drawn[2, 2] = 200
+    hole = np.zeros((5, 5), bool)
+    hole[1:4, 1:4] = True
+    assert blend(drawn, image, hole)[2, 2].tolist() == [255] * 3  # a peak of 200 above 250
+
+
+# The command
+
+
+def test_psp_is_what_its_configuration_trains(evaluate, tmp_path: Path) -> None:
+    """The switches of configs/faces-256-psp.yaml, on the tiny model."""
+    psp = load_config(InversionConfig, CONFIGS / "faces-256-psp.yaml")
+    assert psp.mean_latent.tau == 0 and psp.model.premodulation.space == "w+"
+    switches = (
+        f"model.premodulation.enabled={str(psp.model.premodulation.enabled).lower()}",
+        f"model.rgb_branch.channels={list(psp.model.rgb_branch.channels)}",
+        f"losses.msr={psp.losses.msr}",
+        "mean_latent.tau=0",
+    )
+    short = ("steps=2", "batch=4", "sample_every=2", "sample_count=2", "checkpoint_every=2", "data.workers=1")
+    places = (f"data.path={draw_pictures(tmp_path / 'pictures')}", f"out={tmp_path / 'run'}")
+    trained = start("train", "inversion", config_of("inversion"), *switches, *short, *places)
+    assert trained.returncode == 0, trained.stderr
+    exported = start("export", tmp_path / "run", "-o", tmp_path / "psp")
+    assert exported.returncode == 0, exported.stderr
+    assert evaluate("--method", f"psp-blend:model={tmp_path / 'psp'}").status == 0
+    # Without an RGB branch, the known pixels reach the output through the codes alone.
+    model = load_file(tmp_path / "psp" / "model.safetensors")
+    assert not any(name.startswith(("rgb_branch", "premodulation")) for name in model)
+
+
+def test_every_method_on_a_tiny_model(
+    evaluate, images: Path, tmp_path: Path, tiny_model_folder: Path, psp_folder: Path
+) -> None:
+    pytest.importorskip("patchmatch")
+    given = (
+        "exemplar",
+        f"w-plus:model={tiny_model_folder},{SMALL}",
+        f"longer=w-plus:model={tiny_model_folder},steps=20,lpips=0",
+        f"mganprior:codes=2,layer=8,model={tiny_model_folder},{SMALL}",
+        f"psp:model={psp_folder}",
+        f"psp-blend:model={psp_folder}",
+    )
+    command = [part for text in given for part in ("--method", text)]
+    result = evaluate(*command, "--device", "cpu")
+    assert result.status == 0, result.err
+    names = ["exemplar", "w-plus", "longer", "mganprior", "psp", "psp-blend"]
+    report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    methods = {method["name"]: method for method in report["sets"][0]["methods"]}
+    assert list(methods) == names
+    assert "steps=20" in methods["longer"]["about"] and "device=cpu" in methods["longer"]["about"]
+    assert "SHA-256" in methods["mganprior"]["about"] and "codes=2,layer=8" in methods["mganprior"]["about"]
+    colour = {name: methods[name]["metrics"]["known_colour"]["mean"] for name in names}
+    assert colour["exemplar"] == colour["psp-blend"] == 0 < colour["psp"]
+    assert colour["longer"] < colour["w-plus"]  # what it searches for
+    composites = [pixels(tmp_path / "report" / "composites" / "hard" / name / "0.png") for name in names]
+    for i, a in enumerate(composites):
+        assert all((a != b).any() for b in composites[:i])
+    assert "0 measured, 12 from the cache" in evaluate(*command, "--device", "cpu").out
+    other = [text.replace("steps=20", "steps=21") for text in command]
+    assert "2 measured, 10 from the cache" in evaluate(*other, "--device", "cpu").out
+
+
+def test_list_names_arguments(run: Callable[..., Result]) -> None:
+    listed = run("evaluate", "--list").out
+    assert re.findall(r"^(\S+)$", listed, re.M) == [file.replace("_", "-") for file in FILES]
+    assert listed.count("  differs  ") == listed.count("  paper    ") == len(FILES)
+    takes = dict(re.findall(r"^(\S+)\n  paper .*\n  differs .*\n  takes    (\S+)", listed, re.M))
+    assert list(takes) == ["w-plus", "mganprior", "psp", "psp-blend"]
+    assert takes["mganprior"].startswith("codes=10,layer=16,steps=200,model=faces-256")
+    assert all(baseline.year > 1990 and baseline.differs for baseline in list_baselines())
+
+
+@pytest.mark.parametrize(
+    "method, says",
+    [
+        ("telea:radius=3", ["'radius=3'", "no arguments"]),
+        ("w-plus:pace=3", ["'pace=3'", "steps=200"]),
+        ("w-plus:steps", ["'steps'", "steps=200"]),
+        ("w-plus:steps=2,steps=3", ["'steps=3'", "each once"]),
+        ("w-plus:steps=0", ["steps '0'", "whole number, 1 or more"]),
+        ("w-plus:steps=2.5", ["steps '2.5'", "whole number"]),
+        ("w-plus:rate=nan", ["rate 'nan'", "number, 0 or more"]),
+        ("w-plus:lpips=-1", ["lpips '-1'", "number, 0 or more"]),
+        ("w-plus:model=nobody", ["nobody: unknown model"]),
+        ("w-plus:device=abacus,model=TINY", ["'abacus'"]),
+        ("w-plus:model=TINY", ["alexnet-features.safetensors: no such file"]),
+        ("mganprior:layer=5,lpips=0,model=TINY", ["layer 5", "4, 8, 16, 32"]),
+        ("psp", ["psp: no model", "model=FOLDER", "configs/faces-256-psp.yaml"]),
+        ("psp-blend:model=nowhere", ["nowhere: unknown model", "configs/faces-256-psp.yaml"]),
+        ("psp:model=TINY", ["RGB branch or pre-modulation", "configs/faces-256-psp.yaml"]),
+        ("../a=telea", ["'../a'", "letters"]),
+        ("nobody:steps=3", ["method 'nobody'", "mganprior"]),
+    ],
+)
+def test_bad_arguments_end_in_one_line(
+    evaluate, tmp_path: Path, tiny_model_folder: Path, method: str, says: list[str]
+) -> None:
+    assert_one_line(evaluate("--method", method.replace("TINY", str(tiny_model_folder))), *says)
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_generator_has_one_size(evaluate, tmp_path: Path, tiny_model_folder: Path) -> None:
+    method = f"w-plus:{SMALL},model={tiny_model_folder}"
+    assert_one_line(evaluate("--method", method, "--size", 64), "--size 64; accepted with w-plus: 32")
+    assert not (tmp_path / "report").exists()
+
+
+def test_quality_of_a_model(evaluate, tmp_path: Path, tiny_model_folder: Path) -> None:
+    found = {}
+    for quality in ("fast", "best"):
+        assert evaluate("--model", tiny_model_folder, "--quality", quality).status == 0
+        report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+        found[quality] = report["sets"][0]["methods"][0]
+        assert f"quality {quality}" in found[quality]["about"]
+    assert found["fast"]["metrics"] != found["best"]["metrics"]
+    assert_one_line(evaluate("--model", tiny_model_folder, "--quality", "good"), "quality 'good'; accepted: fast, best")
