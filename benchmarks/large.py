@@ -5,8 +5,8 @@
 
 `cost` brings one photograph to each size and fills a disc of 0.1, 1 and 10 % of it in a process of its own. Printed:
 the seconds that opening alone, opening and filling, and saving as JPEG take, all after a first fill, which loads
-everything, and the peak of the process's memory: as it is, and what the first fill's peak was exceeded by, as a multiple
-of the picture's own memory as Pillow holds it (four bytes a pixel).
+everything, and the peak of the process's memory: as it is, and what it exceeds the first fill's by, in multiples of the
+picture's own memory as Pillow holds it (four bytes a pixel).
 
 `detail` hides part of the 1024-px middle of each photograph and fills it at a quarter of the size: with the model, and
 with the original itself made small, the best that a model could do. Both are put back by plain enlargement and with
