@@ -37,6 +37,8 @@ app = typer.Typer(
 )
 train = typer.Typer(help="Train a model; needs the train extra.", no_args_is_help=True)
 app.add_typer(train, name="train")
+data = typer.Typer(help="Data to train and to test on.", no_args_is_help=True)
+app.add_typer(data, name="data")
 
 Model = Annotated[
     str,
@@ -356,20 +358,8 @@ def evaluate(
         quality=quality,
         command=shlex.join(["invertfill", *context.obj]),
     )
-    progress = _progress()
-    progress.disable = not progress.console.is_terminal  # bad input is all that standard error then holds
-
-    def begin(what: str, how_many: int) -> Callable[[], None]:
-        progress.start()  # again and again does no harm
-        return partial(progress.advance, progress.add_task(one_line(what), total=how_many))
-
-    try:
-        with contextlib.ExitStack() as stack, _extra("eval"):
-            stack.callback(progress.stop)
-            report = run(request, begin)
-    except KeyboardInterrupt:
-        _say("interrupted: the same command goes on from here")
-        raise typer.Exit(130) from None
+    with _bars() as begin, _extra("eval"):
+        report = run(request, begin)
     for line in report.lines:
         print(line)
     for note in report.notes:
@@ -406,6 +396,27 @@ def train_inversion(config: Config, overrides: Overrides = None) -> None:
     with _extra("train"):
         from invertfill.training.loop import train_inversion
     print(f"checkpoint: {train_inversion(config, overrides or [])}")
+
+
+@data.command("prepare")
+def data_prepare(
+    name: Annotated[str, typer.Argument(help="celeba-hq, places2, metfaces or scenery.")],
+    source: Annotated[Path, typer.Argument(help="The official download: a folder, or its zip or tar.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder that gets train, test and split.json.")],
+    test_list: Annotated[
+        Path | None, typer.Option(help="A file with the names of the test pictures; without it, they are drawn.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,
+) -> None:
+    """Turn a data set of the paper's into its splits at 256 px.
+
+    Counts are checked and missing files named. The same command goes on where it was stopped.
+    """
+    from invertfill.data.prepare import prepare
+
+    with _bars() as begin:
+        counts = prepare(name, source, out, seed=seed, test_list=test_list, begin=begin)
+    print(f"{', '.join(f'{count} {split}' for split, count in counts.items())}: {one_line(out)}")
 
 
 @app.command()
@@ -470,6 +481,25 @@ def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     # The rate is that of the last minutes: a bar that has been resumed runs fast at first.
     return Progress(*columns, console=Console(stderr=True), speed_estimate_period=120)
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Callable[[str, int], Callable[[], None]]]:
+    """Bars of work that the same command goes on with: gives (what, how many) -> to be called after each."""
+    progress = _progress()
+    progress.disable = not progress.console.is_terminal  # bad input is all that standard error then holds
+
+    def begin(what: str, how_many: int) -> Callable[[], None]:
+        progress.start()  # again and again does no harm
+        return partial(progress.advance, progress.add_task(one_line(what), total=how_many))
+
+    try:
+        yield begin
+    except KeyboardInterrupt:
+        _say("interrupted: the same command goes on from here")
+        raise typer.Exit(130) from None
+    finally:
+        progress.stop()
 
 
 def _run(jobs: Sequence[Job], settings: Settings, **options: Any) -> Summary:
