@@ -14,28 +14,16 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 import invertfill
 from invertfill.imaging.io import save_image
 from invertfill.imaging.masks import sample_masks
+from invertfill.imaging.sheet import contact_sheet
 
 FIRST_SEED = 1000  # the fills' mean latent is drawn from small seeds
 COUNT, WORST, COLUMNS = 24, 6, 4
-SIDE, GAP, LINE = 144, 6, 14  # pixels
-
-
-def sheet(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
-    """Groups of pictures with a line of text above each, ``COLUMNS`` in a row."""
-    width, height = len(rows[0][1]) * SIDE + GAP, SIDE + LINE + GAP
-    page = Image.new("RGB", (COLUMNS * width + GAP, -(-len(rows) // COLUMNS) * height + GAP), "white")
-    draw = ImageDraw.Draw(page)
-    for index, (text, pictures) in enumerate(rows):
-        x, y = index % COLUMNS * width + GAP, index // COLUMNS * height + GAP
-        draw.text((x, y), text, "black")
-        for i, picture in enumerate(pictures):
-            page.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x + i * SIDE, y + LINE))
-    return page
+SIDE, GAP = 144, 6  # pixels
 
 
 def main() -> None:
@@ -64,7 +52,9 @@ def main() -> None:
         rows.append((distance, f"{seed}   LPIPS {distance:.3f}", [hidden, fill, original]))
     worst = sorted(rows, key=lambda row: -row[0])[:WORST]
     again = [(f"worst: {text}", pictures) for _, text, pictures in worst]
-    save_image(sheet([row[1:] for row in rows] + again), arguments.out)
+    groups = [row[1:] for row in rows] + again
+    sheets = [contact_sheet(pictures, len(pictures), side=SIDE) for _, pictures in groups]
+    save_image(contact_sheet(sheets, COLUMNS, labels=[text for text, _ in groups], gap=GAP), arguments.out)
     for distance, text, _ in rows:
         print(text, "(among the worst)" if distance >= worst[-1][0] else "")
     print(f"mean {np.mean([row[0] for row in rows]):.3f}; {arguments.out}")

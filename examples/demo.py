@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from PIL import Image
-
 import invertfill
+from invertfill.imaging.io import open_image
+from invertfill.imaging.sheet import contact_sheet
+from invertfill.inpainter import show_hole
 
 EXAMPLES = Path(__file__).resolve().parent
 GAP = 8  # pixels between pictures
@@ -27,22 +28,6 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
     ]
 
 
-def row(picture: Image.Image, mask: Image.Image, filled: Image.Image) -> list[Image.Image]:
-    """Input, input with the hole in white, result."""
-    white = Image.new("RGB", picture.size, "white")
-    return [picture, Image.composite(white, picture, mask), filled]
-
-
-def sheet(rows: list[list[Image.Image]]) -> Image.Image:
-    """All pictures, which have one size, on a grey ground."""
-    width, height = (side + GAP for side in rows[0][0].size)
-    out = Image.new("RGB", (width * len(rows[0]) + GAP, height * len(rows) + GAP), (64, 64, 64))
-    for y, pictures in enumerate(rows):
-        for x, picture in enumerate(pictures):
-            out.paste(picture, (x * width + GAP, y * height + GAP))
-    return out
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/demo.png"), help="the PNG to write")
@@ -50,14 +35,12 @@ def main() -> None:
     arguments = parser.parse_args()
 
     inpainter = invertfill.load(arguments.model)
-    rows = []
+    pictures = []
     for picture, mask in pairs(EXAMPLES):
-        filled = inpainter.fill(picture, mask)
-        with Image.open(picture) as image, Image.open(mask) as hole:
-            rows.append(row(image.convert("RGB"), hole.convert("L"), filled.convert("RGB")))
+        pictures += [open_image(picture), show_hole(picture, mask), inpainter.fill(picture, mask)]
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet(rows).save(arguments.out, optimize=True)
-    print(f"input, hole and result of {len(rows)} fills: {arguments.out.resolve()}")
+    contact_sheet(pictures, 3, gap=GAP).save(arguments.out, optimize=True)
+    print(f"input, hole and result of {len(pictures) // 3} fills: {arguments.out.resolve()}")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_filled, pixels, start
+from conftest import assert_filled, assert_one_line, pixels, start
 from PIL import Image
 
 from invertfill import __version__
 from invertfill.imaging.masks import mask_set_hash, sample_masks
+from invertfill.imaging.sheet import GROUND
 
 
 def test_fill(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
@@ -35,6 +36,25 @@ def test_seeds_repeat_and_differ(fill, photo: Path, mask: Path, tmp_path: Path) 
         assert_filled(photo, mask, tmp_path / f"{name}.png")
     a, b, c = (pixels(tmp_path / f"{name}.png") for name in "abc")
     assert (a == b).all() and (a != c).any()
+
+
+def test_samples_and_their_contact_sheet(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
+    out, sheet = tmp_path / "out.png", tmp_path / "sheet.png"
+    result = fill(photo, "--mask", mask, "-o", out, "--seed", 2, "--samples", 3, "--contact-sheet", sheet)
+    assert (result.status, result.err) == (0, "")
+    samples = [tmp_path / f"out-{seed}.png" for seed in (2, 3, 4)]
+    for sample in samples:
+        assert_filled(photo, mask, sample)
+    assert len({sample.read_bytes() for sample in samples}) == 3 and not out.exists()
+    fill(photo, "--mask", mask, "-o", out, "--seed", 3)
+    assert np.abs(pixels(out).astype(int) - pixels(samples[1])).max() <= 1
+    with Image.open(photo) as picture, Image.open(sheet) as together:
+        assert together.width > 2 * picture.width and together.height > 2 * picture.height
+
+
+def test_a_contact_sheet_of_a_folder(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
+    result = fill(photo.parent, "--mask", mask, "-o", tmp_path / "out", "--samples", 2)
+    assert_one_line(result, str(photo.parent), "one picture")
 
 
 def test_engines_agree(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
@@ -209,7 +229,7 @@ def test_sample(run, tiny_model_folder: Path, tmp_path: Path) -> None:
     grid, one = pixels(tmp_path / "grid.png"), pixels(tmp_path / "one.png")
     assert grid.shape == (64, 96, 3) and one.shape == (32, 32, 3)
     np.testing.assert_array_equal(grid[32:, 32:64], one)  # seed 9 is the fifth
-    assert not grid[32:, 64:].any()
+    assert (grid[32:, 64:] == GROUND).all()
 
 
 @pytest.mark.parametrize("seeds", ["", "a", "5-2", "1-", "-3", "1,,2"])

@@ -10,6 +10,7 @@ from PIL import Image
 
 import invertfill
 from invertfill.imaging.regions import Region, cut, find_regions, put_back
+from invertfill.inpainter import show_hole
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,23 @@ def test_seeds(inpainter: invertfill.Inpainter) -> None:
     assert np.array_equal(zero, again)
     assert not np.array_equal(zero[hole], other[hole])
     assert np.array_equal(zero[~hole], other[~hole])
+
+
+def test_samples_are_the_fills_of_successive_seeds_and_differ(inpainter: invertfill.Inpainter) -> None:
+    image, hole = picture(320, 256), box(320, 256, 60, 40, 200, 200) | box(320, 256, 290, 0, 320, 20)
+    samples = [np.asarray(sample) for sample in inpainter.fill_samples(image, hole, 3, seed=4)]
+    assert len(samples) == 3
+    for seed, sample in enumerate(samples, 4):
+        assert np.abs(sample.astype(int) - np.asarray(inpainter.fill(image, hole, seed=seed))).max() <= 1  # batching
+        assert np.array_equal(sample[~hole], np.asarray(image)[~hole])
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert np.abs(samples[one][hole].astype(int) - samples[other][hole]).mean() > 2
+
+
+def test_show_hole() -> None:
+    image, hole = picture(40, 30), box(40, 30, 5, 6, 20, 30)
+    shown = np.asarray(show_hole(image, hole, colour="red"))
+    assert (shown[hole] == (255, 0, 0)).all() and np.array_equal(shown[~hole], np.asarray(image)[~hole])
 
 
 def test_no_hole_is_a_copy_and_says_so(inpainter: invertfill.Inpainter) -> None:

@@ -48,6 +48,7 @@ Engine = Annotated[str, typer.Option(help="auto, onnx or torch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Quality = Annotated[str, typer.Option(help="fast, or best: some seconds more a hole; needs torch (the train extra).")]
 FAILURES_SHOWN = 20
+SHEET_SIDE, SHEET_GAP = 384, 6  # pixels: of each picture of a contact sheet, and between them
 Config = Annotated[Path, typer.Argument(help="A YAML file; see configs/.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override the file's values.")]
 
@@ -79,6 +80,13 @@ def fill(
     ] = None,
     model: Model = AUTO,
     seed: Annotated[int, typer.Option(min=0, help="0 fills from the mean latent; each other seed fills anew.")] = 0,
+    samples: Annotated[
+        int,
+        typer.Option(min=1, help="So many fills that differ, by seeds from --seed on: OUT-0.png, OUT-1.png, ..."),
+    ] = 1,
+    contact_sheet: Annotated[
+        Path | None, typer.Option(help="A picture of the hole and of all samples, small, with their seeds.")
+    ] = None,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = hole.")] = False,
     quality: Quality = "fast",
     engine: Engine = "auto",
@@ -90,17 +98,34 @@ def fill(
     """
     from invertfill import load
     from invertfill.imaging.io import check_output, save_image
+    from invertfill.imaging.sheet import contact_sheet as sheet_of
+    from invertfill.imaging.sheet import thumbnail
+    from invertfill.inpainter import show_hole
 
     if mask is not None and not os.path.exists(mask):  # Path.exists raises where a name is too long
         raise InputError(f"{mask}: no such file; accepted: a mask, white = hole")
     if not os.path.isdir(image):
-        check_output(out, image, mask)
+        seeds = range(seed, seed + samples)
+        places = [out.with_stem(f"{out.stem}-{each}") for each in seeds] if samples > 1 else [out]
+        for place in [*places, contact_sheet] if contact_sheet else places:
+            check_output(place, image, mask)
         with _notes(image):
-            filled = load(model, device=device, engine=engine, quality=quality).fill(
-                image, mask, seed=seed, invert_mask=invert_mask
+            fills = load(model, device=device, engine=engine, quality=quality).fill_samples(
+                image, mask, samples, seed=seed, invert_mask=invert_mask
             )
-            save_image(filled, out)
+            small = []
+            for place, filled in zip(places, fills, strict=True):
+                save_image(filled, place)
+                if contact_sheet:
+                    small.append(thumbnail(filled, SHEET_SIDE))
+            if contact_sheet:
+                small = [thumbnail(show_hole(image, mask, invert_mask), SHEET_SIDE), *small]
+                labels = ["hole", *(f"seed {each}" for each in seeds)]
+                columns = math.ceil(math.sqrt(len(small)))
+                save_image(sheet_of(small, columns, labels=labels, gap=SHEET_GAP), contact_sheet)
         return
+    if samples > 1 or contact_sheet:
+        raise InputError(f"{image}: a folder; accepted with --samples and --contact-sheet: one picture")
 
     from invertfill.batch.jobs import expand
     from invertfill.batch.work import Settings
@@ -213,18 +238,13 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw what the model's generator knows, as a grid."""
-    from PIL import Image
-
     from invertfill import load
     from invertfill.imaging.io import check_output, save_image
+    from invertfill.imaging.sheet import contact_sheet
 
     check_output(out)
     pictures = load(model, device=device, engine=engine).sample(_seeds(seeds), truncation)
-    columns, side = math.ceil(math.sqrt(len(pictures))), pictures[0].width
-    grid = Image.new("RGB", (columns * side, math.ceil(len(pictures) / columns) * side))
-    for index, picture in enumerate(pictures):
-        grid.paste(picture, (index % columns * side, index // columns * side))
-    save_image(grid, out)
+    save_image(contact_sheet(pictures, math.ceil(math.sqrt(len(pictures)))), out)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -81,6 +81,38 @@ class Inpainter:
         """
         return next(self.fill_many([(image, mask)], seed=seed, invert_mask=invert_mask))
 
+    def fill_samples(
+        self,
+        image: ImageSource,
+        mask: MaskSource | None = None,
+        count: int = 4,
+        *,
+        seed: int = 0,
+        invert_mask: bool = False,
+        batch: int = 8,
+    ) -> Iterator[Image.Image]:
+        """Fill the holes of one picture in several different ways; see `fill`.
+
+        The style code is the encoder's offset from a mean latent. Another mean latent, a mean of a few mapped z as in
+        training (Sec. 3.2), moves it to another person or place that the known pixels allow.
+
+        Args:
+            count: how many.
+            seed: of the first; each following one is one higher. Where it is 0, the first is what `fill` gives.
+            batch: so many holes go through the model at once.
+
+        Yields:
+            `count` pictures, one for each seed: what `fill` gives for it.
+
+        Raises:
+            InputError: as `fill`.
+        """
+        job = self._prepare(image, mask, invert_mask, seed)
+        jobs = [replace(job, seed=seed + i) for i in range(count)]
+        outputs = _run(jobs, batch, self.quality)
+        for one in jobs:
+            yield _composite(one, outputs)
+
     def fill_many(
         self,
         pairs: Iterable[tuple[ImageSource, MaskSource | None]],
@@ -106,10 +138,10 @@ class Inpainter:
             bad: InputError | None = None
             try:
                 for image, mask in islice(remaining, batch):
-                    jobs.append(self._prepare(image, mask, invert_mask))
+                    jobs.append(self._prepare(image, mask, invert_mask, seed))
             except InputError as error:
                 bad = error
-            outputs = _run(jobs, seed, batch, self.quality)
+            outputs = _run(jobs, batch, self.quality)
             for job in jobs:
                 yield _composite(job, outputs)
             if bad:
@@ -158,7 +190,7 @@ class Inpainter:
             pictures.append(Image.fromarray(((pixels + 1) * 127.5).round().astype(np.uint8)))
         return pictures
 
-    def _prepare(self, image: ImageSource, mask: MaskSource | None, invert_mask: bool) -> _Job:
+    def _prepare(self, image: ImageSource, mask: MaskSource | None, invert_mask: bool, seed: int) -> _Job:
         picture = open_image(image)
         hole = _read_hole(picture, mask, _name(image), invert_mask)
         if not hole.any():
@@ -168,7 +200,9 @@ class Inpainter:
             warnings.warn(message, InvertFillWarning, stacklevel=4)
         pieces = _pieces(picture, hole, self.engine.size)
         engine = self._choose(picture, pieces, _name(image))
-        return _Job(picture, engine, pieces if engine.size == self.engine.size else _pieces(picture, hole, engine.size))
+        if engine.size != self.engine.size:
+            pieces = _pieces(picture, hole, engine.size)
+        return _Job(picture, engine, pieces, seed)
 
     def _choose(self, picture: Image.Image, pieces: Sequence[_Piece], name: str) -> Engine:
         """The engine for one picture; says so where there was a choice."""
@@ -179,6 +213,15 @@ class Inpainter:
         chosen, why = self.chooser.choose(seen, masks, whole)
         warnings.warn(f"{name}: {why}", InvertFillWarning, stacklevel=5)
         return self.chooser.engines[chosen]
+
+
+def show_hole(
+    image: ImageSource, mask: MaskSource | None = None, invert_mask: bool = False, colour: str = "white"
+) -> Image.Image:
+    """RGB: a picture with its hole in one colour; arguments and errors as of `Inpainter.fill`."""
+    picture = open_image(image, notes=False)
+    hole = Image.fromarray(_read_hole(picture, mask, _name(image), invert_mask))
+    return Image.composite(Image.new("RGB", picture.size, colour), to_srgb(picture), hole)
 
 
 @dataclass(frozen=True)
@@ -206,6 +249,7 @@ class _Job:
     picture: Image.Image
     engine: Engine
     pieces: list[_Piece]
+    seed: int
 
 
 def _name(image: ImageSource) -> str:
@@ -217,18 +261,20 @@ def _pieces(picture: Image.Image, hole: np.ndarray, size: int) -> list[_Piece]:
     return [_piece(picture, hole, region, size) for region in find_regions(hole, size)]
 
 
-def _run(jobs: Sequence[_Job], seed: int, batch: int, quality: str) -> Iterator[np.ndarray]:
+def _run(jobs: Sequence[_Job], batch: int, quality: str) -> Iterator[np.ndarray]:
     """O_G of each piece, its border matched, (3, s, s); `batch` of one engine at once."""
     for _, group in groupby(jobs, lambda job: id(job.engine)):
         same = list(group)
-        engine, pieces = same[0].engine, [piece for job in same for piece in job.pieces]
-        w_mean = _mean_latent(engine, seed)
+        engine = same[0].engine
+        anchors = {seed: _mean_latent(engine, seed) for seed in {job.seed for job in same}}
+        pieces = [(piece, anchors[job.seed]) for job in same for piece in job.pieces]
         for start in range(0, len(pieces), batch):
             part = pieces[start : start + batch]
-            image, mask = np.stack([piece.seen for piece in part]), np.stack([piece.seen_mask for piece in part])
-            for i, output in enumerate(engine.fill(image, mask, w_mean.repeat(len(part), 0), quality)):
+            image, mask = np.stack([piece.seen for piece, _ in part]), np.stack([piece.seen_mask for piece, _ in part])
+            w_mean = np.concatenate([anchor for _, anchor in part])
+            for i, output in enumerate(engine.fill(image, mask, w_mean, quality)):
                 if mask[i].all():  # nothing is known
-                    yield engine.synthesis(w_mean)[0]
+                    yield engine.synthesis(w_mean[i : i + 1])[0]
                 else:
                     yield match_border(output, image[i], mask[i])
 

@@ -37,6 +37,7 @@ from invertfill import __version__
 from invertfill.data.batches import Batch, Batches
 from invertfill.data.readers import ImageSet
 from invertfill.errors import InputError
+from invertfill.imaging.sheet import contact_sheet
 from invertfill.training.checkpoint import (
     load_checkpoint,
     newest_checkpoint,
@@ -254,14 +255,9 @@ class Journal:
 
 def save_grid(images: Tensor, columns: int, path: Path) -> None:
     """Save pictures (N, 3, s, s) in [-1, 1] as one PNG with so many columns."""
-    count, _, height, width = images.shape
-    rows = -(-count // columns)
     pixels = ((images.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    sheet = Image.new("RGB", (columns * width, rows * height))
-    for i, picture in enumerate(pixels):
-        sheet.paste(Image.fromarray(picture), (i % columns * width, i // columns * height))
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    contact_sheet([Image.fromarray(picture) for picture in pixels], columns).save(path)
 
 
 def _means(values: Mapping[str, list[float]], accelerator: Accelerator) -> dict[str, float]:
