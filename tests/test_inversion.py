@@ -15,7 +15,7 @@ from training_runs import ROOT, config_of
 from invertfill.errors import InputError
 from invertfill.training.checkpoint import save_checkpoint
 from invertfill.training.config import AdamConfig, InversionConfig, load_config
-from invertfill.training.inversion import InversionTask, learning_rate, load_codes
+from invertfill.training.inversion import InversionTask, learning_rate, load_codes, load_metric
 
 SHARED = ROOT.parent / "shared" / "weights"
 
@@ -116,12 +116,34 @@ def test_codes_alone_train_encoder_and_pre_modulation_only(tmp_path: Path) -> No
 def test_code_loss_is_in_standard_deviations_and_skips_the_unknown(tmp_path: Path) -> None:
     it = task(f"codes={tmp_path}", "losses.code=1")
     codes = torch.randn(3, 32)
-    w_plus = (codes + 2 * it.w_std)[:, None].repeat(1, 6, 1)
+    z = torch.randn(4096, 32, generator=torch.Generator().manual_seed(0))
+    w_plus = (codes + 2 * it.generator.mapping(z).std(0).detach())[:, None].repeat(1, 6, 1)
     assert float(it._code_loss(w_plus, codes)) == pytest.approx(4, rel=1e-4)
     codes[0] = math.nan
     assert float(it._code_loss(w_plus, codes)) == pytest.approx(4 * 2 / 3, rel=1e-4)
     codes[:] = math.nan
     assert float(it._code_loss(w_plus, codes)) == 0
+
+
+def test_code_metric_weighs_directions(tmp_path: Path) -> None:
+    factor = torch.zeros(32, 32)
+    factor[0, 0] = 3  # only the first entry is visible
+    save_file({"factor": factor}, tmp_path / "metric.safetensors")
+    it = task(f"codes={tmp_path}", "losses.code=1", f"code_metric={tmp_path / 'metric.safetensors'}")
+    codes = torch.randn(2, 32)
+    w_plus = codes[:, None].repeat(1, 6, 1)
+    w_plus[..., 1:] += 7
+    assert float(it._code_loss(w_plus, codes)) == 0
+    w_plus[..., 0] += 2
+    assert float(it._code_loss(w_plus, codes)) == pytest.approx((2 * 3) ** 2 / 32, rel=1e-4)
+
+
+def test_a_code_metric_of_another_kind(tmp_path: Path) -> None:
+    save_file({"factor": torch.eye(5)}, tmp_path / "small.safetensors")
+    save_file({"other": torch.eye(32)}, tmp_path / "other.safetensors")
+    for name, message in (("small", "accepted: .32, 32."), ("other", "'factor'"), ("none", "'factor'")):
+        with pytest.raises(InputError, match=message):
+            load_metric(tmp_path / f"{name}.safetensors", 32)
 
 
 def test_codes_are_found_by_the_pictures_names(tmp_path: Path) -> None:

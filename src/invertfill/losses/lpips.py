@@ -67,7 +67,7 @@ class LPIPS(nn.Module):
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         """`forward`, of pictures whose `stages` are at hand: (N,)."""
         with torch.autocast(a[0].device.type, enabled=False):  # differences of unit vectors cancel in half precision
-            distance: Tensor = self.heads([(_unit(x) - _unit(y)).square() for x, y in zip(a, b, strict=True)])
+            distance: Tensor = self.heads([(unit(x) - unit(y)).square() for x, y in zip(a, b, strict=True)])
         return distance
 
     def stages(self, image: Tensor) -> list[Tensor]:
@@ -77,7 +77,8 @@ class LPIPS(nn.Module):
         return stages
 
 
-def _unit(features: Tensor) -> Tensor:
+def unit(features: Tensor) -> Tensor:
+    """A feature map (N, C, h, w), its vectors of length 1: what the distance compares."""
     # F.normalize, unlike x / (sqrt(sum x^2) + eps), has a finite gradient where all channels are 0.
     return F.normalize(features.float(), dim=1, eps=1e-10)
 

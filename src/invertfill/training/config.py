@@ -229,6 +229,7 @@ class InversionConfig(RunConfig):
     # Known style codes, where the prior drew the pictures itself: safetensors with "seed" (K,) and "w" (K,
     # latent_dim); a picture's name is its seed.
     codes: Path | None = None
+    code_metric: Path | None = None  # weighs differences of codes by how visible they are (tools/code_metric.py)
     through_generator: bool = True  # false: only the codes are regressed, without the generator in the loop
     masks: MaskConfig = MaskConfig()
     losses: LossConfig = LossConfig()

@@ -101,7 +101,9 @@ class InversionTask:
         if losses.code:
             z = torch.randn(4096, self.generator.latent_dim, generator=torch.Generator().manual_seed(0))
             with torch.no_grad():
-                self.w_std = self.generator.mapping(z.to(self.device)).std(0)
+                self.code_scale = torch.diag(1 / self.generator.mapping(z.to(self.device)).std(0))
+            if config.code_metric:
+                self.code_scale = load_metric(config.code_metric, self.generator.latent_dim).to(self.device)
         self.lpips: LPIPS | None = None
         if config.through_generator and (losses.lpips or losses.adversarial):
             self.lpips = LPIPS(losses.lpips_net).to(self.device)
@@ -181,9 +183,12 @@ class InversionTask:
         return terms
 
     def _code_loss(self, w_plus: Tensor, codes: Tensor) -> Tensor:
-        """Mean squared distance of every style vector to the known code, in standard deviations; 0 where none is."""
+        """Mean squared distance of every style vector to the known code; 0 where none is.
+
+        In standard deviations of the entries, or, with `code_metric`, by how visible it is.
+        """
         known = ~codes.isnan().any(1)
-        return ((w_plus - codes[:, None])[known] / self.w_std).square().sum() / w_plus.numel()
+        return ((w_plus - codes[:, None])[known] @ self.code_scale).square().sum() / w_plus.numel()
 
     def _update(self, name: str, loss: Tensor, step: int) -> None:
         optimizer, adam = self.optimizers[name], self.config.optimizer
@@ -240,6 +245,21 @@ def load_codes(path: Path, names: Sequence[str]) -> Tensor:
     place = {int(seed): i for i, seed in enumerate(seeds)}
     rows = [place.get(int(stem), -1) if (stem := Path(name).stem).isdecimal() else -1 for name in names]
     return torch.cat([w, torch.full_like(w[:1], math.nan)])[rows]  # the last row, -1, is of the unknown
+
+
+def load_metric(path: Path, latent_dim: int) -> Tensor:
+    """What `tools/code_metric.py` writes: (D, D), by which a difference of codes is multiplied.
+
+    Raises:
+        InputError: no such file, or another content.
+    """
+    try:
+        factor = load_file(path)["factor"].float()
+    except (OSError, SafetensorError, KeyError) as error:
+        raise InputError(f"{path}: a metric as safetensors with 'factor' is accepted ({error})") from error
+    if factor.shape != (latent_dim, latent_dim):
+        raise InputError(f"{path}: a factor of {tuple(factor.shape)}; accepted: {(latent_dim, latent_dim)}")
+    return factor
 
 
 def load_prior(generator: nn.Module, path: Path) -> None:
