@@ -282,7 +282,7 @@ def test_list_names_arguments(run: Callable[..., Result]) -> None:
     assert listed.count("  differs  ") == listed.count("  paper    ") == len(FILES)
     takes = dict(re.findall(r"^(\S+)\n  paper .*\n  differs .*\n  takes    (\S+)", listed, re.M))
     assert list(takes) == ["w-plus", "mganprior", "psp", "psp-blend"]
-    assert takes["mganprior"].startswith("codes=10,layer=16,steps=200,model=faces-256")
+    assert takes["mganprior"].startswith("codes=10,layer=16,steps=100,model=faces-256")
     assert all(baseline.year > 1990 and baseline.differs for baseline in list_baselines())
 
 
@@ -290,8 +290,8 @@ def test_list_names_arguments(run: Callable[..., Result]) -> None:
     "method, says",
     [
         ("telea:radius=3", ["'radius=3'", "no arguments"]),
-        ("w-plus:pace=3", ["'pace=3'", "steps=200"]),
-        ("w-plus:steps", ["'steps'", "steps=200"]),
+        ("w-plus:pace=3", ["'pace=3'", "steps=100"]),
+        ("w-plus:steps", ["'steps'", "steps=100"]),
         ("w-plus:steps=2,steps=3", ["'steps=3'", "each once"]),
         ("w-plus:steps=0", ["steps '0'", "whole number, 1 or more"]),
         ("w-plus:steps=2.5", ["steps '2.5'", "whole number"]),
@@ -302,7 +302,7 @@ def test_list_names_arguments(run: Callable[..., Result]) -> None:
         ("w-plus:model=TINY", ["alexnet-features.safetensors: no such file"]),
         ("mganprior:layer=5,lpips=0,model=TINY", ["layer 5", "4, 8, 16, 32"]),
         ("psp", ["psp: no model", "model=FOLDER", "configs/faces-256-psp.yaml"]),
-        ("psp-blend:model=nowhere", ["nowhere: unknown model", "configs/faces-256-psp.yaml"]),
+        ("psp-blend:model=nowhere", ["psp: nowhere: no such folder", "configs/faces-256-psp.yaml"]),
         ("psp:model=TINY", ["RGB branch or pre-modulation", "configs/faces-256-psp.yaml"]),
         ("../a=telea", ["'../a'", "letters"]),
         ("nobody:steps=3", ["method 'nobody'", "mganprior"]),

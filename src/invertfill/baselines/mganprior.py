@@ -24,7 +24,7 @@ class MGANPrior(Inversion):
         self,
         codes: int = 10,
         layer: int = 16,
-        steps: int = 200,
+        steps: int = 100,
         model: str = "faces-256",
         rate: float = 0.1,
         lpips: float = 1.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from invertfill.baselines import Baseline
 from invertfill.baselines.drawing import Drawing
 from invertfill.engines import open_engine
@@ -13,15 +15,12 @@ RECIPE = "made by `invertfill train inversion configs/faces-256-psp.yaml` and `i
 
 def load(model: str = "", device: str = "auto") -> Drawing:
     """The model folder, of a model without RGB branch and pre-modulation."""
-    if not model:
-        raise InputError(f"psp: no model, and none ships; accepted: model=FOLDER, a folder {RECIPE}")
-    try:
-        found = find_model(model)
-    except InputError as error:
-        raise InputError(f"psp: {error}, {RECIPE}") from None
-    if found.config.get("rgb_branch", {}).get("channels", True) or found.config.get("premodulation", {}).get(
-        "enabled", True
-    ):
+    if not Path(model).is_dir() or not model:
+        missing = f"{model}: no such folder" if model else "no model, and none ships"
+        raise InputError(f"psp: {missing}; accepted: model=FOLDER, a folder {RECIPE}")
+    found = find_model(model)
+    branch, premodulation = (found.config.get(section, {}) for section in ("rgb_branch", "premodulation"))
+    if branch.get("channels", True) or premodulation.get("enabled", True):
         raise InputError(f"psp: {model}: has an RGB branch or pre-modulation; accepted: a folder {RECIPE}")
     engine = open_engine(found, device=device)
     where = getattr(engine, "device", "cpu")

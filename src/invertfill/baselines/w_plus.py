@@ -12,7 +12,7 @@ class WPlus(Inversion):
     """See `Inversion`."""
 
     def __init__(
-        self, model: str = "faces-256", steps: int = 200, rate: float = 0.1, lpips: float = 1.0, device: str = "auto"
+        self, model: str = "faces-256", steps: int = 100, rate: float = 0.1, lpips: float = 1.0, device: str = "auto"
     ) -> None:
         super().__init__(model, steps, rate, lpips, device)
 
@@ -29,6 +29,6 @@ BASELINE = Baseline(
     "Abdal, Qin, Wonka, Image2StyleGAN: How to Embed Images Into the StyleGAN Latent Space?",
     2019,
     "only known pixels are compared; L1 and LPIPS (AlexNet) under a soft mask instead of squares and VGG16's features; "
-    "codes in standard deviations of w; hundreds of steps of a falling rate, not 5,000 of a constant one",
+    "codes in standard deviations of w; fewer steps than the 5,000 there, at a falling rate",
     WPlus,
 )
