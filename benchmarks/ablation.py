@@ -1,0 +1,71 @@
+"""The paper's ablation (Table 5): what each part of InvertFill brings, on one generator and one budget.
+
+    INVERTFILL_WEIGHTS=weights python benchmarks/ablation.py --out runs/ablation --images data/faces/val --count 100 \\
+        -- steps=400 data.path=data/faces/train
+
+Trains `configs/ablation.yaml` once for each row, its parts switched off as the row says, exports it, and evaluates all
+rows on the same pairs. What follows `--` overrides the configuration for every row. It goes on where it was stopped.
+In the rows' names f+w+ is F&W+, sml the soft-update mean latent, pm pre-modulation. Printed: a table beside the paper's
+figures (Places2, extreme masks). Another generator, other data and hundreds of times the budget gave those, so only the
+order of the rows can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+CONFIG = Path(__file__).parents[1] / "configs" / "ablation.yaml"
+W_PLUS = ["model.rgb_branch.channels=[]"]  # in place of F&W+
+STATIC = ["mean_latent.tau=0"]  # in place of the soft-update mean latent (SML)
+PLAIN = ["model.premodulation.enabled=false"]  # no pre-modulation (PM)
+ROWS: dict[str, tuple[list[str], str]] = {  # what is overridden, and the paper's FID, LPIPS, SSIM and PSNR
+    "w+": ([*W_PLUS, *STATIC, *PLAIN], "-"),
+    "f+w+": ([*STATIC, *PLAIN], "35.37 / 0.395 / 0.357 / 13.85"),
+    "f+w+_sml": (PLAIN, "24.73 / 0.389 / 0.358 / 13.99"),
+    "f+w+_sml_pm": ([], "21.08 / 0.386 / 0.366 / 14.62"),
+    "w+_sml_pm": (W_PLUS, "42.85 / 0.392 / 0.361 / 14.25"),
+}
+
+
+def invertfill(*arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", "invertfill", *map(str, arguments)], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="runs, models and the report")
+    parser.add_argument("--images", type=Path, required=True, help="a folder of pictures to evaluate on")
+    parser.add_argument("--coverage", default="extreme")
+    parser.add_argument("--count", type=int, default=100, help="the first so many pictures, by name")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every row")
+    arguments = parser.parse_args()
+
+    models = []
+    for number, (name, (overrides, _)) in enumerate(ROWS.items()):
+        run, folder = arguments.out / f"run-{number}", arguments.out / f"model-{number}"
+        if not folder.is_dir():
+            invertfill("train", "inversion", CONFIG, *arguments.overrides, *overrides, f"name={name}", f"out={run}")
+            invertfill("export", run, "-o", folder)
+        models += ["--model", f"{name}={folder}"]
+    report = arguments.out / "report"
+    pairs = ["--images", arguments.images, "--coverage", arguments.coverage, "--count", arguments.count]
+    invertfill("evaluate", *pairs, *models, "-o", report)
+
+    (found,) = json.loads((report / "report.json").read_text(encoding="utf-8"))["sets"]
+    print(f"\n{found['count']} pictures, {found['class']} masks\n")
+    print("| row | FID | LPIPS AlexNet | LPIPS VGG16 | SSIM | PSNR | the paper: FID / LPIPS / SSIM / PSNR |")
+    print("|---|---:|---:|---:|---:|---:|---|")
+    for method in found["methods"]:
+        fid, values = method["fid"]["value"], method["metrics"]
+        figures = ["-" if fid is None else f"{fid:.1f}"]
+        for metric, digits in (("lpips_alex", 3), ("lpips_vgg", 3), ("ssim", 3), ("psnr", 2)):
+            figures.append(f"{values[metric]['mean']:.{digits}f}" if metric in values else "-")
+        print(f"| {method['name']} | {' | '.join(figures)} | {ROWS[method['name']][1]} |")
+
+
+if __name__ == "__main__":
+    main()
