@@ -194,7 +194,7 @@ def test_tools_and_keys(visit, large: Path) -> None:
     page.keyboard.press("e")
     assert page.locator("#eraser").get_attribute("aria-pressed") == "true"
     stroke(page, (0.2, 0.5), (0.8, 0.5))
-    assert painted(page) == two - one
+    assert abs(painted(page) - (two - one)) < 0.01 * two  # but for half-covered pixels at the edges
     page.keyboard.press("x")
     assert painted(page) == 0 and page.locator("#fill").is_disabled()
     page.keyboard.press("b")

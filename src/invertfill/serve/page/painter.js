@@ -102,6 +102,10 @@ export class Painter {
     pen.moveTo(points[0].x, points[0].y);
     for (const point of points) pen.lineTo(point.x, point.y);
     pen.stroke();
+    if (points.length === 1) {
+      pen.arc(points[0].x, points[0].y, change.size / 2, 0, 2 * Math.PI);
+      pen.fill();
+    }
     pen.globalCompositeOperation = "source-over";
   }
 
@@ -165,7 +169,7 @@ export class Painter {
     this.stroke = null;
     this.done.push(stroke);
     this.undone = [];
-    this.changed();
+    this.redraw(); // as one line, so that its edge is what undo and redo will give again
   }
 
   // The second finger has come: what the first began was no stroke.
