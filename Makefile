@@ -1,4 +1,5 @@
 # make demo   .venv with the base dependencies, then the example photographs are filled
+# make serve  .venv with the web page's dependencies, then the page: http://127.0.0.1:8000/ until Ctrl-C
 # make test   .venv with everything the tests need, then lint, types and tests
 # make lint   ruff and mypy alone          make clean   removes what make made
 # PYTHON=python3.12 make …   picks the interpreter (3.11 or newer)
@@ -9,12 +10,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST_ARGS ?= -n 2
+SERVE_ARGS ?=
 
-.PHONY: demo test lint clean
+.PHONY: demo serve test lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/demo.py --out out/demo.png
+
+serve: $(VENV)/.app
+	$(BIN)/invertfill serve $(SERVE_ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -38,7 +43,11 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
+$(VENV)/.app: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[app,heif]"
+	@touch $@ $(VENV)/.base
+
 # torch comes at the pinned version from whichever index pip is set up for: CPU and CUDA builds both do.
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable ".[all]"
-	@touch $@ $(VENV)/.base
+	@touch $@ $(VENV)/.base $(VENV)/.app

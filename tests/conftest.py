@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,21 @@ def start(*arguments: object, code: str | None = None) -> subprocess.CompletedPr
     what = ["-c", code] if code else ["-m", "invertfill"]
     command = [sys.executable, *what, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
+
+
+@contextmanager
+def serving(*options: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The real command in a process of its own, and its address."""
+    command = [sys.executable, "-m", "invertfill", "serve", "--port", "0", *map(str, options)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=environment(), **pipes) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            assert line.startswith("http://127.0.0.1:"), line + (process.stderr.read() if process.stderr else "")
+            yield process, line.split()[0]
+        finally:
+            process.kill()
 
 
 def environment() -> dict[str, str]:

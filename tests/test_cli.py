@@ -306,7 +306,8 @@ try:
     main(sys.argv[1:])
 except SystemExit as end:
     assert end.code == 0
-print("loaded", sorted({"torch", "numpy", "PIL", "onnxruntime", "patchmatch", "cv2", "rich"} & sys.modules.keys()))
+heavy = {"torch", "numpy", "PIL", "onnxruntime", "patchmatch", "cv2", "rich", "fastapi"}
+print("loaded", sorted(heavy & sys.modules.keys()))
 """
     result = start(*arguments, code=code)
     assert result.stdout.endswith("loaded []\n"), result.stdout + result.stderr

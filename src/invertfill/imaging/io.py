@@ -83,10 +83,7 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
             return _upright(source, "image", read_exif(source, "image"), own=False)
     with _no_traceback(source), _open_file(source) as file:
         name = str(source)
-        # By name or content: phones and messengers call many a HEIC .jpg.
-        if Path(name).suffix.lower() in HEIF or file.read(10)[4:] == b"ftyphe":
-            _register_heif(name)
-        image = Image.open(file, formats=_formats())
+        image = _identify(file, name)
         if notes:
             _say_what_is_lost(image, name)
         depth = deep.bits(image)
@@ -97,6 +94,28 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
             file.seek(0)
             _keep_depth(picture, file.read(), name, depth, notes)
         return picture
+
+
+def look(source: FileSource) -> tuple[str, tuple[int, int]]:
+    """What a file's header says: the suffix of its own format, ".png" if that can't be written, and (width, height).
+
+    Raises:
+        InputError: no such file, or not an image.
+    """
+    with _no_traceback(source), _open_file(source) as file:
+        image = _identify(file, str(source))
+        known = Image.registered_extensions()
+        # An MPO is a JPEG with previews behind it.
+        kind = "JPEG" if image.format == "MPO" else image.format
+        return next((suffix for suffix in WRITTEN if known.get(suffix) == kind), ".png"), image.size
+
+
+def _identify(file: BinaryIO, name: str) -> Image.Image:
+    """Not decoded yet."""
+    # By name or content: phones and messengers call many a HEIC .jpg.
+    if Path(name).suffix.lower() in HEIF or file.read(10)[4:] == b"ftyphe":
+        _register_heif(name)
+    return Image.open(file, formats=_formats())
 
 
 @contextlib.contextmanager

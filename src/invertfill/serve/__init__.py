@@ -1,0 +1,1 @@
+"""The web page and the HTTP endpoint over `Inpainter`; needs the app extra."""

@@ -1,0 +1,114 @@
+"""Where work is taken in: so much at once, so much waiting, the rest sent away before its upload is read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from invertfill.serve.refusal import GONE, Refusal
+from invertfill.serve.settings import Limits
+
+T = TypeVar("T")
+
+
+class Place:
+    """A request's place at the desk. It stays taken until the request has ended, and its work too.
+
+    Attributes:
+        unwanted: set when nobody waits for the work's result any more; the work looks at it between pictures.
+    """
+
+    def __init__(self) -> None:
+        self.unwanted = threading.Event()
+        self.future: Future[Any] | None = None
+
+
+class Desk:
+    """Threads that work, and the places in front of them.
+
+    A thread can't be stopped, so work that takes too long keeps its place while its request has its answer already:
+    there is never more in memory than there are places.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._threads = ThreadPoolExecutor(limits.workers, "invertfill")
+        self._taken: Counter[str] = Counter()  # by client
+        self._lock = threading.Lock()
+
+    @property
+    def taken(self) -> int:
+        with self._lock:
+            return self._taken.total()
+
+    @contextlib.contextmanager
+    def place(self, client: str) -> Iterator[Place]:
+        """A place for one request.
+
+        Raises:
+            Refusal: 429 where the client has enough of them, 503 where all are taken.
+        """
+        with self._lock:
+            if self._taken[client] >= self.limits.per_client:
+                most = self.limits.per_client
+                raise Refusal(429, f"{most} requests of yours are under way; wait until one is done.", retry=1)
+            if self._taken.total() >= self.limits.workers + self.limits.queue:
+                raise Refusal(503, "All workers are busy and the queue is full; try again in a moment.", retry=1)
+            self._taken[client] += 1
+        place = Place()
+        try:
+            yield place
+        finally:
+            place.unwanted.set()
+            if place.future is None or place.future.cancel():
+                self._leave(client)
+            else:
+                place.future.add_done_callback(lambda _: self._leave(client))
+
+    async def do(self, place: Place, work: Callable[[threading.Event], T], gone: Awaitable[object]) -> T:
+        """Have work done by one of the threads.
+
+        Args:
+            work: is given `Place.unwanted`.
+            gone: ends when the client does not wait any more.
+
+        Raises:
+            Refusal: the client has gone.
+        """
+        future = self._threads.submit(work, place.unwanted)
+        place.future = future
+        working, leaving = asyncio.wrap_future(future), asyncio.ensure_future(gone)
+        either: set[asyncio.Future[Any]] = {working, leaving}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise Refusal(GONE, "The client has gone.")
+            return working.result()
+        finally:
+            leaving.cancel()
+            working.cancel()
+
+    def close(self) -> None:
+        """Wait for the work in hand."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _leave(self, client: str) -> None:
+        with self._lock:
+            self._taken[client] -= 1
+            if not self._taken[client]:
+                del self._taken[client]
+            idle = not self._taken
+        if idle:
+            _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """What was freed goes to the system: glibc keeps it for the thread that had it. Elsewhere there is no need."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,133 @@
+"""What a request says, from a multipart body or a JSON one. Nothing of it is ever written to a disk."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import AsyncGenerator
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartParser
+from starlette.requests import Request
+
+from invertfill.errors import one_line
+from invertfill.serve.refusal import Refusal
+from invertfill.serve.settings import Limits
+
+MULTIPART, JSON = "multipart/form-data", "application/json"
+FIELDS = 20  # of a form, which has fewer
+LARGEST_SEED = 2**32 - 1
+
+
+def _decode(value: object) -> object:
+    """Base64, with or without what a data: address has before it."""
+    if not isinstance(value, str):
+        return value
+    text = value.partition(",")[2] if value.startswith("data:") else value
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("not base64") from None
+
+
+File = Annotated[bytes, BeforeValidator(_decode), WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
+Margin = Annotated[str, Field(pattern=r"^(\d{1,6}|\d{1,4}(\.\d{1,3})?%)$", examples=["120", "25%"])]
+
+
+class PreviewForm(BaseModel):
+    """A picture to be looked at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: File = Field(description="The picture: JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF or HEIC.")
+
+
+class Form(PreviewForm):
+    """What fill and outpaint have in common."""
+
+    model: str | None = Field(None, description="A name from /v1/models; without it, the first of them.")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="0 fills from the mean latent; each other seed anew.")
+    samples: int = Field(1, ge=1, description="So many pictures, from the seeds that follow.")
+    format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="same: the picture's own format.")
+
+
+class FillForm(Form):
+    """Fill the holes of a picture."""
+
+    mask: File | None = Field(
+        None, description="White = hole. Without it, the hole is where the picture is transparent."
+    )
+    invert_mask: bool = Field(False, description="Black = hole.")
+    resize_mask: bool = Field(False, description="The mask is of another size than the picture, and is brought to it.")
+
+
+class OutpaintForm(Form):
+    """Draw what lies beyond a picture's sides."""
+
+    left: Margin = "0"
+    right: Margin = "0"
+    top: Margin = "0"
+    bottom: Margin = "0"
+    aspect: str | None = Field(
+        None, pattern=r"^\d{1,4}(\.\d{1,3})?:\d{1,4}(\.\d{1,3})?$", description="Instead of margins.", examples=["16:9"]
+    )
+
+
+AnyForm = TypeVar("AnyForm", bound=PreviewForm)
+
+
+async def read_form(request: Request, kind: type[AnyForm], limits: Limits) -> AnyForm:
+    """Read a request's body.
+
+    Raises:
+        Refusal: 400 a damaged body, 413 too long, 415 neither multipart nor JSON, 422 what the form doesn't accept.
+    """
+    content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = _limited(request, limits.upload)
+    try:
+        if content == MULTIPART:
+            return kind.model_validate(await _read_multipart(request, body))
+        if content == JSON:
+            return kind.model_validate_json(b"".join([chunk async for chunk in body]))
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if problem["type"] == "json_invalid":
+            raise Refusal(400, "The body is no JSON object.") from None
+        where = ".".join(map(str, problem["loc"])) or "body"
+        raise Refusal(422, f"{one_line(where)}: {one_line(problem['msg'])}.") from None
+    raise Refusal(415, f"The body's Content-Type has to be {MULTIPART} or {JSON}.")
+
+
+class _InMemory(MultiPartParser):
+    """The limit on the body is one on memory too, so files need not be put down on a disk."""
+
+    spool_max_size = sys.maxsize
+
+
+async def _read_multipart(request: Request, body: AsyncGenerator[bytes, None]) -> dict[str, object]:
+    try:
+        form = await _InMemory(request.headers, body, max_files=2, max_fields=FIELDS).parse()
+    except Refusal:
+        raise
+    except Exception:  # the parser raises its own, KeyError and UnicodeError
+        raise Refusal(400, "The multipart body is damaged, or holds more than the form has fields.") from None
+    fields: dict[str, object] = {}
+    for name, value in form.multi_items():
+        fields[name] = await value.read() if isinstance(value, UploadFile) else value
+    await form.close()
+    return fields
+
+
+async def _limited(request: Request, megabytes: int) -> AsyncGenerator[bytes, None]:
+    too_long = Refusal(413, f"More than {megabytes} MB; accepted: up to that.")
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > megabytes * 10**6:
+        raise too_long
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > megabytes * 10**6:
+            raise too_long
+        yield chunk

@@ -1,0 +1,56 @@
+"""The server's process: a socket, a line that says where, a clean stop."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from invertfill.errors import InputError
+from invertfill.serve.app import create_app
+from invertfill.serve.settings import Settings
+
+KEEP_ALIVE = 5  # seconds that an idle connection is kept
+BACKLOG = 256  # connections that the system holds until they are looked at
+
+
+def serve(settings: Settings, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C or SIGTERM; then the work in hand is ended first. A second Ctrl-C doesn't wait.
+
+    Args:
+        port: 0 for one that is free.
+        on_ready: gets the page's address, once the models are loaded and the port is open.
+
+    Raises:
+        InputError: a model can't be loaded, or the address can't be listened on.
+    """
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(settings.limits.seconds),
+        proxy_headers=False,  # who asks is who is connected, whatever a header says
+    )
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listening = socket.create_server((settings.host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise InputError(f"{settings.host}:{port}: can't be listened on ({error.strerror})") from None
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)  # uvicorn raises the signal anew once all is done
+    with listening, contextlib.suppress(KeyboardInterrupt):
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        on_ready(f"http://{host}:{listening.getsockname()[1]}/")
+        uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,501 @@
+"""The HTTP endpoint: what it makes, what it refuses and how, and that nothing outlives a request."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import assert_filled, pixels, serving
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="needs the app extra")
+from starlette.testclient import TestClient
+
+from invertfill.client import Client
+from invertfill.errors import InputError
+from invertfill.serve.app import NOTE, create_app
+from invertfill.serve.settings import Limits, Settings, check_access
+from invertfill.serve.work import Workshop
+
+TOKEN = "correct horse battery"
+
+
+@pytest.fixture
+def client(tiny_model_folder: Path) -> Iterator[Callable[..., TestClient]]:
+    """Clients of servers with the tiny model and whatever settings a test wants."""
+    open_clients = []
+
+    def client(limits: Limits | None = None, base_url: str = "http://127.0.0.1", **settings: Any) -> TestClient:
+        settings = {"models": (str(tiny_model_folder),), "limits": limits or Limits(workers=1), **settings}
+        app = create_app(Settings(**settings))
+        open_clients.append(TestClient(app, base_url, raise_server_exceptions=False).__enter__())
+        return open_clients[-1]
+
+    yield client
+    for one in open_clients:
+        one.__exit__(None, None, None)
+
+
+@pytest.fixture
+def files(photo: Path, mask: Path) -> dict[str, bytes]:
+    return {"image": photo.read_bytes(), "mask": mask.read_bytes()}
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def assert_refused(answer: Any, status: int, *parts: str) -> None:
+    """One sentence, which gives nothing of the machine away."""
+    assert answer.status_code == status, answer.text
+    (sentence,) = answer.json().values()
+    assert list(answer.json()) == ["error"] and sentence.isprintable() and sentence.endswith(".")
+    for part in parts:
+        assert part in sentence
+    assert_discreet(answer)
+
+
+def assert_discreet(answer: Any) -> None:
+    text = f"{answer.headers} {answer.text}"
+    assert not re.search(r"Traceback|/(home|usr|tmp|root|work|src)\b|uvicorn|starlette|\b\d+\.\d+\.\d+\b(?!\.\d)", text)
+
+
+def test_fill(client, files, photo: Path, mask: Path, tmp_path: Path) -> None:
+    answer = client().post("/v1/fill", files=files)
+    assert answer.status_code == 200 and answer.headers["content-type"] == "image/png"
+    (tmp_path / "out.png").write_bytes(answer.content)
+    assert_filled(photo, mask, tmp_path / "out.png")
+
+
+def test_json_is_what_a_form_is(client, files) -> None:
+    server = client()
+    form = server.post("/v1/fill", files=files, data={"seed": "3"}, headers={"Accept": "application/json"}).json()
+    body = {"image": base64_of(files["image"]), "mask": "data:image/png;base64," + base64_of(files["mask"]), "seed": 3}
+    written = server.post("/v1/fill", json=body)
+    assert written.headers["content-type"] == "image/png"
+    assert base64_of(written.content) == form["pictures"][0]["data"]
+
+
+def test_samples_are_the_seeds_that_follow(client, files) -> None:
+    server = client()
+    answer = server.post("/v1/fill", files=files, data={"seed": "5", "samples": "3"}).json()
+    assert [picture["seed"] for picture in answer["pictures"]] == [5, 6, 7]
+    assert len({picture["data"] for picture in answer["pictures"]}) == 3
+    alone = server.post("/v1/fill", files=files, data={"seed": "6"})
+    assert base64_of(alone.content) == answer["pictures"][1]["data"]
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "type_", "kind"),
+    [
+        ("JPEG", "same", "image/jpeg", "JPEG"),
+        ("WEBP", "same", "image/webp", "WEBP"),
+        ("GIF", "same", "image/png", "PNG"),
+        ("TIFF", "same", "image/tiff", "TIFF"),
+        ("PNG", "jpeg", "image/jpeg", "JPEG"),
+        ("JPEG", "webp", "image/webp", "WEBP"),
+    ],
+)
+def test_formats(client, files, photo: Path, given: str, asked: str, type_: str, kind: str) -> None:
+    picture = encoded(Image.open(photo), given)
+    answer = client().post("/v1/fill", files={**files, "image": picture}, data={"format": asked})
+    assert answer.status_code == 200 and answer.headers["content-type"] == type_
+    assert Image.open(io.BytesIO(answer.content)).format == kind
+
+
+def test_a_small_mask_is_enlarged(client, files, photo: Path) -> None:
+    """As the page does with large pictures; what is known stays exact at full size."""
+    small = np.zeros((12, 20), np.uint8)
+    small[3:7, 4:9] = 255
+    request = {"image": files["image"], "mask": encoded(Image.fromarray(small))}
+    server = client()
+    assert_refused(server.post("/v1/fill", files=request), 422, "mask of 20x12 pixels for an image of 40x24")
+    answer = server.post("/v1/fill", files=request, data={"resize_mask": "true"})
+    changed = (np.asarray(Image.open(io.BytesIO(answer.content))) != pixels(photo)).any(2)
+    hole = np.kron(small, np.ones((2, 2))) > 0
+    assert not changed[~hole].any() and changed[hole].mean() > 0.9
+    request["mask"] = encoded(Image.new("L", (20, 20), 255))
+    assert_refused(server.post("/v1/fill", files=request, data={"resize_mask": "true"}), 422, "same proportions")
+
+
+def test_inverted_mask_and_transparency(client, files, photo: Path, mask: Path) -> None:
+    server = client()
+    expected = server.post("/v1/fill", files=files).content
+    inverse = encoded(Image.fromarray(255 - pixels(mask)))
+    assert server.post("/v1/fill", files={**files, "mask": inverse}, data={"invert_mask": "1"}).content == expected
+    holed = np.dstack([pixels(photo), 255 - pixels(mask)])
+    answer = server.post("/v1/fill", files={"image": encoded(Image.fromarray(holed))})
+    after = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert (after[..., 3] == 255).all() and (after[pixels(mask) == 0] == holed[pixels(mask) == 0]).all()
+
+
+def test_outpaint(client, files, photo: Path) -> None:
+    server = client()
+    answer = server.post("/v1/outpaint", files={"image": files["image"]}, data={"left": "8", "bottom": "25%"})
+    after = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert after.shape == (30, 48, 3)
+    np.testing.assert_array_equal(after[:24, 8:], pixels(photo))
+    body = {"image": base64_of(files["image"]), "aspect": "1:1", "samples": 2}
+    answer = server.post("/v1/outpaint", json=body).json()
+    assert [(picture["width"], picture["height"]) for picture in answer["pictures"]] == [(40, 40)] * 2
+
+
+def test_preview_of_what_browsers_cannot_show(client) -> None:
+    picture = Image.new("CMYK", (3000, 30), (0, 255, 255, 0))
+    answer = client().post("/v1/preview", files={"image": encoded(picture, "TIFF")})
+    preview = Image.open(io.BytesIO(answer.content))
+    assert (preview.format, preview.size) == ("WEBP", (2048, 20))
+    assert np.asarray(preview)[10, 10, 0] > 200 > 60 > np.asarray(preview)[10, 10, 2]
+
+
+def test_models_and_health(client) -> None:
+    server = client(Limits(samples=3, upload=2, pixels=1))
+    answer = server.get("/v1/models").json()
+    assert [model["name"] for model in answer["models"]] == ["tiny"] and answer["models"][0]["licence"] == "CC0"
+    assert answer["limits"] == {"upload": 2 * 10**6, "pixels": 10**6, "samples": 3}
+    assert server.get("/healthz").json() == {"status": "ok"}
+
+
+def test_notes_are_told(client, files, monkeypatch: pytest.MonkeyPatch, tiny_model_folder: Path) -> None:
+    from invertfill import zoo
+
+    monkeypatch.setattr(zoo, "WEIGHTS", tiny_model_folder.parent)
+    server = client(models=("auto",))
+    assert next(iter(server.get("/v1/models").json()["models"]))["name"] == "auto"
+    answer = server.post("/v1/fill", files=files)
+    assert answer.status_code == 200 and answer.headers[NOTE].startswith("image: ")
+    answer = server.post("/v1/fill", files=files, headers={"Accept": "application/json"}).json()
+    assert answer["notes"] and answer["notes"][0].startswith("image: ")
+
+
+def test_metrics(client, files) -> None:
+    server = client()
+    server.post("/v1/fill", files=files, data={"samples": "2"})
+    server.post("/v1/fill", content=b"", headers={"Content-Type": "text/plain"})
+    server.get("/nothing/here")
+    text = server.get("/metrics").text
+    for line in (
+        'invertfill_requests_total{path="/v1/fill",status="200"} 1.0',
+        'invertfill_requests_total{path="/v1/fill",status="415"} 1.0',
+        'invertfill_requests_total{path="other",status="404"} 1.0',
+        "invertfill_pictures_total 2.0",
+        "invertfill_in_hand 0.0",
+    ):
+        assert line in text
+    assert "python" not in text
+
+
+def test_described_and_the_examples_run(client) -> None:
+    server = client()
+    described = server.get("/openapi.json").json()
+    posts = {path: route["post"] for path, route in described["paths"].items() if "post" in route}
+    assert posts.keys() == {"/v1/fill", "/v1/outpaint", "/v1/preview"}
+    for path, post in posts.items():
+        answer = server.post(path, json=post["requestBody"]["content"]["application/json"]["example"])
+        assert answer.status_code == 200 and answer.headers["content-type"].startswith("image/")
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_need_no_network(client, path: str) -> None:
+    server = client()
+    page = server.get(path)
+    addresses = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"'#]+)""", page.text)
+    assert addresses and not [address for address in addresses if "//" in address]
+    for address in addresses:
+        assert server.get(address).status_code == 200, address
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+BAD: dict[str, tuple[dict[str, Any], int, str]] = {
+    "no picture": ({"files": {}, "json": {"seed": 1}}, 422, "image"),
+    "not base64": ({"files": {}, "json": {"image": "***"}}, 422, "not base64"),
+    "no JSON": (
+        {"files": {}, "content": b"{", "headers": {"Content-Type": "application/json"}},
+        400,
+        "no JSON object",
+    ),
+    "no object": ({"files": {}, "json": [1]}, 422, "body"),
+    "deep JSON": (
+        {"files": {}, "content": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},
+        400,
+        "no JSON object",
+    ),
+    "damaged multipart": (
+        {"files": {}, "content": b"nonsense", "headers": {"Content-Type": "multipart/form-data; boundary=a"}},
+        400,
+        "multipart",
+    ),
+    "no boundary": (
+        {"files": {}, "content": b"--a", "headers": {"Content-Type": "multipart/form-data"}},
+        400,
+        "multipart",
+    ),
+    "other type": (
+        {"files": {}, "content": b"a=b", "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+        415,
+        "multipart/form-data",
+    ),
+    "no type": ({"files": {}, "content": b"a=b"}, 415, "multipart/form-data"),
+    "no image": ({"files": {"image": b"text"}}, 422, "image: not an image"),
+    "empty image": ({"files": {"image": b""}}, 422, "image: not an image"),
+    "truncated": ({"cut": 1000}, 422, "image: damaged or truncated"),
+    "no mask": ({"files": {"mask": None}}, 422, "no mask given"),
+    "mask is text": ({"files": {"mask": b"text"}}, 422, "mask: not an image"),
+    "mask without a hole": ({"files": {"mask": encoded(Image.new("L", (40, 24)))}}, 422, "without a hole"),
+    "unknown model": ({"data": {"model": "../../etc"}}, 422, "accepted: tiny"),
+    "unknown field": ({"data": {"colour": "red"}}, 422, "colour"),
+    "seed": ({"data": {"seed": "-1"}}, 422, "seed"),
+    "samples": ({"data": {"samples": "9"}}, 422, "1 to 8"),
+    "no samples": ({"data": {"samples": "0"}}, 422, "samples"),
+    "format": ({"data": {"format": "gif"}}, 422, "format"),
+    "pixels": ({"files": {"image": encoded(Image.new("1", (1200, 1000)))}}, 413, "up to 1 million"),
+    "mask's pixels": ({"files": {"mask": encoded(Image.new("1", (1200, 1000)))}}, 413, "up to 1 million"),
+    "upload": ({"files": {"image": b"x" * 1_100_000}}, 413, "1 MB"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_refused_with_one_sentence(client, files, case: str) -> None:
+    request, status, part = BAD[case]
+    request = dict(request)
+    if "cut" in request:
+        files["image"] = files["image"][: request.pop("cut")]
+    wanted = {**files, **request.pop("files", {})} if request.get("files") != {} else request.pop("files")
+    wanted = {name: data for name, data in wanted.items() if data is not None}
+    server = client(Limits(upload=1, pixels=1, workers=1))
+    assert_refused(server.post("/v1/fill", files=wanted or None, **request), status, part)
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        ({}, "nothing to add"),
+        ({"left": "-5"}, "left"),
+        ({"left": "10", "aspect": "1:1"}, "one or the other"),
+        ({"aspect": "0:0"}, "16:9"),
+        ({"aspect": "wide"}, "aspect"),
+    ],
+)
+def test_bad_margins(client, files, data: dict[str, str], part: str) -> None:
+    assert_refused(client().post("/v1/outpaint", files={"image": files["image"]}, data=data), 422, part)
+
+
+def test_margins_are_bounded(client, files) -> None:
+    server = client(Limits(pixels=1, workers=1))
+    answer = server.post("/v1/outpaint", files={"image": files["image"]}, data={"left": "999999"})
+    assert_refused(answer, 413, "up to 1 million")
+
+
+def test_elsewhere(client) -> None:
+    server = client()
+    for path in ("/nothing", "/page/../../app.py", "/page/%2e%2e/app.py", "/v1/models/x"):
+        assert_refused(server.get(path), 404)
+    assert_refused(server.get("/v1/fill"), 405)
+
+
+def test_token(client, files) -> None:
+    server = client(token=TOKEN)
+    for path in ("/", "/healthz", "/docs", "/openapi.json"):
+        assert server.get(path).status_code == 200
+    for header in ({}, {"Authorization": TOKEN}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer \xe9"}):
+        headers = {name: value.encode("latin-1") for name, value in header.items()}
+        assert_refused(server.post("/v1/fill", files=files, headers=headers), 401, "Bearer")
+        assert_refused(server.get("/metrics", headers=headers), 401)
+        assert_refused(server.get("/v1/models", headers=headers), 401)
+    answer = server.post("/v1/fill", files=files, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:8000"}, 200),
+        ({"Host": "localhost:8000"}, 200),
+        ({"Host": "[::1]:8000"}, 200),
+        ({"Host": "fill.example.org"}, 200),
+        ({"Host": "rebound.example.com"}, 403),
+        ({"Host": "localhost.example.com"}, 403),
+        ({"Host": ""}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": "localhost:8000", "Origin": "http://localhost:8000"}, 200),
+        ({"Host": "localhost:8000", "Origin": "http://localhost:9000"}, 403),
+        ({"Host": "localhost:8000", "Origin": "https://example.com"}, 403),
+        ({"Host": "localhost:8000", "Origin": "null"}, 403),
+    ],
+)
+def test_other_sites_are_kept_out(client, headers: dict[str, str], status: int) -> None:
+    answer = client(hosts=("fill.example.org",)).get("/v1/models", headers=headers)
+    assert answer.status_code == status
+    if status == 403:
+        assert_refused(answer, 403)
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_access_is_decided_on() -> None:
+    for host in ("127.0.0.1", "127.0.0.2", "::1", "localhost"):
+        check_access(host, None, False)
+    for host in ("0.0.0.0", "::", "192.168.1.5", "fill.example.org"):
+        check_access(host, TOKEN, False)
+        check_access(host, None, True)
+        with pytest.raises(InputError, match="--token or --no-auth"):
+            check_access(host, None, False)
+    for token in ("short", "", "tab\tin a token that is long", "naïve token that is long"):
+        with pytest.raises(InputError, match="--token"):
+            check_access("0.0.0.0", token, False)
+    with pytest.raises(InputError, match="one or the other"):
+        check_access("0.0.0.0", TOKEN, True)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Fills wait until it is set."""
+    gate = threading.Event()
+    fill = Workshop.fill
+
+    def slow(self, form, unwanted):
+        assert gate.wait(60)
+        return fill(self, form, unwanted)
+
+    monkeypatch.setattr(Workshop, "fill", slow)
+    yield gate
+    gate.set()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def in_hand(server: TestClient) -> int:
+    return int(float(re.search(r"^invertfill_in_hand (\S+)", server.get("/metrics").text, re.M)[1]))
+
+
+def test_what_is_accepted_is_done_and_the_rest_refused_at_once(client, files, gate: threading.Event) -> None:
+    server = client(Limits(workers=1, queue=2, per_client=64))
+    with ThreadPoolExecutor(16) as threads:
+        asked = [threads.submit(server.post, "/v1/fill", files=files) for _ in range(3)]
+        until(lambda: in_hand(server) == 3)
+        more = [threads.submit(server.post, "/v1/fill", files=files) for _ in range(8)]
+        for answer in more:  # while all those before still wait
+            assert_refused(answer.result(30), 503, "queue is full")
+            assert answer.result().headers["retry-after"] == "1"
+        assert not any(answer.done() for answer in asked)
+        gate.set()
+        assert [answer.result(60).status_code for answer in asked] == [200] * 3
+    assert in_hand(server) == 0
+
+
+def test_one_client_leaves_room_for_others(client, files, gate: threading.Event) -> None:
+    server = client(Limits(workers=1, queue=9, per_client=2))
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(server.post, "/v1/fill", files=files) for _ in range(2)]
+        until(lambda: in_hand(server) == 2)
+        assert_refused(server.post("/v1/fill", files=files), 429, "2 requests of yours")
+        gate.set()
+        assert [answer.result(60).status_code for answer in asked] == [200] * 2
+
+
+def test_a_place_is_taken_until_the_work_has_ended(client, files, gate: threading.Event) -> None:
+    """A thread can't be stopped, so a request that ran out of time must not make room for another."""
+    server = client(Limits(workers=1, queue=0, seconds=0.3))
+    assert_refused(server.post("/v1/fill", files=files), 503, "0.3 seconds")
+    assert in_hand(server) == 1
+    assert_refused(server.post("/v1/fill", files=files), 503, "queue is full")
+    gate.set()
+    until(lambda: in_hand(server) == 0)
+
+
+def test_unforeseen_failures_give_nothing_away(client, files, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = client()
+    with monkeypatch.context() as broken:
+        broken.setattr(Workshop, "_open", lambda self, data: 1 / 0)
+        answer = server.post("/v1/fill", files=files)
+        assert answer.status_code == 500 and "ZeroDivision" not in answer.text
+        assert_discreet(answer)
+        broken.setattr(Workshop, "_open", lambda self, data: (_ for _ in ()).throw(MemoryError))
+        assert_refused(server.post("/v1/fill", files=files), 503, "memory")
+    assert server.post("/v1/fill", files=files).status_code == 200 and in_hand(server) == 0
+
+
+def test_nothing_is_written_to_disk(client, files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not even for the time of a request, however large the upload."""
+    import tempfile
+
+    def never(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("a file was about to be made")
+
+    for name in ("TemporaryFile", "NamedTemporaryFile", "mkstemp"):
+        monkeypatch.setattr(tempfile, name, never)
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    large = {"image": encoded(Image.fromarray(noise)), "mask": encoded(Image.new("L", (100, 100), 255))}
+    assert len(large["image"]) > 2 * 10**6
+    server = client()
+    assert server.post("/v1/fill", files=files).status_code == 200
+    assert server.post("/v1/preview", files={"image": large["image"]}).status_code == 200
+
+
+def test_command_client_and_clean_stop(files, photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
+    with serving("--model", tiny_model_folder, "--token", TOKEN, "--workers", 1) as (process, address):
+        fill = Client(address, token=TOKEN)
+        assert [model["name"] for model in fill.models()] == ["tiny"]
+        (picture,) = fill.fill(photo, mask, seed=2)
+        (tmp_path / "out.png").write_bytes(picture)
+        assert_filled(photo, mask, tmp_path / "out.png")
+        assert len(fill.fill(files["image"], files["mask"], samples=2)) == 2
+        (wider,) = fill.outpaint(photo, right="50%", format="webp")
+        assert Image.open(io.BytesIO(wider)).size == (60, 24)
+        with pytest.raises(InputError, match="model: unknown; accepted: tiny"):
+            fill.fill(photo, mask, model="none")
+        with pytest.raises(InputError, match="token"):
+            Client(address).models()
+
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(fill.fill, photo, mask, samples=8)
+            request = urllib.request.Request(f"{address}metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+            until(lambda: asked.done() or b"invertfill_in_hand 1" in urllib.request.urlopen(request).read())
+            process.send_signal(signal.SIGTERM)
+            assert len(asked.result(60)) == 8  # work in hand ends first
+        assert process.wait(30) == 0
+        assert process.stderr and process.stderr.read() == ""
+    with pytest.raises(InputError, match="can't be reached"):
+        fill.models()
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--host", "0.0.0.0"], "--token or --no-auth"),
+        (["--model", "faces-9"], "unknown model"),
+        (["--host", "256.1.1.1", "--no-auth"], "can't be listened on"),
+    ],
+)
+def test_bad_options_are_one_line(run, tiny_model_folder: Path, options: list[str], part: str) -> None:
+    if "--model" not in options:
+        options = [*options, "--model", str(tiny_model_folder)]
+    result = run("serve", *options)
+    assert (result.status, result.out) == (2, "") and result.err.count("\n") == 1 and part in result.err
+
+
+def test_answers_are_json_that_others_read(client, files) -> None:
+    body = client().post("/v1/fill", files=files, data={"samples": "2"}).content
+    assert json.loads(body)["pictures"][1]["width"] == 40
