@@ -482,8 +482,8 @@ def test_slow_uploads_end(tiny_model_folder: Path) -> None:
     with serving("--model", tiny_model_folder, "--time-limit", 1) as (_, address):
         port = int(address.rstrip("/").rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=60) as slow:
-            head = "POST /v1/fill HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
-            slow.sendall(head.encode())
+            head = ["POST /v1/fill HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 99"]
+            slow.sendall("\r\n".join([*head, "", "{"]).encode())
             answer = slow.recv(10_000).decode()
         assert answer.startswith("HTTP/1.1 503 ") and "server:" not in answer.lower()
 

@@ -176,15 +176,12 @@ MEDIA_TYPES = {".webp": "image/webp", ".avif": "image/avif", ".heic": "image/hei
 
 def _described(form: type[PreviewForm], example: dict[str, str]) -> dict[str, Any]:
     """Of a route that reads its body itself: summary, body and answers for OpenAPI."""
+    binary = {"type": "string", "format": "binary"}
     written = form.model_json_schema()
     uploaded = form.model_json_schema()
     for name, field in uploaded["properties"].items():
         if name in ("image", "mask"):
-            uploaded["properties"][name] = {
-                "type": "string",
-                "format": "binary",
-                "description": field["description"],
-            }
+            uploaded["properties"][name] = {**binary, "description": field["description"]}
     body = {MULTIPART: {"schema": uploaded}, JSON: {"schema": written, "example": example}}
     sentence = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
     made = {
@@ -215,7 +212,7 @@ def _described(form: type[PreviewForm], example: dict[str, str]) -> dict[str, An
         "responses": {
             200: {
                 "description": "The picture, or JSON.",
-                "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}, JSON: {"schema": made}},
+                "content": {"image/*": {"schema": binary}, JSON: {"schema": made}},
             },
             **{
                 status: {"description": meaning, "content": {JSON: {"schema": sentence}}}
