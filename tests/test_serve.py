@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
 import re
 import signal
+import socket
 import threading
 import time
 import urllib.request
@@ -26,6 +28,8 @@ from starlette.testclient import TestClient
 from invertfill.client import Client
 from invertfill.errors import InputError
 from invertfill.serve.app import NOTE, create_app
+from invertfill.serve.desk import Desk
+from invertfill.serve.refusal import Refusal
 from invertfill.serve.settings import Limits, Settings, check_access
 from invertfill.serve.work import Workshop
 
@@ -452,6 +456,36 @@ def test_nothing_is_written_to_disk(client, files, monkeypatch: pytest.MonkeyPat
     server = client()
     assert server.post("/v1/fill", files=files).status_code == 200
     assert server.post("/v1/preview", files={"image": large["image"]}).status_code == 200
+
+
+def test_work_that_nobody_waits_for_is_left() -> None:
+    async def leave() -> threading.Event:
+        desk = Desk(Limits(workers=1))
+        begun, seen = threading.Event(), []
+
+        def work(unwanted: threading.Event) -> None:
+            seen.append(unwanted)
+            begun.set()
+            assert unwanted.wait(30)
+
+        with pytest.raises(Refusal, match="gone"), desk.place("someone") as place:
+            await desk.do(place, work, asyncio.to_thread(begun.wait))
+        desk.close()
+        assert desk.taken == 0
+        return seen[0]
+
+    assert asyncio.run(leave()).is_set()
+
+
+def test_slow_uploads_end(tiny_model_folder: Path) -> None:
+    """Whoever sends a byte now and then doesn't keep a place for good."""
+    with serving("--model", tiny_model_folder, "--time-limit", 1) as (_, address):
+        port = int(address.rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as slow:
+            head = ["POST /v1/fill HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 99"]
+            slow.sendall("\r\n".join([*head, "", "{"]).encode())
+            answer = slow.recv(10_000).decode()
+        assert answer.startswith("HTTP/1.1 503 ") and "server:" not in answer.lower()
 
 
 def test_command_client_and_clean_stop(files, photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:

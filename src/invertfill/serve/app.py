@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from PIL import Image
@@ -69,6 +70,8 @@ def create_app(settings: Settings) -> FastAPI:
         version="v1",  # of the endpoint: which release answers is nobody's business
         description="Fills holes in pictures. Every known pixel stays as it was.",
         lifespan=lifespan,
+        # For the description alone; the guard does the checking, before anything else.
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.token else [],
     )
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
@@ -173,15 +176,12 @@ MEDIA_TYPES = {".webp": "image/webp", ".avif": "image/avif", ".heic": "image/hei
 
 def _described(form: type[PreviewForm], example: dict[str, str]) -> dict[str, Any]:
     """Of a route that reads its body itself: summary, body and answers for OpenAPI."""
+    binary = {"type": "string", "format": "binary"}
     written = form.model_json_schema()
     uploaded = form.model_json_schema()
     for name, field in uploaded["properties"].items():
         if name in ("image", "mask"):
-            uploaded["properties"][name] = {
-                "type": "string",
-                "format": "binary",
-                "description": field["description"],
-            }
+            uploaded["properties"][name] = {**binary, "description": field["description"]}
     body = {MULTIPART: {"schema": uploaded}, JSON: {"schema": written, "example": example}}
     sentence = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
     made = {
@@ -205,13 +205,15 @@ def _described(form: type[PreviewForm], example: dict[str, str]) -> dict[str, An
             "notes": {"type": "array", "items": {"type": "string"}},
         },
     }
-    pictures = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)}
     return {
         "summary": (form.__doc__ or "").rstrip("."),
         "response_class": Response,
         "openapi_extra": {"requestBody": {"required": True, "content": body}},
         "responses": {
-            200: {"description": "The picture, or JSON.", "content": {**pictures, JSON: {"schema": made}}},
+            200: {
+                "description": "The picture, or JSON.",
+                "content": {"image/*": {"schema": binary}, JSON: {"schema": made}},
+            },
             **{
                 status: {"description": meaning, "content": {JSON: {"schema": sentence}}}
                 for status, meaning in REFUSALS.items()

@@ -16,7 +16,7 @@ from invertfill.serve.settings import Settings, is_address
 
 OPEN = ("/", "/healthz", "/docs", "/openapi.json")  # nothing in them is anyone's
 OPEN_FOLDERS = ("/page/", "/docs-files/")
-PATIENCE = 5  # seconds that the rest of a refused upload may take
+PATIENCE = 2  # seconds that the rest of a refused upload may take
 CONTENT = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'; "
 PAGE = CONTENT + "script-src 'self'; style-src 'self'; img-src 'self' blob: data:"
 DOCS = CONTENT + "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:"

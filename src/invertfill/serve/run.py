@@ -16,6 +16,7 @@ from invertfill.serve.app import create_app
 from invertfill.serve.settings import Settings
 
 KEEP_ALIVE = 5  # seconds that an idle connection is kept
+CONNECTIONS = 512  # of which most wait to be told that there is no place
 BACKLOG = 256  # connections that the system holds until they are looked at
 
 
@@ -36,6 +37,7 @@ def serve(settings: Settings, port: int, on_ready: Callable[[str], None]) -> Non
         access_log=False,
         server_header=False,
         date_header=False,
+        limit_concurrency=CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(settings.limits.seconds),
         proxy_headers=False,  # who asks is who is connected, whatever a header says
