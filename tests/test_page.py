@@ -309,7 +309,7 @@ def test_on_a_phone(visit, large: Path) -> None:
 
     fingers = page.context.new_cdp_session(page)  # two of them move apart: closer, and nothing is painted
     for kind, apart in (("touchStart", 20), ("touchMove", 40), ("touchMove", 60), ("touchEnd", None)):
-        places = [{"x": middle[0] + x, "y": middle[1], "id": x > 0} for x in (-apart, apart)] if apart else []
+        places = [{"x": middle[0] + x, "y": middle[1], "id": int(x > 0)} for x in (-apart, apart)] if apart else []
         fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
     assert page.locator("#photo").bounding_box()["width"] > 2 * box["width"] and painted(page) == dot
     page.locator("#fit").click()
