@@ -254,6 +254,24 @@ def test_pictures_that_browsers_cannot_show(visit, large: Path, tmp_path: Path) 
     assert filled.name == "scan-filled.tiff" and pixels(filled).shape == (300, 400, 3)
 
 
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_drop_and_paste(visit, photo: Path, way: str) -> None:
+    page = visit()
+    page.evaluate(
+        """([way, bytes]) => {
+          const files = new DataTransfer();
+          files.items.add(new File([new Uint8Array(bytes)], "given.png", {type: "image/png"}));
+          const event = way == "drop" ? new DragEvent("drop", {dataTransfer: files, bubbles: true})
+                                      : new ClipboardEvent("paste", {clipboardData: files, bubbles: true});
+          document.body.dispatchEvent(event);
+        }""",
+        [way, list(photo.read_bytes())],
+    )
+    page.locator("#asking").wait_for()
+    assert page.locator("#about").inner_text() == "given.png"
+    assert page.locator("#photo").evaluate("canvas => [canvas.width, canvas.height]") == [40, 24]
+
+
 def test_errors_are_plain(visit, tmp_path: Path) -> None:
     page = visit()
     (tmp_path / "notes.png").write_text("no picture")
@@ -283,6 +301,18 @@ def test_on_a_phone(visit, large: Path) -> None:
     page = visit(viewport=PHONE, has_touch=True, is_mobile=True)
     shoot(page, "phone-start")
     hold(page, large)
+    box = page.locator("#photo").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.touchscreen.tap(*middle)
+    dot = painted(page)
+    assert dot > 0
+
+    fingers = page.context.new_cdp_session(page)  # two of them move apart: closer, and nothing is painted
+    for kind, apart in (("touchStart", 20), ("touchMove", 40), ("touchMove", 60), ("touchEnd", None)):
+        places = [{"x": middle[0] + x, "y": middle[1], "id": int(x > 0)} for x in (-apart, apart)] if apart else []
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+    assert page.locator("#photo").bounding_box()["width"] > 2 * box["width"] and painted(page) == dot
+    page.locator("#fit").click()
     stroke(page, (0.3, 0.3), (0.6, 0.4))
     shoot(page, "phone-painted")
     width = page.evaluate("document.documentElement.scrollWidth")

@@ -236,6 +236,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
         400,
         "no JSON object",
     ),
+    "number as text": ({"files": {}, "json": {"image": "", "seed": "1"}}, 422, "seed"),
     "no object": ({"files": {}, "json": [1]}, 422, "body"),
     "deep JSON": (
         {"files": {}, "content": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},

@@ -29,7 +29,7 @@ from invertfill.serve.guard import Guard
 from invertfill.serve.metrics import Metrics
 from invertfill.serve.notes import collecting
 from invertfill.serve.refusal import Refusal
-from invertfill.serve.settings import Settings
+from invertfill.serve.settings import Limits, Settings
 from invertfill.serve.work import Made, Workshop
 
 PAGE = Path(__file__).parent / "page"
@@ -111,17 +111,20 @@ def create_app(settings: Settings) -> FastAPI:
         most = {"upload": limits.upload * 10**6, "pixels": limits.pixels * 10**6, "samples": limits.samples}
         return {"models": listed, "limits": most}
 
-    @app.post("/v1/fill", **_described(FillForm, {"image": _example(False), "mask": _example(True)}))
+    def described(form: type[PreviewForm], example: dict[str, str]) -> dict[str, Any]:
+        return _described(form, example, list(workshop.models), limits)
+
+    @app.post("/v1/fill", **described(FillForm, {"image": _example(False), "mask": _example(True)}))
     async def fill(request: Request) -> Response:
         form, made = await served(request, FillForm, workshop.fill)
         return _answer(request, made, several=form.samples > 1)
 
-    @app.post("/v1/outpaint", **_described(OutpaintForm, {"image": _example(False), "right": "50%"}))
+    @app.post("/v1/outpaint", **described(OutpaintForm, {"image": _example(False), "right": "50%"}))
     async def outpaint(request: Request) -> Response:
         form, made = await served(request, OutpaintForm, workshop.outpaint)
         return _answer(request, made, several=form.samples > 1)
 
-    @app.post("/v1/preview", **_described(PreviewForm, {"image": _example(False)}))
+    @app.post("/v1/preview", **described(PreviewForm, {"image": _example(False)}))
     async def preview(request: Request) -> Response:
         """For pictures that browsers can't show: WebP, sRGB, made smaller."""
         return _answer(request, (await served(request, PreviewForm, workshop.preview))[1], several=False)
@@ -174,14 +177,16 @@ def _media_type(suffix: str) -> str:
 MEDIA_TYPES = {".webp": "image/webp", ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif"}
 
 
-def _described(form: type[PreviewForm], example: dict[str, str]) -> dict[str, Any]:
+def _described(form: type[PreviewForm], example: dict[str, str], models: list[str], limits: Limits) -> dict[str, Any]:
     """Of a route that reads its body itself: summary, body and answers for OpenAPI."""
     binary = {"type": "string", "format": "binary"}
     written = form.model_json_schema()
-    uploaded = form.model_json_schema()
-    for name, field in uploaded["properties"].items():
-        if name in ("image", "mask"):
-            uploaded["properties"][name] = {**binary, "description": field["description"]}
+    fields = written["properties"]
+    for name in {"model", "samples"} & fields.keys():
+        fields[name] |= {"enum": models} if name == "model" else {"maximum": limits.samples}
+        fields[name].pop("default")
+    files = {name: {**binary, "description": fields[name]["description"]} for name in {"image", "mask"} & fields.keys()}
+    uploaded = {**written, "properties": {**fields, **files}}
     body = {MULTIPART: {"schema": uploaded}, JSON: {"schema": written, "example": example}}
     sentence = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
     made = {

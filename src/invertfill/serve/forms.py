@@ -47,7 +47,7 @@ class PreviewForm(BaseModel):
 class Form(PreviewForm):
     """What fill and outpaint have in common."""
 
-    model: str | None = Field(None, description="A name from /v1/models; without it, the first of them.")
+    model: str = Field("", min_length=1, description="A name from /v1/models; without it, the first of them.")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="0 fills from the mean latent; each other seed anew.")
     samples: int = Field(1, ge=1, description="So many pictures, from the seeds that follow.")
     format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="same: the picture's own format.")
@@ -70,8 +70,8 @@ class OutpaintForm(Form):
     right: Margin = "0"
     top: Margin = "0"
     bottom: Margin = "0"
-    aspect: str | None = Field(
-        None, pattern=r"^\d{1,4}(\.\d{1,3})?:\d{1,4}(\.\d{1,3})?$", description="Instead of margins.", examples=["16:9"]
+    aspect: str = Field(
+        "", pattern=r"^\d{1,4}(\.\d{1,3})?:\d{1,4}(\.\d{1,3})?$", description="Instead of margins.", examples=["16:9"]
     )
 
 
@@ -90,7 +90,7 @@ async def read_form(request: Request, kind: type[AnyForm], limits: Limits) -> An
         if content == MULTIPART:
             return kind.model_validate(await _read_multipart(request, body))
         if content == JSON:
-            return kind.model_validate_json(b"".join([chunk async for chunk in body]))
+            return kind.model_validate_json(b"".join([chunk async for chunk in body]), strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         if problem["type"] == "json_invalid":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import signal
 import socket
@@ -33,7 +34,7 @@ def serve(settings: Settings, port: int, on_ready: Callable[[str], None]) -> Non
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         date_header=False,
@@ -47,6 +48,8 @@ def serve(settings: Settings, port: int, on_ready: Callable[[str], None]) -> Non
         listening = socket.create_server((settings.host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise InputError(f"{settings.host}:{port}: can't be listened on ({error.strerror})") from None
+
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # of what is damaged the answer tells
 
     def stop(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -149,7 +149,7 @@ class Workshop:
 
     def _margins(self, form: OutpaintForm, size: tuple[int, int]) -> Margins:
         margins = parse_margins(size, form.left, form.top, form.right, form.bottom)
-        if form.aspect is not None:
+        if form.aspect:
             if margins.any:
                 raise InputError("aspect together with margins; accepted: one or the other")
             margins = margins_for_aspect(size, form.aspect)
