@@ -52,6 +52,10 @@ class Form(PreviewForm):
     samples: int = Field(1, ge=1, description="So many pictures, from the seeds that follow.")
     format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="same: the picture's own format.")
 
+    @property
+    def seeds(self) -> range:
+        return range(self.seed, self.seed + self.samples)
+
 
 class FillForm(Form):
     """Fill the holes of a picture."""

@@ -28,7 +28,7 @@ from invertfill.serve.settings import Settings
 from invertfill.zoo import AUTO, AnyModel, find_models
 
 PREVIEW = 2048  # pixels, the longer side: more than a screen shows of a page
-Draw: TypeAlias = Callable[[Inpainter, int], Image.Image]  # with that model, from that seed
+Draw: TypeAlias = Callable[[Inpainter], Iterator[Image.Image]]  # with that model, one for each seed
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
@@ -82,7 +82,8 @@ class Workshop:
 
         def prepare(picture: Image.Image) -> Draw:
             mask = self._mask(form, form.mask, picture.size) if form.mask is not None else None
-            return lambda inpainter, seed: inpainter.fill(picture, mask, seed=seed)
+            # One at a time, so that it can be left between two.
+            return lambda inpainter: inpainter.fill_samples(picture, mask, form.samples, seed=form.seed, batch=1)
 
         return self._make(form, unwanted, prepare)
 
@@ -91,7 +92,7 @@ class Workshop:
 
         def prepare(picture: Image.Image) -> Draw:
             margins = asdict(self._margins(form, picture.size))
-            return lambda inpainter, seed: inpainter.outpaint(picture, **margins, seed=seed)
+            return lambda inpainter: (inpainter.outpaint(picture, **margins, seed=seed) for seed in form.seeds)
 
         return self._make(form, unwanted, prepare)
 
@@ -117,11 +118,11 @@ class Workshop:
         with _refusing(), notes_of() as notes:
             suffix, picture = self._open(form.image)
             suffix = SUFFIXES.get(form.format, suffix)
-            draw = prepare(picture)
-            for seed in range(form.seed, form.seed + form.samples):
+            drawn = prepare(picture)(inpainter)
+            for seed in form.seeds:
                 if unwanted.is_set():
                     raise Refusal(GONE, "The client has gone.")
-                made = draw(inpainter, seed)
+                made = next(drawn)
                 pictures.append(Picture(seed, suffix, made.size, encode_image(made, f"image{suffix}")))
         self.metrics.worked(len(pictures), perf_counter() - began)
         return Made(pictures, list(dict.fromkeys(notes)))
