@@ -370,7 +370,7 @@ def evaluate(
 def serve(
     host: Annotated[
         str, typer.Option(help="The address to listen on; any but this machine's own asks for a token.")
-    ] = ("127.0.0.1"),
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
     token: Annotated[
         str | None,
