@@ -5,6 +5,8 @@
 
 Trains `configs/ablation.yaml` once for each row, its parts switched off as the row says, exports it, and evaluates all
 rows on the same pairs. What follows `--` overrides the configuration for every row. It goes on where it was stopped.
+With `--trunk` all rows begin with the same trained trunk, pyramid and RGB heads, and only what differs between them is
+new: a small budget isn't spent on what they share.
 In the rows' names f+w+ is F&W+, sml the soft-update mean latent, pm pre-modulation. Printed: a table beside the paper's
 figures (Places2, extreme masks). Another generator, other data and hundreds of times the budget gave those, so only the
 order of the rows can be compared.
@@ -18,6 +20,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+from safetensors.torch import save_file
+
+from invertfill.models.invertfill import InvertFill
+from invertfill.training.checkpoint import read_tensors
+from invertfill.training.config import InversionConfig, load_config
+from invertfill.training.inversion import load_prior
+
 CONFIG = Path(__file__).parents[1] / "configs" / "ablation.yaml"
 W_PLUS = ["model.rgb_branch.channels=[]"]  # in place of F&W+
 STATIC = ["mean_latent.tau=0"]  # in place of the soft-update mean latent (SML)
@@ -29,10 +39,23 @@ ROWS: dict[str, tuple[list[str], str]] = {  # what is overridden, and the paper'
     "f+w+_sml_pm": ([], "21.08 / 0.386 / 0.366 / 14.62"),
     "w+_sml_pm": (W_PLUS, "42.85 / 0.392 / 0.361 / 14.25"),
 }
+SHARED = ("encoder.trunk.", "encoder.lateral.", "encoder.rgb_heads.")
 
 
 def invertfill(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "invertfill", *map(str, arguments)], check=True)
+
+
+def write_start(trunk: Path, overrides: list[str], to: Path) -> None:
+    """A row's weights before its first step: everything new but the encoder up to its heads."""
+    config = load_config(InversionConfig, CONFIG, overrides)
+    torch.manual_seed(config.seed)
+    model = InvertFill(config.model.model_dump(mode="json"))
+    if config.prior:
+        load_prior(model.generator, config.prior)
+    shared = {k: v for k, v in read_tensors(trunk).items() if k.startswith(SHARED)}
+    model.load_state_dict(model.state_dict() | shared)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, to)
 
 
 def main() -> None:
@@ -41,6 +64,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="a folder of pictures to evaluate on")
     parser.add_argument("--coverage", default="extreme")
     parser.add_argument("--count", type=int, default=100, help="the first so many pictures, by name")
+    parser.add_argument("--trunk", type=Path, help="the weights of a model with the same encoder")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every row")
     arguments = parser.parse_args()
 
@@ -48,7 +72,13 @@ def main() -> None:
     for number, (name, (overrides, _)) in enumerate(ROWS.items()):
         run, folder = arguments.out / f"run-{number}", arguments.out / f"model-{number}"
         if not folder.is_dir():
-            invertfill("train", "inversion", CONFIG, *arguments.overrides, *overrides, f"name={name}", f"out={run}")
+            overrides = [*arguments.overrides, *overrides, f"name={name}", f"out={run}"]
+            if arguments.trunk:
+                start = arguments.out / f"start-{number}.safetensors"
+                arguments.out.mkdir(parents=True, exist_ok=True)
+                write_start(arguments.trunk, overrides, start)
+                overrides.append(f"init={start}")
+            invertfill("train", "inversion", CONFIG, *overrides)
             invertfill("export", run, "-o", folder)
         models += ["--model", f"{name}={folder}"]
     report = arguments.out / "report"
