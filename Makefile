@@ -1,6 +1,7 @@
 # make demo   .venv with the base dependencies, then the example photographs are filled
 # make serve  .venv with the web page's dependencies, then the page: http://127.0.0.1:8000/ until Ctrl-C
 # make test   .venv with everything the tests need, then lint, types and tests
+# make table-5   the paper's Table 5 (or 2, 3, 4; docs/results.md): TABLE_ARGS="--images FOLDER -- steps=300 …"
 # make lint   ruff and mypy alone          make clean   removes what make made
 # PYTHON=python3.12 make …   picks the interpreter (3.11 or newer)
 
@@ -11,6 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST_ARGS ?= -n 2
 SERVE_ARGS ?=
+TABLE_ARGS ?=
 
 .PHONY: demo serve test lint clean
 .DELETE_ON_ERROR:
@@ -28,6 +30,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+table-%: $(VENV)/.dev
+	$(BIN)/python benchmarks/paper.py $* $(TABLE_ARGS)
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -49,6 +49,21 @@ def test_everything_but_the_generator_is_trained() -> None:
     assert trained == len(before) - len(still)
 
 
+def test_parts_learn_at_their_rates() -> None:
+    it = task("rates={encoder: 0, premodulation: 0.1, generator: 0.5}", "optimizer={lr: 0.01, beta1: 0}")
+    before = copies(it.model)
+    it.train_step(*batch(), 0)
+    moved = {name: (value - before[name]).abs().max().item() for name, value in it.model.named_parameters()}
+    assert not any(way for name, way in moved.items() if name.startswith(("encoder.", "generator.mapping.")))
+    # Adam's first step is lr wherever there is a gradient.
+    for part, rate in {"premodulation": 0.1, "rgb_branch": 1, "generator": 0.5}.items():
+        furthest = max(way for name, way in moved.items() if name.startswith(f"{part}."))
+        assert furthest == pytest.approx(0.01 * rate, rel=1e-3), part
+    assert it.ema.generator is not it.model.generator  # it lags behind, as all that learns
+    with pytest.raises(InputError, match="rates are all 0"):
+        task("rates={encoder: 0, premodulation: 0, rgb_branch: 0}")
+
+
 def test_a_batch_can_be_learned_and_every_term_is_reported() -> None:
     it = task("mean_latent.tau=0")
     logs = [it.train_step(*batch(), step) for step in range(40)]

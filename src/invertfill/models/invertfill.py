@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -103,11 +102,7 @@ class InvertFill(nn.Module):
             RGBBranch(branch_config, size, self.generator.feature_channels) if branch_config.channels else None
         )
         self.register_buffer("w_mean", torch.zeros(dim))
-        self.generator.requires_grad_(False)
-
-    def trainable_parameters(self) -> Iterator[nn.Parameter]:
-        """Encoder, mapping networks and RGB branch: everything that stage 2 trains. The generator is frozen."""
-        return (p for p in self.parameters() if p.requires_grad)
+        self.generator.requires_grad_(False)  # as in the paper; training may free it
 
     def encode(self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """w* = E(I_m) + w_o (Sec. 3.2): (N, L, D), and the reconstructions O_E."""

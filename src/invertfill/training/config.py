@@ -208,6 +208,16 @@ class MeanLatentConfig(Section):
     tolerance: Positive = 0.05  # arrived when |w_o - w_t| <= tolerance * the way at the target's drawing
 
 
+class RatesConfig(Section):
+    """Share of the learning rate at which each part of the model learns; 0 = frozen."""
+
+    encoder: NonNegative = 1.0
+    premodulation: NonNegative = 1.0
+    rgb_branch: NonNegative = 1.0
+    # Not in the paper. Its mapping network stays, so that latents and their mean keep their meaning.
+    generator: NonNegative = 0.0
+
+
 class AboutConfig(Section):
     """What `invertfill models` says about an exported model."""
 
@@ -219,7 +229,7 @@ class AboutConfig(Section):
 
 
 class InversionConfig(RunConfig):
-    """Stage 2: encoder, mapping networks and RGB branch in front of a frozen generator."""
+    """Stage 2: encoder, mapping networks and RGB branch in front of a generator, frozen unless `rates` free it."""
 
     stage: Literal["inversion"] = "inversion"
     about: AboutConfig = AboutConfig()
@@ -233,6 +243,7 @@ class InversionConfig(RunConfig):
     through_generator: bool = True  # false: only the codes are regressed, without the generator in the loop
     masks: MaskConfig = MaskConfig()
     losses: LossConfig = LossConfig()
+    rates: RatesConfig = RatesConfig()
     mean_latent: MeanLatentConfig = MeanLatentConfig()
     optimizer: AdamConfig = AdamConfig()
 
@@ -242,6 +253,12 @@ class InversionConfig(RunConfig):
             raise ValueError("losses.code and through_generator=false need `codes`")
         if not self.through_generator and not self.losses.code:
             raise ValueError("through_generator=false needs losses.code above 0")
+        return self
+
+    @model_validator(mode="after")
+    def something_learns(self) -> InversionConfig:
+        if not any(self.rates.model_dump().values()):
+            raise ValueError("rates are all 0: nothing would learn")
         return self
 
 

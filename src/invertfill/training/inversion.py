@@ -53,7 +53,7 @@ class InversionTask:
         device: where everything lives.
 
     Attributes:
-        modules: what a checkpoint stores, by name: model, ema (the one to use; it shares the frozen generator),
+        modules: what a checkpoint stores, by name: model, ema (the one to use; it shares a frozen generator),
             mean_latent, and the discriminator if there is one.
         optimizers: by the name of the module that they train.
 
@@ -80,17 +80,21 @@ class InversionTask:
         if world_size() > 1 and self.device.type == "cuda":  # batch statistics of all processes; exists for CUDA only
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
 
+        adam = config.optimizer
+        groups = [
+            {"params": parameters, "rate": rate}
+            for part, rate in config.rates
+            if (parameters := choose_parameters(self.model, part, rate > 0))
+        ]
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "model": torch.optim.Adam(groups, lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps)
+        }
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.ema.generator = self.model.generator
+        if not config.rates.generator:
+            self.ema.generator = self.model.generator
         latent = config.mean_latent
         self.mean_latent = SoftUpdateMeanLatent(self.model.w_mean, latent.samples, latent.tau, latent.tolerance)
         self.modules: dict[str, nn.Module] = {"model": self.model, "ema": self.ema, "mean_latent": self.mean_latent}
-        adam = config.optimizer
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "model": torch.optim.Adam(
-                self.model.trainable_parameters(), lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps
-            )
-        }
         losses = config.losses
         paper = losses.model_dump(include=set(LossWeights.__dataclass_fields__))
         self.weights = LossWeights(**paper)
@@ -193,7 +197,7 @@ class InversionTask:
     def _update(self, name: str, loss: Tensor, step: int) -> None:
         optimizer, adam = self.optimizers[name], self.config.optimizer
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(adam, step, self.config.steps)
+            group["lr"] = group.get("rate", 1.0) * learning_rate(adam, step, self.config.steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         average_gradients(optimizer)
@@ -215,6 +219,21 @@ class InversionTask:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def choose_parameters(model: InvertFill, part: str, learns: bool) -> list[nn.Parameter]:
+    """Freeze or free a part of the model; of the generator, all but its mapping network.
+
+    Returns:
+        The parameters of that part that learn.
+    """
+    chosen = []
+    for name, parameter in model.named_parameters():
+        if name.startswith(f"{part}."):
+            mapping = name.startswith("generator.map")  # generators call it map or mapping
+            parameter.requires_grad_(learns and not mapping)
+            chosen.append(parameter)
+    return [parameter for parameter in chosen if parameter.requires_grad]
 
 
 def learning_rate(adam: AdamConfig, step: int, steps: int) -> float:
