@@ -89,7 +89,8 @@ def find_shifts(low: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarr
         cheapest[better] = cost[better]
         shifts[y0:y1, x0:x1][better] = dy, dx
         smoother = contrast[y0:y1, x0:x1] / np.maximum(_shifted(contrast, box), TINY)
-        gain[y0:y1, x0:x1][better] = (np.minimum(smoother, 1) * np.exp(-cost / UNLIKE))[better]
+        # The square root: by LPIPS, too little detail is worse than detail that isn't quite right.
+        gain[y0:y1, x0:x1][better] = np.sqrt(np.minimum(smoother, 1) * np.exp(-cost / UNLIKE))[better]
     return shifts, gain
 
 
