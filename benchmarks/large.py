@@ -101,7 +101,7 @@ def detail(arguments: argparse.Namespace, console: Console) -> None:
     from invertfill.imaging.regions import Region, cut, put_back
     from invertfill.losses.lpips import lpips
 
-    engine = invertfill.load("faces-256").engine
+    engine = invertfill.load(arguments.model).engine
     size, side = engine.size, 4 * engine.size
     files = list_images(arguments.photos)[: arguments.count]
     masks = sample_masks(len(files), size, "freeform", "0.3-0.5", seed=0)
@@ -156,6 +156,7 @@ def main() -> None:
     one = commands.add_parser("detail")
     one.add_argument("photos", type=Path)
     one.add_argument("--count", type=int, default=8)
+    one.add_argument("--model", default="faces-256")
     one = commands.add_parser("one")
     one.add_argument("photo", type=Path)
     one.add_argument("hole", type=Path)
