@@ -489,6 +489,55 @@ def test_slow_uploads_end(tiny_model_folder: Path) -> None:
         assert answer.startswith("HTTP/1.1 503 ") and "server:" not in answer.lower()
 
 
+def post(address: str, path: str, body: bytes, sent: int | None = None) -> socket.socket:
+    """A connection on which JSON was sent, or so many bytes of it, and no answer read."""
+    connection = socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2])), timeout=60)
+    head = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    connection.sendall("\r\n".join([*head, "", ""]).encode() + body[:sent])
+    return connection
+
+
+def test_whoever_goes_away_leaves_nothing_behind(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections closed while one is being filled, one waits in the queue and one is still being sent."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8)
+    hole = Image.new("L", (1600, 1200))
+    hole.paste(255, (700, 500, 732, 532))
+    picture, mask = encoded(Image.fromarray(noise)), encoded(hole)
+    body = json.dumps({"image": base64_of(picture), "mask": base64_of(mask), "samples": 99}).encode()
+    with serving("--model", tiny_model_folder, "--workers", 1, "--max-samples", 99) as (process, address):
+
+        def measured(name: str) -> float:
+            text = urllib.request.urlopen(f"{address}metrics").read().decode()
+            return float((re.search(rf"^{re.escape(name)} (\S+)", text, re.M) or ["", "0"])[1])
+
+        def memory() -> int:
+            """Megabytes, where the system tells."""
+            status = Path(f"/proc/{process.pid}/status")
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) // 1024 if status.exists() else 0
+
+        server = Client(address)
+        server.fill(picture, mask)
+        before = memory()
+        connections = [post(address, "/v1/fill", body), post(address, "/v1/fill", body)]
+        connections.append(post(address, "/v1/fill", body, sent=len(body) // 2))
+        until(lambda: measured("invertfill_in_hand") == 3 and measured("invertfill_pictures_total") > 1)
+        for connection in connections:
+            connection.close()
+        until(lambda: measured("invertfill_in_hand") == 0)
+        assert measured('invertfill_requests_total{path="/v1/fill",status="499"}') == 3
+        assert measured("invertfill_pictures_total") < 1 + 99  # the others were left
+        assert len(server.fill(picture, mask)) == 1  # the one worker is free
+        until(lambda: memory() < before + len(body) // 2**20)  # less than one of the uploads
+        assert list((tmp_path / "temporary").iterdir()) == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert process.stderr and process.stderr.read() == ""
+
+
 def test_command_client_and_clean_stop(files, photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
     with serving("--model", tiny_model_folder, "--token", TOKEN, "--workers", 1) as (process, address):
         fill = Client(address, token=TOKEN)
