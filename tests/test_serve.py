@@ -478,23 +478,20 @@ def test_work_that_nobody_waits_for_is_left() -> None:
     assert asyncio.run(leave()).is_set()
 
 
+def post(address: str, body: bytes, sent: int | None = None) -> socket.socket:
+    """A connection on which JSON was sent, or so many bytes of it, and no answer read."""
+    connection = socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2])), timeout=60)
+    head = f"POST /v1/fill HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    connection.sendall(f"{head}\r\n".encode() + body[:sent])
+    return connection
+
+
 def test_slow_uploads_end(tiny_model_folder: Path) -> None:
     """Whoever sends a byte now and then doesn't keep a place for good."""
     with serving("--model", tiny_model_folder, "--time-limit", 1) as (_, address):
-        port = int(address.rstrip("/").rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as slow:
-            head = ["POST /v1/fill HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 99"]
-            slow.sendall("\r\n".join([*head, "", "{"]).encode())
+        with post(address, bytes(99), sent=1) as slow:
             answer = slow.recv(10_000).decode()
         assert answer.startswith("HTTP/1.1 503 ") and "server:" not in answer.lower()
-
-
-def post(address: str, path: str, body: bytes, sent: int | None = None) -> socket.socket:
-    """A connection on which JSON was sent, or so many bytes of it, and no answer read."""
-    connection = socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2])), timeout=60)
-    head = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {len(body)}"]
-    connection.sendall("\r\n".join([*head, "", ""]).encode() + body[:sent])
-    return connection
 
 
 def test_whoever_goes_away_leaves_nothing_behind(
@@ -522,8 +519,8 @@ def test_whoever_goes_away_leaves_nothing_behind(
         server = Client(address)
         server.fill(picture, mask)
         before = memory()
-        connections = [post(address, "/v1/fill", body), post(address, "/v1/fill", body)]
-        connections.append(post(address, "/v1/fill", body, sent=len(body) // 2))
+        connections = [post(address, body), post(address, body)]
+        connections.append(post(address, body, sent=len(body) // 2))
         until(lambda: measured("invertfill_in_hand") == 3 and measured("invertfill_pictures_total") > 1)
         for connection in connections:
             connection.close()
