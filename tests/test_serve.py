@@ -481,8 +481,8 @@ def test_work_that_nobody_waits_for_is_left() -> None:
 def post(address: str, body: bytes, sent: int | None = None) -> socket.socket:
     """A connection on which JSON was sent, or so many bytes of it, and no answer read."""
     connection = socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2])), timeout=60)
-    head = f"POST /v1/fill HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    connection.sendall(f"{head}\r\n".encode() + body[:sent])
+    head = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(f"POST /v1/fill HTTP/1.1\r\n{head}".encode() + body[:sent])
     return connection
 
 
