@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import io
 import json
 import re
@@ -12,6 +13,7 @@ import socket
 import threading
 import time
 import urllib.request
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -478,15 +480,88 @@ def test_work_that_nobody_waits_for_is_left() -> None:
     assert asyncio.run(leave()).is_set()
 
 
+def test_an_upload_goes_with_whoever_leaves_the_queue() -> None:
+    """And not only when the one worker, which is busy for long, comes to its turn."""
+
+    class Upload:
+        def fill(self, unwanted: threading.Event) -> None:
+            raise AssertionError("nobody waits for this")
+
+    async def leave() -> None:
+        desk, busy = Desk(Limits(workers=1)), threading.Event()
+        with desk.place("someone") as first:
+            working = asyncio.create_task(desk.do(first, lambda unwanted: busy.wait(30), asyncio.Event().wait()))
+            await asyncio.sleep(0)
+            upload = Upload()
+            held = weakref.ref(upload)
+            with pytest.raises(Refusal, match="gone"), desk.place("another") as second:
+                await desk.do(second, upload.fill, asyncio.sleep(0))
+            del upload
+            gc.collect()
+            assert desk.taken == 1 and held() is None
+            busy.set()
+            assert await working
+        desk.close()
+
+    asyncio.run(leave())
+
+
+def post(address: str, body: bytes, sent: int | None = None) -> socket.socket:
+    """A connection on which JSON was sent, or so many bytes of it, and no answer read."""
+    connection = socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2])), timeout=60)
+    head = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(f"POST /v1/fill HTTP/1.1\r\n{head}".encode() + body[:sent])
+    return connection
+
+
 def test_slow_uploads_end(tiny_model_folder: Path) -> None:
     """Whoever sends a byte now and then doesn't keep a place for good."""
     with serving("--model", tiny_model_folder, "--time-limit", 1) as (_, address):
-        port = int(address.rstrip("/").rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as slow:
-            head = ["POST /v1/fill HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 99"]
-            slow.sendall("\r\n".join([*head, "", "{"]).encode())
+        with post(address, bytes(99), sent=1) as slow:
             answer = slow.recv(10_000).decode()
         assert answer.startswith("HTTP/1.1 503 ") and "server:" not in answer.lower()
+
+
+def test_whoever_goes_away_leaves_nothing_behind(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections closed while one is being filled, twelve wait in the queue and one is still being sent."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8)
+    hole = Image.new("L", (1600, 1200))
+    hole.paste(255, (700, 500, 732, 532))
+    picture, mask = encoded(Image.fromarray(noise)), encoded(hole)
+    body = json.dumps({"image": base64_of(picture), "mask": base64_of(mask), "samples": 99}).encode()
+    options = ("--workers", 1, "--max-samples", 99, "--per-client", 99)
+    with serving("--model", tiny_model_folder, *options) as (process, address):
+
+        def measured(name: str) -> float:
+            text = urllib.request.urlopen(f"{address}metrics").read().decode()
+            return float((re.search(rf"^{re.escape(name)} (\S+)", text, re.M) or ["", "0"])[1])
+
+        def memory() -> int:
+            """Megabytes, where the system tells."""
+            status = Path(f"/proc/{process.pid}/status")
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) // 1024 if status.exists() else 0
+
+        server = Client(address)
+        server.fill(picture, mask)
+        before = memory()
+        connections = [post(address, body) for _ in range(13)]
+        connections.append(post(address, body, sent=len(body) // 2))
+        until(lambda: measured("invertfill_in_hand") == 14 and measured("invertfill_pictures_total") > 1)
+        for connection in connections:
+            connection.close()
+        until(lambda: measured("invertfill_in_hand") == 0)
+        assert measured('invertfill_requests_total{path="/v1/fill",status="499"}') == 14
+        assert measured("invertfill_pictures_total") < 1 + 99  # the others were left
+        assert len(server.fill(picture, mask)) == 1  # the one worker is free
+        until(lambda: memory() < before + 3 * len(body) / 2**20)  # of fourteen
+        assert list((tmp_path / "temporary").iterdir()) == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert process.stderr and process.stderr.read() == ""
 
 
 def test_command_client_and_clean_stop(files, photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 QUALITIES = ("fast", "best")
+
+# From 1.29 on, ONNX Runtime tells its makers about each model that is run, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 class Engine(Protocol):

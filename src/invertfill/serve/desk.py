@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,7 +27,14 @@ class Place:
 
     def __init__(self) -> None:
         self.unwanted = threading.Event()
+        self.work: Callable[[threading.Event], Any] | None = None
         self.future: Future[Any] | None = None
+
+    def begin(self) -> Any:
+        """In a thread. The work holds an upload, so it goes with its last use."""
+        work, self.work = self.work, None
+        assert work is not None
+        return work(self.unwanted)
 
 
 class Desk:
@@ -67,6 +75,7 @@ class Desk:
         finally:
             place.unwanted.set()
             if place.future is None or place.future.cancel():
+                place.work = None  # what was cancelled stays in the threads' queue until one of them comes to it
                 self._leave(client)
             else:
                 place.future.add_done_callback(lambda _: self._leave(client))
@@ -81,8 +90,8 @@ class Desk:
         Raises:
             Refusal: the client has gone.
         """
-        future = self._threads.submit(work, place.unwanted)
-        place.future = future
+        place.work = work
+        place.future = future = self._threads.submit(place.begin)
         working, leaving = asyncio.wrap_future(future), asyncio.ensure_future(gone)
         either: set[asyncio.Future[Any]] = {working, leaving}
         try:
@@ -109,6 +118,10 @@ class Desk:
 
 
 def _give_memory_back() -> None:
-    """What was freed goes to the system: glibc keeps it for the thread that had it. Elsewhere there is no need."""
+    """What was freed goes to the system: glibc keeps it for the thread that had it. Elsewhere there is no need.
+
+    Connections that were closed in the middle are garbage in circles, which holds what was uploaded.
+    """
+    gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

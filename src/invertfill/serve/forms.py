@@ -10,10 +10,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from invertfill.errors import one_line
-from invertfill.serve.refusal import Refusal
+from invertfill.serve.refusal import GONE, Refusal
 from invertfill.serve.settings import Limits
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
@@ -86,7 +86,8 @@ async def read_form(request: Request, kind: type[AnyForm], limits: Limits) -> An
     """Read a request's body.
 
     Raises:
-        Refusal: 400 a damaged body, 413 too long, 415 neither multipart nor JSON, 422 what the form doesn't accept.
+        Refusal: 400 a damaged body, 413 too long, 415 neither multipart nor JSON, 422 what the form doesn't accept;
+            the client has gone.
     """
     content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = _limited(request, limits.upload)
@@ -130,8 +131,11 @@ async def _limited(request: Request, megabytes: int) -> AsyncGenerator[bytes, No
     if announced.isdecimal() and int(announced) > megabytes * 10**6:
         raise too_long
     received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > megabytes * 10**6:
-            raise too_long
-        yield chunk
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > megabytes * 10**6:
+                raise too_long
+            yield chunk
+    except ClientDisconnect:
+        raise Refusal(GONE, "The client has gone.") from None

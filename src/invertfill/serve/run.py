@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import math
 import signal
@@ -57,5 +58,6 @@ def serve(settings: Settings, port: int, on_ready: Callable[[str], None]) -> Non
     signal.signal(signal.SIGTERM, stop)  # uvicorn raises the signal anew once all is done
     with listening, contextlib.suppress(KeyboardInterrupt):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        gc.freeze()  # what is there by now stays, so looking for garbage need not look at it
         on_ready(f"http://{host}:{listening.getsockname()[1]}/")
         uvicorn.Server(config).run(sockets=[listening])

@@ -124,7 +124,8 @@ class Workshop:
                     raise Refusal(GONE, "The client has gone.")
                 made = next(drawn)
                 pictures.append(Picture(seed, suffix, made.size, encode_image(made, f"image{suffix}")))
-        self.metrics.worked(len(pictures), perf_counter() - began)
+                self.metrics.drawn()
+        self.metrics.worked(perf_counter() - began)
         return Made(pictures, list(dict.fromkeys(notes)))
 
     def _open(self, data: bytes) -> tuple[str, Image.Image]:

@@ -8,10 +8,12 @@ const $ = (id) => document.getElementById(id);
 const ENDINGS = { "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/tiff": "tif", "image/bmp": "bmp", "image/avif": "avif", "image/heic": "heic" };
 
 let photo = null; // what is painted on
-let variants = []; // of the last question, as {file, url, before, seed, note}
-let question = null; // {path, fields, before}: asked again for more variants
+let variants = []; // of the last question, as {file, note, link, url, label}
+let chosen = null; // one of them
+let question = null; // {path, fields, seed}: asked again for more variants
 let working = null; // an AbortController
-let limits = { upload: Infinity, samples: 1 };
+let opening = null; // the file that was given last, until it can be painted on
+let limits; // of the server
 
 const painter = new Painter(() => {
   $("undo").disabled = !painter.done.length;
@@ -45,7 +47,8 @@ function show(view) {
   $("other").hidden = view === "start";
   $("asking").hidden = view !== "paint";
   $("result").hidden = view !== "result";
-  $("tools").hidden = $("sheet").hidden = view === "result";
+  $("tools").classList.toggle("away", view === "result");
+  $("sheet").hidden = view === "result";
   $("compare").hidden = view !== "result";
   if (view === "paint") painter.fit();
   if (view === "result") lay();
@@ -54,19 +57,26 @@ function show(view) {
 // The photo
 
 async function take(file, name = file.name || "photo.png") {
-  if (file.size > limits.upload) throw new Error(`This file has more than ${limits.upload / 1e6} MB.`);
-  let opened;
+  opening = file;
+  document.body.classList.add("opening");
+  $("about").textContent = `Opening ${name} …`;
   try {
-    opened = await open(file, name);
-  } catch (error) {
-    throw new Error(`${name}: not a picture that can be read. ${error.name === "Error" ? error.message : ""}`);
+    await ready;
+    if (file.size > limits.upload) throw new Error(`This file has more than ${limits.upload / 1e6} MB.`);
+    const opened = await open(file, name);
+    if (opening !== file) return; // another was given meanwhile
+    photo = opened;
+  } finally {
+    if (opening === file) {
+      opening = null;
+      document.body.classList.remove("opening");
+      $("about").textContent = photo?.name ?? "";
+    }
   }
-  photo = opened;
   forget();
   show("paint");
   painter.show(photo.canvas);
   resize(Math.round(Math.max(photo.canvas.width, photo.canvas.height) / 14));
-  $("about").textContent = name;
   say(`${name} is open. Paint over what should go.`);
 }
 
@@ -85,10 +95,10 @@ function use(erasing) {
 // Asking
 
 async function fill() {
-  if (painter.empty || working) return;
-  const mask = painter.onlyFile ?? (await asBlob(painter.mask()));
+  if (painter.empty) return;
+  const mask = painter.onlyFile ?? asBlob(painter.mask());
   const fields = { image: photo.file, mask, resize_mask: "true", model: $("model").value };
-  await begin({ path: "fill", fields, before: photo.canvas });
+  await begin("fill", fields, photo.canvas);
 }
 
 async function extend() {
@@ -98,7 +108,7 @@ async function extend() {
   if (!Object.values(margins).some((margin) => margin > 0)) throw new Error("Nothing to add: give a margin, or other proportions.");
   const asked = aspect ? { aspect } : Object.fromEntries(Object.entries(margins).map(([side, margin]) => [side, `${Math.round(margin * 100)}%`]));
   const fields = { image: photo.file, model: $("model").value, ...asked };
-  await begin({ path: "outpaint", fields, before: onLargerCanvas(photo.canvas, margins) });
+  await begin("outpaint", fields, onLargerCanvas(photo.canvas, margins));
 }
 
 function marginsFor(aspect) {
@@ -108,14 +118,18 @@ function marginsFor(aspect) {
   return { left: sides, right: sides, top: ends, bottom: ends };
 }
 
-async function begin(asked) {
+async function begin(path, fields, before) {
+  if (working || opening) return;
   forget();
-  question = { ...asked, before: URL.createObjectURL(await asBlob(asked.before, "image/webp")), seed: 0 };
+  question = { path, fields, seed: 0 };
+  [$("before").width, $("before").height] = [before.width, before.height];
+  $("before").getContext("2d").drawImage(before, 0, 0);
   await more(Number($("samples").value));
 }
 
 // One request a variant: so the first can be seen while others are made, and no picture is sent twice as text.
 async function more(count) {
+  if (working) return;
   working = new AbortController();
   const began = performance.now();
   let made = 0;
@@ -131,11 +145,14 @@ async function more(count) {
     for (; made < count; made++) {
       if (count > 1) $("progress").value = made / count;
       const answer = await ask(question.path, { ...question.fields, seed: question.seed }, working.signal);
-      const file = await answer.blob();
-      const url = await shownAs(file);
-      variants.push({ file, url, seed: question.seed, note: answer.headers.get("X-InvertFill-Note") ?? "" });
+      const note = (answer.headers.get("X-InvertFill-Note") ?? "").replace(/^image: /, "");
+      const variant = await shown({ file: await answer.blob(), note });
       question.seed++;
-      choose(variants.length - 1 - made); // the first of these
+      variants.push(variant);
+      variant.label = thumbnail(variant, variants.length);
+      $("variants").append(variant.label);
+      $("variants").hidden = variants.length < 2;
+      if (!made) choose(variant);
     }
     say(`Done: ${variants.length} ${variants.length > 1 ? "variants" : "variant"}.`);
   } finally {
@@ -152,42 +169,36 @@ function busy(is) {
   if (is) $("busy").scrollIntoView({ block: "nearest" });
 }
 
-async function shownAs(file) {
-  const address = URL.createObjectURL(file);
+// With addresses: of the file, and of a picture that the browser can show.
+async function shown(variant) {
+  const link = URL.createObjectURL(variant.file);
   try {
     const image = new Image();
-    image.src = address;
+    image.src = link;
     await image.decode();
-    return address;
+    return { ...variant, link, url: link };
   } catch {
-    URL.revokeObjectURL(address);
-    return URL.createObjectURL(await (await ask("preview", { image: file })).blob());
+    return { ...variant, link, url: URL.createObjectURL(await (await ask("preview", { image: variant.file })).blob()) };
   }
 }
 
 // The result
 
-function choose(index) {
-  const chosen = variants[index];
-  $("before").src = question.before;
-  $("after").src = chosen.url;
-  $("note").textContent = chosen.note.replace(/^image: /, "");
-  $("download").href = URL.createObjectURL(chosen.file);
-  $("download").download = nameOf(chosen);
-  $("variants").replaceChildren(...variants.map((variant, i) => thumbnail(variant, i, i === index)));
-  $("variants").hidden = variants.length < 2;
+function choose(variant) {
+  chosen = variant;
+  variant.label.querySelector("input").checked = true;
+  $("after").src = variant.url;
+  $("note").textContent = variant.note;
+  $("download").href = variant.link;
+  $("download").download = nameOf(variant);
   show("result");
 }
 
-function thumbnail(variant, index, checked) {
+function thumbnail(variant, number) {
   const label = document.createElement("label");
-  const input = Object.assign(document.createElement("input"), { type: "radio", name: "variant", checked });
-  const image = Object.assign(new Image(), { src: variant.url, alt: `Variant ${index + 1}` });
-  input.addEventListener("change", () => {
-    choose(index);
-    $("variants").querySelectorAll("input")[index].focus();
-  });
-  label.append(input, image);
+  const input = Object.assign(document.createElement("input"), { type: "radio", name: "variant" });
+  input.addEventListener("change", () => choose(variant));
+  label.append(input, Object.assign(new Image(), { src: variant.url, alt: `Variant ${number}` }));
   return label;
 }
 
@@ -200,10 +211,10 @@ function nameOf(variant) {
 }
 
 function forget() {
-  for (const variant of variants) URL.revokeObjectURL(variant.url);
-  if (question) URL.revokeObjectURL(question.before);
+  for (const variant of variants) [variant.link, variant.url].forEach(URL.revokeObjectURL);
+  $("variants").replaceChildren();
   variants = [];
-  question = null;
+  question = chosen = null;
 }
 
 // The comparison lies in the middle of the stage, as large as it can be.
@@ -246,14 +257,11 @@ press("fit", () => painter.fit());
 press("fill", fill);
 press("extend", extend);
 press("another", () => more(1));
-press("onward", () => {
-  const index = [...$("variants").querySelectorAll("input")].findIndex((input) => input.checked);
-  const chosen = variants[Math.max(0, index)];
-  return take(chosen.file, nameOf(chosen));
-});
+press("onward", () => take(chosen.file, nameOf(chosen)));
 press("back", () => show("paint"));
 press("other", () => {
   forget();
+  photo = null;
   $("about").textContent = "";
   show("start");
 });
@@ -315,9 +323,10 @@ document.addEventListener("keydown", (event) => {
   $(what).click();
 });
 
-careful(async () => {
+const ready = (async () => {
   const told = await (await ask("models")).json();
   limits = told.limits;
-  for (const { name, domain } of told.models) $("model").append(new Option(name === "auto" ? "auto (by trial)" : name, name));
+  for (const { name } of told.models) $("model").append(new Option(name === "auto" ? "auto (by trial)" : name, name));
   for (let n = 1; n <= limits.samples; n++) $("samples").append(new Option(n, n));
 })();
+ready.catch(complain);

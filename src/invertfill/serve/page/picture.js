@@ -5,7 +5,12 @@ import { ask } from "./server.js";
 const LONGEST = 2048; // pixels of the longer side; the server brings the mask to the photo's own size
 
 export async function open(file, name) {
-  const shown = await bitmapOf(file);
+  let shown;
+  try {
+    shown = await bitmapOf(file);
+  } catch (error) {
+    throw new Error(`${name}: not a picture that can be read. ${error.name === "Error" ? error.message : ""}`);
+  }
   const scale = Math.min(1, LONGEST / Math.max(shown.width, shown.height));
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(shown.width * scale));
@@ -26,7 +31,7 @@ async function bitmapOf(file) {
   }
 }
 
-export const asBlob = (canvas, type = "image/png") => new Promise((resolve) => canvas.toBlob(resolve, type, 0.9));
+export const asBlob = (canvas) => new Promise((resolve) => canvas.toBlob(resolve));
 
 // The photo where it lies in the extended picture, for the comparison.
 export function onLargerCanvas(canvas, { left, top, right, bottom }) {

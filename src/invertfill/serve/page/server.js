@@ -16,7 +16,7 @@ export async function ask(path, fields, signal) {
   if (fields) {
     options.method = "POST";
     options.body = new FormData();
-    for (const [name, value] of Object.entries(fields)) options.body.append(name, value);
+    for (const [name, value] of Object.entries(fields)) options.body.append(name, await value);
   }
   let answer;
   try {
