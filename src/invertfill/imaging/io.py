@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tempfile
+import secrets
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -275,23 +275,30 @@ def _encode(image: Image.Image, kind: str, note: Callable[[str], None]) -> bytes
 
 def write_file(path: Path, data: bytes) -> None:
     """Write beside, then rename. Raises InputError where that cannot be."""
-    temporary: str | None = None
+    temporary = path.with_name(f".invertfill-{secrets.token_hex(8)}{path.suffix}")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".invertfill-", suffix=path.suffix)
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(_open_beside(temporary), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # some file systems say only now that they are full
-        # mkstemp makes files that only their owner reads; a picture gets what any new file here would.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+            if not temporary.exists():
+                # Of an absolute path the directory means nothing; with one, Python follows the link, as it must here.
+                opened = f"/proc/self/fd/{file.fileno()}"
+                os.link(opened, temporary.absolute(), dst_dir_fd=file.fileno(), follow_symlinks=True)
         os.replace(temporary, path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be written ({error})") from None
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError, ValueError):
+            temporary.unlink(missing_ok=True)
+
+
+def _open_beside(temporary: Path) -> int:
+    """A new file to write to: on Linux without a name as yet, so that a process that is killed leaves nothing."""
+    if hasattr(os, "O_TMPFILE") and os.path.exists("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # some file systems have none
+            return os.open(temporary.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
 
 
 def _for_format(image: Image.Image, kind: str) -> Image.Image:

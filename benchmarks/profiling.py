@@ -1,0 +1,164 @@
+"""Where the time of one fill goes, layer by layer, and what bounds each: arithmetic or memory.
+
+    python benchmarks/profiling.py --model faces-256 --out profile.md
+
+ONNX Runtime's own profiler times each node of the graph as it runs it: fused, reordered, constants folded. Operations
+(a multiply-add is two) and bytes follow from the shapes that it reports. A node can't be faster than its operations at
+the machine's rate of matrix products, nor than its bytes at the rate of copying; "limit" is the larger of the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from machine import FLOPS, Product, best, copy_rate, describe
+from invertfill.engines.onnx import OnnxEngine, session_options
+from invertfill.zoo import Model, find_models
+
+PARTS = {  # of the network, by what its nodes' names hold
+    "encoder": "encoder|map2style|premodulation",
+    "RGB branch": "rgb_branch",
+    "generator, to 32 px": r"blocks\.[0-2]|first",
+    "generator, 64 px": r"blocks\.3",
+    "generator, 128 px": r"blocks\.4",
+    "generator, 256 px": r"blocks\.5",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the graph that ran.
+
+    Attributes:
+        name, kind: its own and its operator's.
+        seconds: mean over the runs.
+        flops: of products; element by element there are none.
+        bytes: read and written.
+        shape: of the output.
+    """
+
+    name: str
+    kind: str
+    seconds: float
+    flops: int
+    bytes: int
+    shape: tuple[int, ...]
+
+    @property
+    def part(self) -> str:
+        return next((part for part, pattern in PARTS.items() if re.search(pattern, self.name)), "other")
+
+
+def shapes(reported: list[dict[str, list[int]]]) -> list[tuple[int, ...]]:
+    return [tuple(*entry.values()) for entry in reported]
+
+
+def flops(kind: str, inputs: list[tuple[int, ...]], output: tuple[int, ...]) -> int:
+    if kind in ("Conv", "FusedConv"):
+        return 2 * math.prod(output) * math.prod(inputs[1][1:])
+    if kind in ("Gemm", "FusedGemm", "MatMul", "FusedMatMul"):
+        return 2 * math.prod(output) * inputs[0][-1]
+    return 0
+
+
+def example(size: int, dim: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "image": rng.uniform(-1, 1, (1, 3, size, size)).astype(np.float32),
+        "mask": (rng.random((1, 1, size, size)) > 0.5).astype(np.float32),
+        "w_mean": np.zeros((1, dim), np.float32),
+    }
+
+
+def profile(model: Model, threads: int, times: int) -> list[Node]:
+    """The nodes of fill.onnx, in the order in which they run."""
+    engine = OnnxEngine(model)
+    inputs = example(engine.size, engine.w_mean.size)
+    with tempfile.TemporaryDirectory() as folder:
+        options = session_options(threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = onnxruntime.InferenceSession(model.folder / "fill.onnx", options, ["CPUExecutionProvider"])
+        for _ in range(times + 1):
+            session.run(None, inputs)
+        events = json.loads(Path(session.end_profiling()).read_text())
+    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            runs[event["name"].removesuffix("_kernel_time")].append(event)
+    nodes = []
+    for name, timed in runs.items():
+        about = timed[0]["args"]
+        output = shapes(about["output_type_shape"])[0]
+        count = flops(about["op_name"], shapes(about["input_type_shape"]), output)
+        moved = sum(int(about[key]) for key in ("activation_size", "parameter_size", "output_size"))
+        seconds = float(np.median([event["dur"] for event in timed[1:]])) / 1e6
+        nodes.append(Node(name, about["op_name"], seconds, count, moved, output))
+    return nodes
+
+
+def table(nodes: list[Node], rate: float, copied: float, rows: int) -> str:
+    """Markdown."""
+    lines = ["| part | ms | GFLOP | MB moved | limit ms | ms beyond products |", "|---|---|---|---|---|---|"]
+    parts: dict[str, list[Node]] = defaultdict(list)
+    for node in nodes:
+        parts[node.part].append(node)
+    for part in [*PARTS, "other", "whole"]:
+        chosen = nodes if part == "whole" else parts[part]
+        figures = [sum(node.seconds for node in chosen) * 1e3, sum(node.flops for node in chosen) / 1e9]
+        figures += [sum(node.bytes for node in chosen) / 1e6]
+        figures += [sum(max(node.flops / rate, node.bytes / copied) for node in chosen) * 1e3]
+        figures += [sum(node.seconds for node in chosen if not node.flops) * 1e3]
+        lines.append(f"| {part} | " + " | ".join(f"{figure:.3g}" for figure in figures) + " |")
+    lines += [
+        "",
+        "| node | operator | output | ms | GFLOP | MB moved | bound by | limit / time |",
+        "|---|" + "---|" * 7,
+    ]
+    for node in sorted(nodes, key=lambda node: -node.seconds)[:rows]:
+        arithmetic, memory = node.flops / rate, node.bytes / copied
+        bound = "arithmetic" if arithmetic > memory else "memory"
+        name = node.name.removeprefix("/model/").removesuffix("_nchwc").removesuffix("_output_0")
+        shape = " x ".join(map(str, node.shape))
+        lines.append(
+            f"| {name} | {node.kind} | {shape} | {node.seconds * 1e3:.3g} | {node.flops / 1e9:.3g} |"
+            f" {node.bytes / 1e6:.3g} | {bound} | {max(arithmetic, memory) / node.seconds:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="faces-256")
+    parser.add_argument("--threads", type=int, default=0, help="0 takes all cores")
+    parser.add_argument("--times", type=int, default=10, help="runs; the median of each node counts")
+    parser.add_argument("--rows", type=int, default=30, help="nodes that are listed, slowest first")
+    parser.add_argument("--out", type=Path, help="a Markdown file; printed without it")
+    arguments = parser.parse_args()
+    (model,) = find_models(arguments.model)
+    assert isinstance(model, Model)
+    rate, copied = FLOPS / best(Product()), copy_rate()
+    nodes = profile(model, arguments.threads, arguments.times)
+    text = (
+        f"{describe('onnxruntime', 'numpy')}\n\nMatrix products at {rate / 1e9:.0f} GFLOP/s, copying at"
+        f" {copied / 1e9:.1f} GB/s (read and written).\n\n{table(nodes, rate, copied, arguments.rows)}\n"
+    )
+    if arguments.out:
+        arguments.out.write_text(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""How fast a fill is on this machine, as ratios within one run, and how its cost grows.
+
+    python benchmarks/run.py --out out/speed            # targets.md, growth.md and growth.png
+    python benchmarks/run.py --only targets --count 50
+
+What is compared is timed in turns, and the median of the turns counts, so that what disturbs the machine disturbs both
+sides. The timed path is the shipped one: the model by its engine, everything else by the command `invertfill` in a
+process of its own, on files. Needs the train extra for the row with PyTorch and the eval extra for the plots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from machine import FLOPS, Product, describe
+from PIL import Image
+from profiling import example, profile
+from rich.console import Console
+
+from invertfill.engines import Engine, open_engine
+from invertfill.zoo import Model, find_models
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PHOTO = EXAMPLES / "portrait-astronaut.png"
+MASK = EXAMPLES / "masks" / "portrait-astronaut-box.png"
+TURNS = 9
+LARGE = (4000, 3000)  # 12 megapixels
+console = Console(stderr=True)
+
+
+def turns(*works: Callable[[], object], times: int = TURNS) -> list[float]:
+    """Median seconds of each, timed in turns after one call of each to warm up."""
+    took: list[list[float]] = [[] for _ in works]
+    for turn in range(times + 1):
+        for work, seconds in zip(works, took, strict=True):
+            start = time.perf_counter()
+            work()
+            if turn:
+                seconds.append(time.perf_counter() - start)
+    return [statistics.median(seconds) for seconds in took]
+
+
+def invertfill(*arguments: object) -> float:
+    """Run the command; its peak memory in MB."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "invertfill", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr
+    said = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"invertfill {' '.join(map(str, arguments))}: {said}")
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def installed_size() -> float:
+    """MB of the base package and of all that it needs, as this environment holds them."""
+    seen: set[str] = set()
+    waiting, total = ["invertfill"], 0
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        distribution = importlib.metadata.distribution(name)
+        files = [Path(str(file.locate())) for file in distribution.files or []]
+        if name == "invertfill":  # which may be installed in a form that only refers to its source
+            files = list((Path(__file__).parent.parent / "src" / "invertfill").rglob("*"))
+        total += sum(file.stat().st_size for file in files if file.is_file() and file.suffix != ".pyc")
+        for required in distribution.requires or []:
+            requirement, _, marker = required.partition(";")
+            if "extra" not in marker and "win" not in marker:
+                found = re.match(r"[\w.-]+", requirement)
+                assert found
+                waiting.append(found[0])
+    return total / 2**20
+
+
+class Bench:
+    """What is measured, on files in one folder.
+
+    Args:
+        model: a learned one.
+        folder: for pictures; emptied by whoever made it.
+    """
+
+    def __init__(self, model: Model, folder: Path) -> None:
+        self.model, self.folder = model, folder
+        self.out = folder / "out.png"
+
+    def fill(self, picture: Path, mask: Path, out: Path | None = None, *options: object) -> float:
+        return invertfill("fill", picture, "--mask", mask, "-o", out or self.out, "--model", self.model.name, *options)
+
+    def photo(self, width: int, height: int, share: float) -> tuple[Path, Path]:
+        """The example portrait at any size as JPEG, with a disc of so large a share of it as hole."""
+        picture, mask = self.folder / f"{width}x{height}.jpg", self.folder / f"{width}x{height}-{share}.png"
+        if not picture.exists():
+            Image.open(PHOTO).convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(picture, quality=90)
+        y, x = np.ogrid[:height, :width]
+        disc = (y - height / 2) ** 2 + (x - width / 2) ** 2 <= width * height * share / np.pi
+        Image.fromarray(disc).save(mask)
+        return picture, mask
+
+    def many(self, count: int) -> Path:
+        """A folder of so many copies of the example portrait."""
+        folder = self.folder / f"{count}"
+        folder.mkdir(exist_ok=True)
+        for i in range(count):
+            (folder / f"{i:04}.png").write_bytes(PHOTO.read_bytes())
+        return folder
+
+    def targets(self, count: int) -> list[tuple[str, str, float, str]]:
+        """Rows: what is compared, the figures, their ratio or value, and the target."""
+        rows = []
+        engine, product = open_engine(self.model), Product()
+        inputs = tuple(example(engine.size, engine.w_mean.size).values())
+        operations = sum(node.flops for node in profile(self.model, 0, 1))
+
+        def run(engine: Engine = engine) -> None:
+            engine.fill(*inputs)
+
+        works: list[Callable[[], object]] = [run, product]
+        try:
+            torch_engine = open_engine(self.model, "torch", "cpu")
+            works.append(lambda: run(torch_engine))
+        except Exception as error:  # without the extra
+            console.print(f"no row for PyTorch: {error}")
+        console.print("model alone")
+        alone, multiplied, *eager = turns(*works)
+        least = operations / (FLOPS / multiplied)
+        model = f"model alone {alone * 1e3:.0f} ms"
+        what = f"{operations / 1e9:.1f} GFLOP at {FLOPS / multiplied / 1e9:.0f} GFLOP/s {least * 1e3:.0f} ms"
+        rows.append(("one 256-px fill against its FLOPs", f"{model}, {what}", alone / least, "1.6"))
+        what = f"{model}, product {multiplied * 1e3:.0f} ms"
+        rows.append(("the same against a 2048³ fp32 product", what, alone / multiplied, "1.0"))
+        for seconds in eager:
+            what = f"{model}, PyTorch {seconds * 1e3:.0f} ms"
+            rows.append(("the same against PyTorch, eager", what, alone / seconds, "0.6"))
+
+        console.print("whole processes")
+        large = self.photo(*LARGE, 0.01)
+        memory: list[float] = []
+        again, whole, huge, chosen = turns(
+            run,
+            lambda: memory.append(self.fill(PHOTO, MASK)),
+            lambda: self.fill(*large, self.folder / "out.jpg"),
+            lambda: invertfill("fill", PHOTO, "--mask", MASK, "-o", self.out),
+            times=5,
+        )
+        rows.append(("`invertfill fill` against the model alone", f"{whole:.2f} s", whole / again, "3"))
+        rows.append(("`invertfill fill`, seconds", "", whole, "1"))
+        rows.append(("the same with `--model auto`, seconds", "", chosen, ""))
+        rows.append(("peak memory of that process, MB", "", max(memory), "300"))
+        what = f"{huge:.2f} s, {whole:.2f} s"
+        rows.append(("12 megapixels, 1 % hole, against 256 px", what, huge / whole, "3"))
+
+        console.print(f"{count} photos")
+        before, seconds, after = (turns(work, times=1)[0] for work in (run, lambda: self.fill_many(count), run))
+        each = statistics.mean((again, before, after))
+        what = f"{seconds:.1f} s, {count} x {each * 1e3:.0f} ms"
+        rows.append((f"{count} photos against {count} model runs", what, seconds / (count * each), "1.1"))
+        rows.append(("installed base package, MB", "", installed_size(), "250"))
+        return rows
+
+    def fill_many(self, count: int, *options: object) -> None:
+        with tempfile.TemporaryDirectory(dir=self.folder) as out:
+            self.fill(self.many(count), MASK, Path(out) / "filled", *options)
+
+    def growth(self) -> dict[str, list[tuple[float, float, float]]]:
+        """What varies -> (its value, seconds, peak MB; NaN where it isn't a process of its own)."""
+        found: dict[str, list[tuple[float, float, float]]] = {}
+
+        def measure(name: str, value: float, work: Callable[[], float]) -> None:
+            memory: list[float] = []
+            console.print(f"{name}: {value}")
+            (seconds,) = turns(lambda: memory.append(work()), times=3)
+            found.setdefault(name, []).append((value, seconds, max(memory)))
+
+        hole = 100_000  # pixels
+        for megapixels in (0.25, 1, 4, 12, 48):
+            height = round((megapixels * 1e6 * 0.75) ** 0.5)
+            files = self.photo(round(height / 0.75), height, hole / (megapixels * 1e6))
+            measure("megapixels, with a hole of 0.1", megapixels, lambda files=files: self.fill(*files))  # type: ignore[misc]
+        for share in (0.001, 0.01, 0.05, 0.2, 0.5):
+            files = self.photo(*LARGE, share)
+            measure("hole in % of 12 megapixels", 100 * share, lambda files=files: self.fill(*files))  # type: ignore[misc]
+        for count in (1, 4, 16, 64):
+            measure("files of 256 px", count, lambda count=count: self.fill_many(count) or np.nan)  # type: ignore[misc]
+        for workers in (1, 2, 4):
+            options = ("--workers", workers)
+            measure("workers, 32 files", workers, lambda o=options: self.fill_many(32, *o) or np.nan)  # type: ignore[misc]
+        for threads in range(1, (os.cpu_count() or 1) + 1):
+            engine = open_engine(self.model, threads=threads)
+            inputs = tuple(example(engine.size, engine.w_mean.size).values())
+            measure("threads, model alone", threads, lambda e=engine, i=inputs: e.fill(*i) is None or np.nan)  # type: ignore[misc]
+        engine = open_engine(self.model)
+        for batch in (1, 2, 4, 8):
+            inputs = tuple(np.repeat(array, batch, 0) for array in example(engine.size, engine.w_mean.size).values())
+            measure("pictures at once, model alone", batch, lambda i=inputs: engine.fill(*i) is None or np.nan)  # type: ignore[misc]
+        return found
+
+
+def plot(found: dict[str, list[tuple[float, float, float]]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    for axes, (name, points) in zip(figure.subplots(2, 3).flat, found.items(), strict=True):
+        values, seconds, memory = zip(*points, strict=True)
+        axes.plot(values, seconds, "o-")
+        axes.set(xlabel=name, ylabel="s", ylim=(0, None))
+        if not np.isnan(memory).any():
+            right = axes.twinx()
+            right.plot(values, memory, "s:", color="grey")
+            right.set(ylabel="peak MB (dotted)", ylim=(0, None))
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="faces-256")
+    parser.add_argument("--count", type=int, default=200, help="photos in the folder")
+    parser.add_argument("--only", choices=("targets", "growth"))
+    parser.add_argument("--out", type=Path, help="a folder for Markdown and plots; printed without it")
+    arguments = parser.parse_args()
+    (model,) = find_models(arguments.model)
+    assert isinstance(model, Model)
+    texts = {}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(model, Path(folder))
+        about = f"{describe('onnxruntime', 'numpy')}; model {model.name} (SHA-256 {model.sha256[:12]})\n\n"
+        if arguments.only != "growth":
+            lines = ["| what | measured | ratio or value | target, at most |", "|---|---|---|---|"]
+            lines += [
+                f"| {a} | {b} | {value:.3g} | {target} |" for a, b, value, target in bench.targets(arguments.count)
+            ]
+            texts["targets.md"] = about + "\n".join(lines) + "\n"
+        if arguments.only != "targets":
+            found = bench.growth()
+            lines = ["| what varies | value | s | peak MB |", "|---|---|---|---|"]
+            for name, points in found.items():
+                for value, seconds, memory in points:
+                    peak = "" if np.isnan(memory) else f"{memory:.0f}"
+                    lines.append(f"| {name} | {value:g} | {seconds:.3g} | {peak} |")
+            texts["growth.md"] = about + "\n".join(lines) + "\n"
+            if arguments.out:
+                arguments.out.mkdir(parents=True, exist_ok=True)
+                plot(found, arguments.out / "growth.png")
+    for name, text in texts.items():
+        if arguments.out:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            (arguments.out / name).write_text(text)
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
