@@ -1,14 +1,15 @@
 """A model folder for people without torch: the weights once, and three ONNX graphs that refer to them.
 
     FOLDER/model.safetensors    all of InvertFill's tensors in half precision; metadata "config" and "provenance", JSON
-    FOLDER/fill.onnx            image (N, 3, s, s), mask (N, 1, s, s), w_mean (N, D) -> output (N, 3, s, s), raw O_G
+    FOLDER/fill.onnx            image (1, 3, s, s), mask (1, 1, s, s), w_mean (1, D) -> output (1, 3, s, s), raw O_G
     FOLDER/mapping.onnx         z (N, D) -> w (N, D)
-    FOLDER/synthesis.onnx       w (N, D) -> image (N, 3, s, s): the same w for every layer
+    FOLDER/synthesis.onnx       w (1, D) -> image (1, 3, s, s): the same w for every layer
     FOLDER/SHA256SUMS           of these four, checked whenever the model is loaded
     FOLDER/MODEL_CARD.md
 
 A graph's weights are external data: byte ranges of model.safetensors as FLOAT16, each with a Cast to FLOAT behind it,
-which ONNX Runtime folds when it opens the graph. All inputs and outputs are float32; N is free.
+which ONNX Runtime folds when it opens the graph. All inputs and outputs are float32; N is free. Pictures go one by one:
+on a CPU a batch is no faster, and with all sizes known the runtime joins more of the operators.
 """
 
 from __future__ import annotations
@@ -139,26 +140,25 @@ class Synthesis(Fill):
 
 def _export_graphs(model: InvertFill, folder: Path) -> None:
     size, dim = model.generator.size, model.generator.latent_dim
-    latent = torch.zeros(2, dim)
-    pictures = (torch.zeros(2, 3, size, size), torch.zeros(2, 1, size, size), latent)
-    _export_graph(Fill(model), pictures, ["image", "mask", "w_mean"], "output", folder / "fill.onnx")
-    _export_graph(Mapping(model), (latent,), ["z"], "w", folder / "mapping.onnx")
-    _export_graph(Synthesis(model), (latent,), ["w"], "image", folder / "synthesis.onnx")
+    picture, mask, latent = torch.zeros(1, 3, size, size), torch.zeros(1, 1, size, size), torch.zeros(1, dim)
+    _export_graph(Fill(model), {"image": picture, "mask": mask, "w_mean": latent}, "output", folder / "fill.onnx")
+    _export_graph(Mapping(model), {"z": latent.expand(2, -1)}, "w", folder / "mapping.onnx", free=True)
+    _export_graph(Synthesis(model), {"w": latent}, "image", folder / "synthesis.onnx")
 
 
-def _export_graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str, path: Path) -> None:
-    """Export, then point the weights at model.safetensors beside it."""
+def _export_graph(module: nn.Module, inputs: dict[str, Tensor], output: str, path: Path, free: bool = False) -> None:
+    """Export, with the first axis free or as the inputs have it, then point the weights at model.safetensors beside."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the tracer about sizes that become constants, as they should
         # The tracing exporter, because it needs no further package and keeps every weight under its own name: nothing
         # is folded into or out of it, batch normalisation neither (PRESERVE; the module is in evaluation mode).
         torch.onnx.export(
             module,
-            inputs,
+            tuple(inputs.values()),
             str(path),
-            input_names=names,
+            input_names=list(inputs),
             output_names=[output],
-            dynamic_axes={name: {0: "N"} for name in (*names, output)},
+            dynamic_axes={name: {0: "N"} for name in (*inputs, output)} if free else None,
             opset_version=OPSET,
             do_constant_folding=False,
             training=torch.onnx.TrainingMode.PRESERVE,

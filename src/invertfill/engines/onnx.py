@@ -23,13 +23,15 @@ class OnnxEngine:
         self.w_mean = model.tensor("w_mean").astype(np.float32)
 
     def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
-        return self._run(self._fill, {"image": image, "mask": mask, "w_mean": w_mean})
+        pictures = zip(image[:, None], mask[:, None], w_mean[:, None], strict=True)  # the graph takes one at a time
+        inputs = (dict(zip(("image", "mask", "w_mean"), one, strict=True)) for one in pictures)
+        return np.concatenate([self._run(self._fill, one) for one in inputs])
 
     def mapping(self, z: np.ndarray) -> np.ndarray:
         return self._run(self._mapping, {"z": z})
 
     def synthesis(self, w: np.ndarray) -> np.ndarray:
-        return self._run(self._synthesis, {"w": w})
+        return np.concatenate([self._run(self._synthesis, {"w": one}) for one in w[:, None]])
 
     # Sessions are made when they are first needed: a fill needs one of the three.
     @cached_property
@@ -46,11 +48,8 @@ class OnnxEngine:
 
     def _session(self, graph: str) -> onnxruntime.InferenceSession:
         path = self.model.folder / f"{graph}.onnx"
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: what is folded at load is no concern of the user
-        options.intra_op_num_threads = self.threads
         try:
-            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(path, session_options(self.threads), providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's exceptions have no common base but Exception
             raise InputError(f"{path}: a graph that ONNX Runtime can't load ({error})") from None
 
@@ -58,3 +57,15 @@ class OnnxEngine:
     def _run(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> np.ndarray:
         output: np.ndarray = session.run(None, {k: np.ascontiguousarray(v, np.float32) for k, v in inputs.items()})[0]
         return output
+
+
+def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
+    """How every graph is run.
+
+    Args:
+        threads: see `invertfill.engines.open_engine`.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only: what is folded at load is no concern of the user
+    options.intra_op_num_threads = threads
+    return options

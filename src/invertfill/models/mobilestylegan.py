@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from invertfill.models import mobilestylegan_graph
+
 
 def inverse_haar(x: Tensor) -> Tensor:
     """One level of the inverse 2-D Haar transform, times 2 (the factor 1/2 is folded into the preceding modulation).
@@ -153,6 +155,8 @@ class MobileStyleGANGenerator(nn.Module):
         """
         if noise != "const":
             raise ValueError(f"noise={noise!r}: MobileStyleGAN has constant noise only ('const')")
+        if torch.onnx.is_in_onnx_export():
+            return mobilestylegan_graph.synthesis(self, w_plus, features or {})
         return self.tail(self.head(w_plus, 4), w_plus, 4, features)
 
     def head(self, w_plus: Tensor, resolution: int) -> Tensor:
