@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-
 from machine import FLOPS, Product, best, copy_rate, describe
+
 from invertfill.engines.onnx import OnnxEngine, session_options
 from invertfill.zoo import Model, find_models
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 PHOTO = EXAMPLES / "portrait-astronaut.png"
 MASK = EXAMPLES / "masks" / "portrait-astronaut-box.png"
 TURNS = 9
+PAUSE = 0.2  # seconds: the threads of whatever ran before look for more work for a while, and hold the cores
 LARGE = (4000, 3000)  # 12 megapixels
 console = Console(stderr=True)
 
@@ -44,6 +46,7 @@ def turns(*works: Callable[[], object], times: int = TURNS) -> list[float]:
     took: list[list[float]] = [[] for _ in works]
     for turn in range(times + 1):
         for work, seconds in zip(works, took, strict=True):
+            time.sleep(PAUSE)
             start = time.perf_counter()
             work()
             if turn:
@@ -127,11 +130,11 @@ class Bench:
         """Rows: what is compared, the figures, their ratio or value, and the target."""
         rows = []
         engine, product = open_engine(self.model), Product()
-        inputs = tuple(example(engine.size, engine.w_mean.size).values())
+        inputs = example(engine.size, engine.w_mean.size)
         operations = sum(node.flops for node in profile(self.model, 0, 1))
 
         def run(engine: Engine = engine) -> None:
-            engine.fill(*inputs)
+            engine.fill(inputs["image"], inputs["mask"], inputs["w_mean"])
 
         works: list[Callable[[], object]] = [run, product]
         try:
@@ -176,9 +179,9 @@ class Bench:
         rows.append(("installed base package, MB", "", installed_size(), "250"))
         return rows
 
-    def fill_many(self, count: int, *options: object) -> None:
+    def fill_many(self, count: int, *options: object) -> float:
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
-            self.fill(self.many(count), MASK, Path(out) / "filled", *options)
+            return self.fill(self.many(count), MASK, Path(out) / "filled", *options)
 
     def growth(self) -> dict[str, list[tuple[float, float, float]]]:
         """What varies -> (its value, seconds, peak MB; NaN where it isn't a process of its own)."""
@@ -190,27 +193,31 @@ class Bench:
             (seconds,) = turns(lambda: memory.append(work()), times=3)
             found.setdefault(name, []).append((value, seconds, max(memory)))
 
+        def alone(threads: int, batch: int) -> Callable[[], float]:
+            engine = open_engine(self.model, threads=threads)
+            inputs = [np.repeat(array, batch, 0) for array in example(engine.size, engine.w_mean.size).values()]
+
+            def work() -> float:
+                engine.fill(inputs[0], inputs[1], inputs[2])
+                return np.nan
+
+            return work
+
         hole = 100_000  # pixels
         for megapixels in (0.25, 1, 4, 12, 48):
             height = round((megapixels * 1e6 * 0.75) ** 0.5)
             files = self.photo(round(height / 0.75), height, hole / (megapixels * 1e6))
-            measure("megapixels, with a hole of 0.1", megapixels, lambda files=files: self.fill(*files))  # type: ignore[misc]
+            measure("megapixels, with a hole of 0.1", megapixels, partial(self.fill, *files))
         for share in (0.001, 0.01, 0.05, 0.2, 0.5):
-            files = self.photo(*LARGE, share)
-            measure("hole in % of 12 megapixels", 100 * share, lambda files=files: self.fill(*files))  # type: ignore[misc]
+            measure("hole in % of 12 megapixels", 100 * share, partial(self.fill, *self.photo(*LARGE, share)))
         for count in (1, 4, 16, 64):
-            measure("files of 256 px", count, lambda count=count: self.fill_many(count) or np.nan)  # type: ignore[misc]
+            measure("files of 256 px", count, partial(self.fill_many, count))
         for workers in (1, 2, 4):
-            options = ("--workers", workers)
-            measure("workers, 32 files", workers, lambda o=options: self.fill_many(32, *o) or np.nan)  # type: ignore[misc]
+            measure("workers, 32 files", workers, partial(self.fill_many, 32, "--workers", workers))
         for threads in range(1, (os.cpu_count() or 1) + 1):
-            engine = open_engine(self.model, threads=threads)
-            inputs = tuple(example(engine.size, engine.w_mean.size).values())
-            measure("threads, model alone", threads, lambda e=engine, i=inputs: e.fill(*i) is None or np.nan)  # type: ignore[misc]
-        engine = open_engine(self.model)
+            measure("threads, model alone", threads, alone(threads, 1))
         for batch in (1, 2, 4, 8):
-            inputs = tuple(np.repeat(array, batch, 0) for array in example(engine.size, engine.w_mean.size).values())
-            measure("pictures at once, model alone", batch, lambda i=inputs: engine.fill(*i) is None or np.nan)  # type: ignore[misc]
+            measure("pictures at once, model alone", batch, alone(0, batch))
         return found
 
 

@@ -69,7 +69,7 @@ def make_slow_picture(picture: str, mask: str) -> None:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """The files of a folder of results, without the manifest, and what a killed process was writing (see write_file)."""
+    """The files of a folder of results, without the manifest and what a killed process was writing."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".invertfill-"))
     return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.parent.name != FOLDER}
 

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from conftest import TINY
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -130,7 +130,7 @@ def test_weights_are_on_disk_once(exported: tuple[InvertFill, Path]) -> None:
         assert max(version.version for version in graph.opset_import) >= 17
         for tensor in graph.graph.initializer:
             if tensor.data_location != TensorProto.EXTERNAL:
-                assert len(tensor.raw_data) < 1024
+                assert np.unique(numpy_helper.to_array(tensor)).size < 40  # filters and shapes; weights hold many
                 continue
             assert tensor.data_type == TensorProto.FLOAT16
             assert {e.key: e.value for e in tensor.external_data}["location"] == "model.safetensors"

@@ -17,12 +17,14 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
@@ -36,7 +38,7 @@ from invertfill.zoo import FILES, write_sums
 
 WEIGHTS, CARD = FILES[0], "MODEL_CARD.md"
 OPSET = 17
-INLINE = 1024  # bytes: constants that are no weight (filters, shapes) stay in the graph up to here
+INLINE = 2**16  # bytes: constants that are no weight (filters, shapes) stay in the graph up to here
 
 
 def export(checkpoint: Path, folder: Path, card: str | None = None) -> Path:
@@ -165,17 +167,43 @@ def _export_graph(module: nn.Module, inputs: dict[str, Tensor], output: str, pat
             dynamo=False,
         )
     graph = onnx.load(path)
-    _point_at(graph.graph, path.parent / WEIGHTS)
+    ranges = _byte_ranges(path.parent / WEIGHTS)
+    _fold(graph, {tensor.name for tensor in graph.graph.initializer if _stored_name(tensor) in ranges})
+    _point_at(graph.graph, path.parent / WEIGHTS, ranges)
     path.write_bytes(graph.SerializeToString())
     onnx.checker.check_model(str(path))
 
 
-def _point_at(graph: onnx.GraphProto, weights: Path) -> None:
+def _fold(model: onnx.ModelProto, weights: set[str]) -> None:
+    """Let ONNX Runtime compute now what depends on neither inputs nor weights, which it would at every opening."""
+    draft = onnx.ModelProto()
+    draft.CopyFrom(model)
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in weights]
+    for tensor in kept:  # as inputs, so that they stay what they are
+        draft.graph.initializer.remove(tensor)
+        draft.graph.input.append(helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.dims))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC  # no operators of its own
+    options.log_severity_level = 3  # errors
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "folded.onnx")
+        onnxruntime.InferenceSession(draft.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        folded = onnx.load(options.optimized_model_filepath).graph
+    for field, content in ((model.graph.node, folded.node), (model.graph.initializer, [*folded.initializer, *kept])):
+        del field[:]
+        field.extend(content)
+    del model.graph.value_info[:]
+
+
+def _stored_name(tensor: TensorProto) -> str:
+    return tensor.name.removeprefix("model.")
+
+
+def _point_at(graph: onnx.GraphProto, weights: Path, ranges: dict[str, tuple[int, int]]) -> None:
     """Replace the initializers that are tensors of a safetensors file by references into it, and a Cast each."""
-    ranges = _byte_ranges(weights)
     kept, references, casts = [], [], []
     for tensor in graph.initializer:
-        name = tensor.name.removeprefix("model.")
+        name = _stored_name(tensor)
         if name not in ranges:
             if len(tensor.raw_data) > INLINE:
                 raise RuntimeError(f"{tensor.name}: an initializer of the graph that is no tensor of the model")

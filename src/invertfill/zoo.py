@@ -9,7 +9,6 @@ exemplar-based filler, which has learnt nothing, and "auto", which stands for al
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import math
 from dataclasses import dataclass, field
@@ -209,6 +208,8 @@ def _exemplar() -> list[AnyModel]:
         import patchmatch
     except ImportError:
         return []
+    import importlib.metadata
+
     return [Exemplar(importlib.metadata.version("pypatchmatch"))] if patchmatch.patchmatch_available else []
 
 

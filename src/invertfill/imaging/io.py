@@ -37,8 +37,21 @@ FileSource: TypeAlias = str | Path | Encoded
 ImageSource: TypeAlias = FileSource | Image.Image | np.ndarray
 
 HEIF = (".heic", ".heif")  # by pillow-heif, the extra "heif"
-WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", *HEIF)
-SUFFIXES = (*WRITTEN, ".gif")
+FORMATS = {  # Pillow's names
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+    ".avif": "AVIF",
+    **dict.fromkeys(HEIF, "HEIF"),
+    ".gif": "GIF",
+}
+SUFFIXES = tuple(FORMATS)
+WRITTEN = SUFFIXES[:-1]
+AT_HAND = ("PNG", "JPEG", "BMP", "GIF")  # without Pillow's other fifty plugins, which take a tenth of a second to load
 # Modes that are filled as they are, so that known pixels keep their exact values.
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I;16")
 LARGEST = 2 * 89_478_485  # pixels: Pillow's own limit, the measure of which is memory
@@ -107,10 +120,9 @@ def look(source: FileSource) -> tuple[str, tuple[int, int]]:
     """
     with _no_traceback(source), _open_file(source) as file:
         image = _identify(file, str(source))
-        known = Image.registered_extensions()
         # An MPO is a JPEG with previews behind it.
         kind = "JPEG" if image.format == "MPO" else image.format
-        return next((suffix for suffix in WRITTEN if known.get(suffix) == kind), ".png"), image.size
+        return next((suffix for suffix in WRITTEN if FORMATS[suffix] == kind), ".png"), image.size
 
 
 def _identify(file: BinaryIO, name: str) -> Image.Image:
@@ -118,7 +130,12 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
     # By name or content: phones and messengers call many a HEIC .jpg.
     if Path(name).suffix.lower() in HEIF or file.read(10)[4:] == b"ftyphe":
         _register_heif(name)
-    return Image.open(file, formats=_formats())
+    with contextlib.suppress(UnidentifiedImageError):
+        return Image.open(file, formats=AT_HAND)
+    file.seek(0)
+    # Of what Pillow knows, only what is accepted: others run programs (EPS) or are hardly ever looked at.
+    known = set(Image.registered_extensions().values())
+    return Image.open(file, formats=sorted(known & set(FORMATS.values())))
 
 
 @contextlib.contextmanager
@@ -152,12 +169,6 @@ def _open_file(source: FileSource) -> BinaryIO:
     if not path.is_file():  # nobody knows when a pipe or a device ends
         raise InputError(f"{path}: a pipe or a device, where a file is wanted; {ACCEPTED}")
     return path.open("rb")
-
-
-def _formats() -> list[str]:
-    """Of what Pillow knows, only what is accepted: others run programs (EPS) or are hardly ever looked at."""
-    known = Image.registered_extensions()
-    return sorted({known[suffix] for suffix in SUFFIXES if suffix in known})
 
 
 def is_image_name(name: str) -> bool:
@@ -233,7 +244,7 @@ def encode_image(image: Image.Image, name: str | Path) -> bytes:
         InputError: the name's suffix can't be written, or the format can't hold the picture.
     """
     check_name(name)
-    kind = Image.registered_extensions()[Path(name).suffix.lower()]
+    kind = FORMATS[Path(name).suffix.lower()]
 
     def note(text: str) -> None:
         warnings.warn(f"{name}: {text}", InvertFillWarning, stacklevel=4)

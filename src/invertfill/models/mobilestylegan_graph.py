@@ -16,14 +16,14 @@ One picture at a time: what depends on the picture are weights here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from invertfill.models.mobilestylegan import MobileStyleGANGenerator, StyledConv
+    from invertfill.models.mobilestylegan import Level, MobileStyleGANGenerator, StyledConv
 
 BLOCK = 16  # channels
 NEGLIGIBLE = 2e-3  # noise beside activations of about one; without it no pixel changes by a tenth of a grey level
@@ -37,7 +37,8 @@ def synthesis(generator: MobileStyleGANGenerator, w_plus: Tensor, features: dict
     g = generator
     x = F.conv2d(g.input * g.first.affine(w_plus[:, 0]), _grouped(g.first.weight), _grouped(g.first.bias), padding=1)
     x = F.leaky_relu(x + g.first.noise, 0.2)  # (1, 4C, h, w), the four bands of a channel side by side
-    for i, (size, block) in enumerate(zip(g.feature_channels, g.blocks, strict=True)):
+    blocks = cast("list[Level]", list(g.blocks))
+    for i, (size, block) in enumerate(zip(g.feature_channels, blocks, strict=True)):
         w_up, w1, w2 = w_plus[:, 3 * i + 1 : 3 * i + 4].unbind(1)
         channels = block.conv1.affine.out_features
         scale = _grouped(block.up(w_up)[0]).view(channels, 4) * block.conv1.affine(w1).view(channels, 1)
@@ -67,9 +68,7 @@ def _second(conv: StyledConv, x: Tensor, w: Tensor, last: bool) -> Tensor:
     """x (1, C, h, w) -> (1, C', h, w), the bands grouped for the transform that follows unless it is the last."""
     assert conv.depthwise is not None
     x = F.conv2d(x, conv.depthwise, padding=1, groups=conv.depthwise.shape[0])
-    weight, bias = conv.weight.flatten(1), conv.bias
-    if not last:
-        weight, bias = _grouped(weight), _grouped(bias)
+    weight, bias = (each if last else _grouped(each) for each in (conv.weight.flatten(1), conv.bias))
     size = conv.noise.shape[-1]
     x = ((weight * conv.affine(w).view(1, -1)) @ x.flatten(2)).view(1, -1, size, size)
     x = x + bias.view(1, -1, 1, 1)
@@ -80,4 +79,3 @@ def _grouped(tensor: Tensor) -> Tensor:
     """Channels (4C, ...) in the order of inverse_haar, band by band -> the four bands of each of C channels."""
     channels = tensor.shape[0] // 4
     return tensor.view(4, channels, *tensor.shape[1:]).transpose(0, 1).reshape(tensor.shape)
-
