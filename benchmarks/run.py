@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import FLOPS, Product, describe
+from packaging.requirements import Requirement
 from PIL import Image
 from profiling import example, profile
 from rich.console import Console
@@ -54,20 +54,22 @@ def turns(*works: Callable[[], object], times: int = TURNS) -> list[float]:
     return [statistics.median(seconds) for seconds in took]
 
 
+# Linux counts the memory that a process had before it became another program, so a small one stands between.
+BETWEEN = """
+import resource, subprocess, sys
+status = subprocess.run([sys.executable, "-m", "invertfill", *sys.argv[1:]], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
+sys.exit(status)
+"""
+
+
 def invertfill(*arguments: object) -> float:
     """Run the command; its peak memory in MB."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "invertfill", *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr
-    said = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"invertfill {' '.join(map(str, arguments))}: {said}")
-    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    command = [sys.executable, "-S", "-c", BETWEEN, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"invertfill {' '.join(map(str, arguments))}: {done.stderr}")
+    return float(done.stdout)
 
 
 def installed_size() -> float:
@@ -84,12 +86,9 @@ def installed_size() -> float:
         if name == "invertfill":  # which may be installed in a form that only refers to its source
             files = list((Path(__file__).parent.parent / "src" / "invertfill").rglob("*"))
         total += sum(file.stat().st_size for file in files if file.is_file() and file.suffix != ".pyc")
-        for required in distribution.requires or []:
-            requirement, _, marker = required.partition(";")
-            if "extra" not in marker and "win" not in marker:
-                found = re.match(r"[\w.-]+", requirement)
-                assert found
-                waiting.append(found[0])
+        for requirement in map(Requirement, distribution.requires or []):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(requirement.name)
     return total / 2**20
 
 
@@ -105,8 +104,8 @@ class Bench:
         self.model, self.folder = model, folder
         self.out = folder / "out.png"
 
-    def fill(self, picture: Path, mask: Path, out: Path | None = None, *options: object) -> float:
-        return invertfill("fill", picture, "--mask", mask, "-o", out or self.out, "--model", self.model.name, *options)
+    def fill(self, picture: Path, mask: Path, out: Path | None = None) -> float:
+        return invertfill("fill", picture, "--mask", mask, "-o", out or self.out, "--model", self.model.name)
 
     def photo(self, width: int, height: int, share: float) -> tuple[Path, Path]:
         """The example portrait at any size as JPEG, with a disc of so large a share of it as hole."""
@@ -179,9 +178,14 @@ class Bench:
         rows.append(("installed base package, MB", "", installed_size(), "250"))
         return rows
 
-    def fill_many(self, count: int, *options: object) -> float:
+    def fill_many(self, count: int) -> float:
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
-            return self.fill(self.many(count), MASK, Path(out) / "filled", *options)
+            return self.fill(self.many(count), MASK, Path(out) / "filled")
+
+    def batch(self, count: int, workers: int) -> float:
+        with tempfile.TemporaryDirectory(dir=self.folder) as out:
+            options = ("--masks", MASK, "--model", self.model.name, "--workers", workers)
+            return invertfill("batch", self.many(count), "-o", Path(out) / "filled", *options)
 
     def growth(self) -> dict[str, list[tuple[float, float, float]]]:
         """What varies -> (its value, seconds, peak MB; NaN where it isn't a process of its own)."""
@@ -213,7 +217,7 @@ class Bench:
         for count in (1, 4, 16, 64):
             measure("files of 256 px", count, partial(self.fill_many, count))
         for workers in (1, 2, 4):
-            measure("workers, 32 files", workers, partial(self.fill_many, 32, "--workers", workers))
+            measure("workers, 32 files", workers, partial(self.batch, 32, workers))
         for threads in range(1, (os.cpu_count() or 1) + 1):
             measure("threads, model alone", threads, alone(threads, 1))
         for batch in (1, 2, 4, 8):

@@ -138,9 +138,7 @@ def fill(
     from invertfill.batch.work import Settings
 
     jobs = expand(str(image), str(out), str(mask) if mask else None)
-    summary = _run(
-        jobs, Settings(model, engine, device, quality, context, seed, invert_mask, overwrite=True), workers=1
-    )
+    summary = _run(jobs, Settings(model, engine, device, quality, context, seed, invert_mask, overwrite=True))
     print(f"{summary.filled} of {len(jobs)} filled: {one_line(out)}")
     _end(summary)
 

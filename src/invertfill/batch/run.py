@@ -27,6 +27,7 @@ from invertfill.imaging.io import make_folder
 from invertfill.zoo import find_models
 
 Task: TypeAlias = tuple[Job, Known | None]
+WORTH_A_PROCESS = 4  # pictures: in the time that it takes to start and load the model, so many of 256 px are filled
 MOST_WORKERS = 8  # by default: each holds a model of its own in memory
 
 
@@ -66,8 +67,8 @@ def run(
     Args:
         jobs: from `expand`.
         settings: of all of them.
-        workers: processes, each with its own model; 1 is this process. None: one for each core, at most
-            ``MOST_WORKERS``; on a cluster, one for each core that it has.
+        workers: processes, each with its own model; 1 is this process. None: one for each core, as far as they are
+            worth their start, and one on a GPU; on a cluster, one for each core that it has.
         out: the folder whose manifest says which results are there already; None: make all, whatever is there.
         report: a file that gets a line of JSON for each job.
         cluster: the address of a Ray cluster, or "local" for one of this machine's own.
@@ -93,7 +94,7 @@ def run(
             do = partial(do_on_cluster, tasks, settings, workers)
         else:
             worker = Worker(settings)  # the same
-            workers = workers or min(cores(), len(tasks) or 1, MOST_WORKERS)
+            workers = workers or _useful_workers(len(tasks), settings)
             do = (
                 partial(_do_here, tasks, worker)
                 if workers == 1
@@ -127,6 +128,12 @@ def run(
 def cores() -> int:
     """That this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _useful_workers(tasks: int, settings: Settings) -> int:
+    if settings.device in ("cuda", "mps"):
+        return 1
+    return max(1, min(cores(), tasks // WORTH_A_PROCESS, MOST_WORKERS))
 
 
 def _do_here(tasks: Sequence[Task], worker: Worker, asked: threading.Event) -> Generator[Record, None, None]:
