@@ -1,11 +1,12 @@
 """Fills that nobody chose: the pictures of a model card.
 
     INVERTFILL_WEIGHTS=weights python benchmarks/gallery.py --model faces-256 --out gallery.jpg
+    INVERTFILL_WEIGHTS=weights python benchmarks/gallery.py --model scenery-256 --images photos --out gallery.jpg
 
-The model's generator draws one picture for each of 24 seeds (so they may be shown wherever the model may), each gets a
-free-form mask of 50-60 %, and the model fills it. Written: a sheet of input, fill and original, numbered by seed, and
-below it again the six with the highest LPIPS. Printed: the LPIPS (AlexNet) of each. These are the pictures that the
-model knows best; photographs are harder.
+The pictures are a folder's, or one for each of 24 seeds by the model's own generator: these may be shown wherever the
+model may, and are what it knows best. Each gets a free-form mask of 50-60 %, and the model fills it. Written: a sheet of
+input, fill and original, by seed or file name, and below it again the six with the highest LPIPS. Printed: the LPIPS
+(AlexNet) of each.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 import invertfill
-from invertfill.imaging.io import save_image
+from invertfill.imaging.io import list_images, open_image, save_image
 from invertfill.imaging.masks import sample_masks
 from invertfill.imaging.sheet import contact_sheet
 
@@ -33,23 +34,30 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="faces-256", help="a model's name or folder")
+    parser.add_argument("--images", type=Path, help="a folder of square pictures; the generator's without it")
     parser.add_argument("--out", type=Path, default=Path("out/gallery.jpg"))
     arguments = parser.parse_args()
 
     inpainter = invertfill.load(arguments.model)
-    seeds = range(FIRST_SEED, FIRST_SEED + COUNT)
-    originals = inpainter.sample(seeds)
-    masks = list(sample_masks(COUNT, inpainter.engine.size, "freeform", "hard", seed=FIRST_SEED))
+    size = inpainter.engine.size
+    if arguments.images:
+        files = list_images(arguments.images)
+        names = [file.stem for file in files]
+        originals = [open_image(file).convert("RGB").resize((size, size), Image.Resampling.LANCZOS) for file in files]
+    else:
+        seeds = range(FIRST_SEED, FIRST_SEED + COUNT)
+        names, originals = list(map(str, seeds)), inpainter.sample(seeds)
+    masks = list(sample_masks(len(names), size, "freeform", "hard", seed=FIRST_SEED))
     fills = list(inpainter.fill_many(zip(originals, masks, strict=True)))
 
     def tensor(picture: Image.Image) -> torch.Tensor:
         return torch.tensor(np.asarray(picture)).permute(2, 0, 1)[None] / 127.5 - 1
 
     rows = []
-    for seed, original, mask, fill in zip(seeds, originals, masks, fills, strict=True):
+    for name, original, mask, fill in zip(names, originals, masks, fills, strict=True):
         hidden = Image.composite(Image.new("RGB", original.size, "grey"), original, Image.fromarray(mask))
         distance = float(lpips(tensor(fill), tensor(original), "alex"))
-        rows.append((distance, f"{seed}   LPIPS {distance:.3f}", [hidden, fill, original]))
+        rows.append((distance, f"{name}   LPIPS {distance:.3f}", [hidden, fill, original]))
     worst = sorted(rows, key=lambda row: -row[0])[:WORST]
     again = [(f"worst: {text}", pictures) for _, text, pictures in worst]
     groups = [row[1:] for row in rows] + again

@@ -1,8 +1,8 @@
-"""Fill the example portraits and show input, hole and result side by side in one PNG.
+"""Fill the example pictures and show input, hole and result side by side in one PNG.
 
     python examples/demo.py --out out/demo.png
 
-Each `portrait-NAME.png` here is filled once for each of its masks, `masks/portrait-NAME-KIND.png`.
+Each `NAME.png` here is filled once for each of its masks, `masks/NAME-KIND.png`. Printed: which model was chosen, and why.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
     """(picture, mask) paths."""
     return [
         (picture, mask)
-        for picture in sorted(folder.glob("portrait-*.png"))
+        for picture in sorted(folder.glob("*.png"))
         for mask in sorted((folder / "masks").glob(f"{picture.stem}-*.png"))
     ]
 
@@ -31,7 +31,7 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/demo.png"), help="the PNG to write")
-    parser.add_argument("--model", default="faces-256", help="a model's name or folder (default: faces-256)")
+    parser.add_argument("--model", default="auto", help="a model's name or folder, or auto (the default)")
     arguments = parser.parse_args()
 
     inpainter = invertfill.load(arguments.model)

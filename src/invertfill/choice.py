@@ -1,7 +1,8 @@
 """Which model fills a picture: the one that does best where the answer is known.
 
-A little more is hidden next to the holes, every model fills it together with the holes, and what it makes of the hidden
-part is compared with what was there. Nothing is left to chance: the same picture gets the same model each time.
+A little more is hidden next to the holes, and every model fills it together with the holes. Of several learned models
+the one stays that redraws best what it was shown, which tells whose domain the picture is; then what the hidden part was
+made into is compared with what was there. Nothing is left to chance: the same picture gets the same model each time.
 """
 
 from __future__ import annotations
@@ -64,19 +65,28 @@ class Chooser:
         if (masks == 0).sum((1, 2, 3)).min() < LEAST:
             return names[0], f"{names[0]}, untried: too little of the picture is known{missing}"
         hidden = np.stack([hide(mask[0] > 0)[None] for mask in masks]).astype(np.float32)
-        errors = {name: self._error(self.engines[name], seen, masks, hidden) for name in names}
-        best, *others = sorted(names, key=lambda name: errors[name])  # stable: of equals the first
-        beaten = ", ".join(f"{name} {errors[name]:.3f}" for name in others)
-        return best, f"{best}, which predicted hidden pixels best (error {errors[best]:.3f}; {beaten}){missing}"
+        tried = {name: self._try(self.engines[name], seen, masks, hidden) for name in names}
+        learned = sorted((name for name in names if name != EXEMPLAR), key=lambda name: tried[name][0])
+        stay = [name for name in names if name not in learned[1:]]
+        best, *others = sorted(stay, key=lambda name: tried[name][1])  # stable: of equals the first
+        why = []
+        if others:
+            beaten = ", ".join(f"{name} {tried[name][1]:.3f}" for name in others)
+            why.append(f"predicted hidden pixels best (error {tried[best][1]:.3f}; {beaten})")
+        if best in learned and learned[1:]:
+            beaten = ", ".join(f"{name} {tried[name][0]:.3f}" for name in learned[1:])
+            why.append(f"redrew known pixels best (error {tried[best][0]:.3f}; {beaten})")
+        return best, f"{best}, which {' and '.join(why)}{missing}"
 
     @staticmethod
-    def _error(engine: Engine, seen: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> float:
-        """Of what a model makes of the hidden pixels, in all views."""
+    def _try(engine: Engine, seen: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> tuple[float, float]:
+        """The errors of what a model makes, in all views, of the pixels it is shown, and of the hidden ones."""
         mask = (_resize(np.maximum(masks, hidden), engine.size) > 0).astype(np.float32)
         image = _resize(seen, engine.size) * (1 - mask)
         outputs = engine.fill(image, mask, engine.w_mean[None].repeat(len(image), 0))
         matched = np.stack([match_border(*arrays) for arrays in zip(outputs, image, mask, strict=True)])
-        return difference(_resize(matched, seen.shape[-1]), seen, masks, hidden)
+        misfit = _mean(np.abs(outputs - image), 1 - mask)
+        return misfit, difference(_resize(matched, seen.shape[-1]), seen, masks, hidden)
 
 
 def hide(hole: np.ndarray) -> np.ndarray:
