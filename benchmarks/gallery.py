@@ -4,9 +4,9 @@
     INVERTFILL_WEIGHTS=weights python benchmarks/gallery.py --model scenery-256 --images photos --out gallery.jpg
 
 The pictures are a folder's, or one for each of 24 seeds by the model's own generator: these may be shown wherever the
-model may, and are what it knows best. Each gets a free-form mask of 50-60 %, and the model fills it. Written: a sheet of
-input, fill and original, by seed or file name, and below it again the six with the highest LPIPS. Printed: the LPIPS
-(AlexNet) of each.
+model may, and are what it knows best. Each gets a free-form mask of 50-60 %, and the model fills it. Written: a sheet
+of input, fill and original, by seed or file name, and below it again the six with the highest LPIPS. Printed: the
+LPIPS (AlexNet) of each.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python examples/demo.py --out out/demo.png
 
-Each `NAME.png` here is filled once for each of its masks, `masks/NAME-KIND.png`. Printed: which model was chosen, and why.
+Each `NAME.png` here is filled once for each of its masks, `masks/NAME-KIND.png`, by the model that fits.
 """
 
 from __future__ import annotations

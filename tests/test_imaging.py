@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -178,31 +175,6 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, monkeypat
     with pytest.raises(InputError, match=r"a\.png: cannot be written \(no space left\)"):
         save_image(Image.fromarray(PIXELS[::-1]), path)
     assert path.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
-
-
-def has_nameless_files(folder: Path) -> bool:
-    try:
-        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY))
-    except (AttributeError, OSError):
-        return False
-    return True
-
-
-@pytest.mark.parametrize("nameless", [True, False])
-def test_a_process_killed_while_it_writes(tmp_path: Path, nameless: bool) -> None:
-    """Leaves the old file; and nothing else, where the file system has files without names."""
-    if nameless and not has_nameless_files(tmp_path):
-        pytest.skip("needs a file system with O_TMPFILE")
-    (tmp_path / "a.png").write_bytes(b"old")
-    script = (
-        "import os, signal; from pathlib import Path; from invertfill.imaging.io import write_file;"
-        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL);"
-        + ("" if nameless else "vars(os).pop('O_TMPFILE', None);")
-        + f"write_file(Path({str(tmp_path / 'a.png')!r}), b'new')"
-    )
-    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
-    assert (tmp_path / "a.png").read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == (1 if nameless else 2)
 
 
 def test_new_files_have_ordinary_permissions(tmp_path: Path) -> None:

@@ -170,9 +170,25 @@ def test_read_only_folder(tmp_path: Path, fill: Command, photo: Path, mask: Path
         subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("moment", ["file.write(data)", "file.flush()", "os.chmod(", "os.replace("])
-def test_killed_while_writing(photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path, moment: str) -> None:
-    """SIGKILL just before each step: the old file is whole, what is left beside is hidden and no picture to us."""
+def has_nameless_files(folder: Path) -> bool:
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+@pytest.mark.parametrize("moment", ["file.write(data)", "file.flush()", "os.link(", "os.replace("])
+def test_killed_while_writing(
+    photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path, moment: str, nameless: bool
+) -> None:
+    """SIGKILL just before each step: the old file is whole; what is left beside, if anything, is hidden and no picture
+    to us. Where the file system has files without names, nothing is left until the last step."""
+    if nameless and not has_nameless_files(tmp_path):
+        pytest.skip("needs a file system with O_TMPFILE")
+    if moment == "os.link(" and not nameless:
+        pytest.skip("a file that had a name from the beginning gets none")
     out = tmp_path / "out" / "out.png"
     save_image(Image.open(photo), out)
     before = out.read_bytes()
@@ -180,6 +196,7 @@ def test_killed_while_writing(photo: Path, mask: Path, tmp_path: Path, tiny_mode
 import inspect, os, sys
 from invertfill import cli
 from invertfill.imaging import io
+{"" if nameless else "vars(os).pop('O_TMPFILE', None)"}
 source = inspect.getsource(io.write_file)
 assert source.count({moment!r}) == 1
 exec(source.replace({moment!r}, "os.kill(os.getpid(), 9); " + {moment!r}), vars(io))
@@ -189,7 +206,8 @@ cli.main(sys.argv[1:])
     assert result.returncode == -signal.SIGKILL
     assert out.read_bytes() == before
     left = [path for path in out.parent.iterdir() if path != out]
-    assert len(left) == 1 and left[0].name.startswith(".invertfill-")
+    assert len(left) == (0 if nameless and moment != "os.replace(" else 1)
+    assert all(path.name.startswith(".invertfill-") for path in left)
     assert list_images(out.parent) == [out]
     assert start("fill", photo, "--mask", mask, "-o", out, "--model", tiny_model_folder).returncode == 0
     assert_filled(photo, mask, out)

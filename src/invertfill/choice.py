@@ -1,8 +1,9 @@
 """Which model fills a picture: the one that does best where the answer is known.
 
 A little more is hidden next to the holes, and every model fills it together with the holes. Of several learned models
-the one stays that redraws best what it was shown, which tells whose domain the picture is; then what the hidden part was
-made into is compared with what was there. Nothing is left to chance: the same picture gets the same model each time.
+the one stays that redraws best what it was shown, which tells whose domain the picture is; then what the hidden part
+was made into is compared with what was there. Nothing is left to chance: the same picture gets the same model each
+time.
 """
 
 from __future__ import annotations
