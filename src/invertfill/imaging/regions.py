@@ -82,21 +82,32 @@ def _boxes(hole: np.ndarray) -> list[Box]:
     rows, columns = -(-height // cell), -(-width // cell)
     padded = np.zeros((rows * cell, columns * cell), bool)
     padded[:height, :width] = hole
-    waiting = {(int(y), int(x)) for y, x in np.argwhere(padded.reshape(rows, cell, columns, cell).any((1, 3)))}
+    cells: np.ndarray = padded.reshape(rows, cell, columns, cell).any((1, 3))
+    groups = _groups(cells)
     boxes: list[Box] = []
-    while waiting:
-        group, edge = [], [waiting.pop()]
-        while edge:
-            y, x = edge.pop()
-            group.append((y, x))
-            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & waiting
-            waiting -= near
-            edge += near
-        (y0, x0), (y1, x1) = np.min(group, 0) * cell, (np.max(group, 0) + 1) * cell
-        part = hole[y0:y1, x0:x1]
+    for group in np.unique(groups[groups < groups.size]):
+        y, x = np.nonzero(groups == group)
+        y0, x0 = y.min() * cell, x.min() * cell
+        part = hole[y0 : (y.max() + 1) * cell, x0 : (x.max() + 1) * cell]
         down, across = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
         boxes.append((int(x0 + across[0]), int(y0 + down[0]), int(x0 + across[-1]) + 1, int(y0 + down[-1]) + 1))
     return sorted(boxes)
+
+
+def _groups(cells: np.ndarray) -> np.ndarray:
+    """cells (R, C) bool -> (R, C): the least number of a cell in the same group, cells that touch at an edge or corner;
+    R * C outside of groups."""
+    none = cells.size
+    groups = np.where(cells, np.arange(none).reshape(cells.shape), none)
+    while True:
+        near = np.pad(groups, 1, constant_values=none)
+        near = np.minimum(np.minimum(near[:-2], near[1:-1]), near[2:])
+        near = np.minimum(np.minimum(near[:, :-2], near[:, 1:-1]), near[:, 2:])
+        near = np.where(cells, near, none)
+        near = np.append(near, none)[near]  # a cell's group is in turn that of the cell which gave it its number
+        if (near == groups).all():
+            return groups
+        groups = near
 
 
 def _overlap(a: Box, b: Box) -> bool:
