@@ -82,7 +82,7 @@ def _boxes(hole: np.ndarray) -> list[Box]:
     rows, columns = -(-height // cell), -(-width // cell)
     padded = np.zeros((rows * cell, columns * cell), bool)
     padded[:height, :width] = hole
-    cells: np.ndarray = padded.reshape(rows, cell, columns, cell).any((1, 3))
+    cells = np.asarray(padded.reshape(rows, cell, columns, cell).any((1, 3)))
     groups = _groups(cells)
     boxes: list[Box] = []
     for group in np.unique(groups[groups < groups.size]):
