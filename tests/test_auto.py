@@ -15,7 +15,7 @@ from PIL import Image
 
 import invertfill
 from invertfill import zoo
-from invertfill.choice import APART, LEAST, RADIUS, SHARE, VIEWS, Chooser, difference, hide
+from invertfill.choice import APART, LEAST, RADIUS, SHARE, VIEWS, Chooser, difference, hide, likeness
 from invertfill.inpainter import Inpainter
 
 SIZE = 32
@@ -76,7 +76,7 @@ def test_the_one_that_knows_the_picture_wins_and_the_note_says_so(order: int) ->
         filled = auto(engines).fill(stripes(), box())
     np.testing.assert_array_equal(np.asarray(filled), np.asarray(stripes()))
     (note,) = (str(warning.message) for warning in notes)
-    assert note.startswith("image: knows, which redrew known pixels best (error 0.000; grey ")
+    assert note.startswith("image: knows, whose domain is nearer than that of grey; ")
     assert note.endswith("; the exemplar filler isn't installed (pip install 'invertfill[exemplar]')")
     assert "\n" not in note
 
@@ -93,16 +93,30 @@ def test_of_learned_models_the_one_whose_domain_it_is_is_tried_against_the_fille
 
     engines = {"guesses": Fake(guesses), "redraws": Fake(redraws)}
     with pytest.warns(
-        invertfill.InvertFillWarning, match=r"image: redraws, which redrew known pixels best \(error 0.000"
+        invertfill.InvertFillWarning, match="image: redraws, whose domain is nearer than that of guesses;"
     ):
         auto(engines).fill(stripes(), box())
     engines["exemplar"] = Fake(as_stripes)
     with pytest.warns(invertfill.InvertFillWarning, match=r"image: exemplar, which predicted .* redraws 0.\d+\)$"):
         auto(engines).fill(stripes(), box())
     engines["exemplar"] = Fake(constant(0.0))
-    line = r"redraws, which predicted hidden pixels best \(.*exemplar .*\) and redrew known pixels best \(.*guesses "
+    line = r"redraws, which predicted .* \(.*exemplar .*\) and whose domain is nearer than that of guesses$"
     with pytest.warns(invertfill.InvertFillWarning, match=line):
         auto(engines).fill(stripes(), box())
+
+
+def test_a_model_of_one_composition_fills_what_is_like_its_mean_picture() -> None:
+    """Though another redraws it a little better."""
+    mean = np.random.default_rng(0).uniform(-1, 1, (3, SIZE, SIZE)).astype(np.float32)
+    mask = box()[None].astype(np.float32)
+    assert likeness(mean, mask, mean) == pytest.approx(2) and likeness(-mean, mask, mean) == pytest.approx(-2)
+    assert likeness(np.zeros_like(mean), mask, mean) == 0
+
+    portraits, other = Fake(lambda image: image + 0.11), Fake(lambda image: image + 0.1)
+    portraits.synthesis = lambda w: mean[None]  # type: ignore[method-assign]
+    chooser = Chooser({"other": other, "portraits": portraits}, aligned=["portraits"])
+    for picture, best in ((mean, "portraits"), (mean[:, ::-1].copy(), "other")):
+        assert chooser.choose(picture[None] * (1 - mask), mask[None])[0] == best
 
 
 @pytest.mark.parametrize("size", [SIZE // 4, SIZE * 2])
@@ -113,7 +127,7 @@ def test_models_of_other_sizes_take_part(size: int) -> None:
 
     picture = Image.fromarray((step(np.empty((SIZE, SIZE))) * 127.5 + 127.5).astype(np.uint8))
     engines = {"grey": Fake(constant(0.0)), "knows": Fake(step, size)}
-    with pytest.warns(invertfill.InvertFillWarning, match=r"image: knows, which"):
+    with pytest.warns(invertfill.InvertFillWarning, match=r"image: knows, whose domain is nearer"):
         filled = auto(engines).fill(picture, box())
     assert engines["knows"].calls == [1, 1]
     assert (np.asarray(filled)[~box()] == np.asarray(picture)[~box()]).all()
@@ -122,7 +136,7 @@ def test_models_of_other_sizes_take_part(size: int) -> None:
 def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
     portraits, other, third = Fake(as_stripes), Fake(constant(0.0)), Fake(constant(0.5))
     inpainter = Inpainter(portraits, Chooser({"portraits": portraits, "other": other}, aligned=["portraits"]))
-    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, which redrew"):
+    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, whose domain is nearer"):
         inpainter.fill(stripes(), box())
     with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
         inpainter.fill(stripes(2 * SIZE), box(2 * SIZE))
@@ -130,7 +144,7 @@ def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
         inpainter.fill(stripes(8 * SIZE, 8 * SIZE), box(8 * SIZE, 8 * SIZE))
     portraits.calls.clear()
     chooser = Chooser({"portraits": portraits, "other": other, "third": third}, aligned=["portraits"])
-    with pytest.warns(invertfill.InvertFillWarning, match=r"image: other, which redrew .*; third "):
+    with pytest.warns(invertfill.InvertFillWarning, match=r"image: other, whose domain is nearer than that of third"):
         Inpainter(portraits, chooser).fill(stripes(2 * SIZE), box(2 * SIZE))
     assert portraits.calls == []
     alone = Inpainter(portraits, Chooser({"portraits": portraits}, aligned=["portraits"]))
@@ -140,7 +154,7 @@ def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
 
 def test_equals_go_to_the_first() -> None:
     engines = {name: Fake(constant(0.5)) for name in "ba"}
-    with pytest.warns(invertfill.InvertFillWarning, match="image: b, which"):
+    with pytest.warns(invertfill.InvertFillWarning, match="image: b, whose domain is nearer"):
         auto(engines).fill(stripes(), box())
 
 
@@ -312,7 +326,7 @@ def test_without_the_extra(installed: Path, photo: Path, mask: Path, tmp_path: P
     arguments = ("fill", photo, "--mask", mask, "-o", tmp_path / "out.png")
     result = start(installed, "bare", *arguments, code=CODE)
     assert (result.returncode, result.stdout) == (0, "") and result.stderr.count("\n") == 1
-    assert "one, which redrew" in result.stderr  # of equals the first
+    assert "one, whose domain" in result.stderr  # of equals the first
     assert result.stderr.endswith("; the exemplar filler isn't installed (pip install 'invertfill[exemplar]')\n")
     assert_filled(photo, mask, tmp_path / "out.png")
     result = start(installed, "bare", *arguments, "--model", "exemplar", code=CODE)
@@ -345,7 +359,7 @@ def test_a_batch_is_done_again_where_there_is_more_to_choose_from(
     shutil.copy(photo, tmp_path / "pictures")
     arguments = ("batch", tmp_path / "pictures", "--masks", mask, "-o", tmp_path / "out", "--workers", 1)
     first = run(*arguments)
-    assert "1 filled, 0 done before" in first.out and "photo.png: one, which redrew" in first.err
+    assert "1 filled, 0 done before" in first.out and "photo.png: one, whose domain" in first.err
     assert_filled(photo, mask, tmp_path / "out" / "photo.png")
     assert "0 filled, 1 done before" in run(*arguments).out
     shutil.copytree(installed / "one", installed / "zero")

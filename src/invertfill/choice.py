@@ -1,9 +1,9 @@
 """Which model fills a picture: the one that does best where the answer is known.
 
 A little more is hidden next to the holes, and every model fills it together with the holes. Of several learned models
-the one stays that redraws best what it was shown, which tells whose domain the picture is; then what the hidden part
-was made into is compared with what was there. Nothing is left to chance: the same picture gets the same model each
-time.
+the one stays whose domain is nearest: that redraws best what it was shown, or whose mean picture the picture is like;
+then what the hidden part was made into is compared with what was there. Nothing is left to chance: the same picture
+gets the same model each time.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ SCALES = 4  # the hidden part is compared at full size, a half, a quarter and an
 TEXTURE = 0.2  # weight of the contrasts' ratio beside the colours' difference: see docs/choosing.md
 TOLERATED = 0.4  # of that ratio's logarithm: models' fills are a little smooth even where they fit
 FAINT = 0.005  # contrast that counts as none
+LIKENESS = 0.3  # of a picture and the mean one that a model of one composition gains by: see docs/choosing.md
+LIKENESS_SIZE = 16  # pixels at which they are compared
 TINY = 1e-6
 
 
@@ -67,17 +69,24 @@ class Chooser:
             return names[0], f"{names[0]}, untried: too little of the picture is known{missing}"
         hidden = np.stack([hide(mask[0] > 0)[None] for mask in masks]).astype(np.float32)
         tried = {name: self._try(self.engines[name], seen, masks, hidden) for name in names}
-        learned = sorted((name for name in names if name != EXEMPLAR), key=lambda name: tried[name][0])
-        stay = [name for name in names if name not in learned[1:]]
-        best, *others = sorted(stay, key=lambda name: tried[name][1])  # stable: of equals the first
+        far = {name: self._distance(name, tried[name][0], seen, masks) for name in names if name != EXEMPLAR}
+        nearest, *left = sorted(far, key=lambda name: far[name])
+        best, *others = sorted((name for name in names if name not in left), key=lambda name: tried[name][1])  # stable
         why = []
         if others:
             beaten = ", ".join(f"{name} {tried[name][1]:.3f}" for name in others)
-            why.append(f"predicted hidden pixels best (error {tried[best][1]:.3f}; {beaten})")
-        if best in learned and learned[1:]:
-            beaten = ", ".join(f"{name} {tried[name][0]:.3f}" for name in learned[1:])
-            why.append(f"redrew known pixels best (error {tried[best][0]:.3f}; {beaten})")
-        return best, f"{best}, which {' and '.join(why)}{missing}"
+            why.append(f"which predicted hidden pixels best (error {tried[best][1]:.3f}; {beaten})")
+        if best == nearest and left:
+            why.append(f"whose domain is nearer than that of {', '.join(left)}")
+        return best, f"{best}, {' and '.join(why)}{missing}"
+
+    def _distance(self, name: str, misfit: float, seen: np.ndarray, masks: np.ndarray) -> float:
+        """Of a learned model's domain from the picture: the less it misfits known pixels, the nearer."""
+        distance = float(np.log(max(misfit, TINY)))
+        if name in self.aligned:
+            engine = self.engines[name]
+            distance += LIKENESS - likeness(seen[0], masks[0], engine.synthesis(engine.w_mean[None])[0])
+        return distance
 
     @staticmethod
     def _try(engine: Engine, seen: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> tuple[float, float]:
@@ -88,6 +97,23 @@ class Chooser:
         matched = np.stack([match_border(*arrays) for arrays in zip(outputs, image, mask, strict=True)])
         misfit = _mean(np.abs(outputs - image), 1 - mask)
         return misfit, difference(_resize(matched, seen.shape[-1]), seen, masks, hidden)
+
+
+def likeness(seen: np.ndarray, mask: np.ndarray, mean: np.ndarray) -> float:
+    """Correlations, summed, of a picture's brightness and of its redness with those of a model's mean picture.
+
+    Args:
+        seen, mean: (3, s, s) and (3, t, t) float32, about [-1, 1].
+        mask: (1, s, s), 1 = hole.
+    """
+    visible = _resize(1 - mask[None], LIKENESS_SIZE)
+    ours = (_resize((seen * (1 - mask))[None], LIKENESS_SIZE) / np.maximum(visible, TINY))[0]
+    theirs, weight = _resize(mean[None], LIKENESS_SIZE)[0], (visible[0, 0] > 0.5).astype(float)
+    total = 0.0
+    for of in (lambda x: x.mean(0), lambda x: x[0] - x[2]):
+        a, b = (of(x) - (of(x) * weight).sum() / max(weight.sum(), 1) for x in (ours, theirs))
+        total += float((a * b * weight).sum() / np.sqrt((a * a * weight).sum() * (b * b * weight).sum() + TINY))
+    return total
 
 
 def hide(hole: np.ndarray) -> np.ndarray:
