@@ -21,7 +21,7 @@ from invertfill.imaging.deep import LOW, low_of
 from invertfill.imaging.detail import put_back_with_detail
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
-from invertfill.imaging.regions import Box, Region, cut, find_regions, is_nearly_square, put_back
+from invertfill.imaging.regions import Box, Region, bounds, cut, find_regions, is_nearly_square, put_back
 from invertfill.zoo import AUTO, find_models
 
 MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
@@ -120,7 +120,7 @@ class Inpainter:
         jobs = [replace(job, seed=seed + i) for i in range(count)]
         outputs = _run(jobs, batch, self.quality)
         for one in jobs:
-            yield _composite(one, outputs)
+            yield _composite(replace(one, picture=_copy(job.picture)), outputs)
 
     def fill_many(
         self,
@@ -304,6 +304,13 @@ def _piece(picture: Image.Image, hole: np.ndarray, region: Region, size: int) ->
     return _Piece(box, inside, rgb, region, *cut(rgb, inside, region, size))
 
 
+def _copy(picture: Image.Image) -> Image.Image:
+    copy = picture.copy()
+    if (low := low_of(picture)) is not None:
+        copy.info[LOW] = low.copy()
+    return copy
+
+
 def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert: bool) -> np.ndarray:
     """(H, W) bool."""
     if mask is not None:
@@ -317,23 +324,27 @@ def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert:
 
 
 def _composite(job: _Job, outputs: Iterator[np.ndarray]) -> Image.Image:
-    """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion."""
-    picture = job.picture
-    result = picture.copy()  # the pieces are changed as arrays, never the whole: it may be large
-    if (low := low_of(picture)) is not None:
-        result.info[LOW] = low = low.copy()
+    """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion.
+
+    The job's picture itself is changed and returned, hole by hole: a second one would take as much memory again.
+    """
+    picture, low = job.picture, low_of(job.picture)
     for piece in job.pieces:
         where = piece.rgb, piece.hole, piece.region
         output = next(outputs)
         enlarged = piece.region.side > output.shape[-1]
         filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
-        content = np.asarray(from_srgb(Image.fromarray(filled), picture))  # with alpha: opaque
+        left, top, right, bottom = bounds(piece.hole)
+        inside = np.s_[top:bottom, left:right]
+        hole = piece.hole[inside]
+        content = np.asarray(from_srgb(Image.fromarray(filled[inside]), picture))  # with alpha: opaque
         if picture.mode == "I;16":
             content = content.astype(np.uint16) * 257
-        part = np.array(result.crop(piece.box))
-        part[piece.hole] = content[piece.hole]
-        result.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), piece.box)
+        x, y = piece.box[:2]
+        box = x + left, y + top, x + right, y + bottom
+        part = np.array(picture.crop(box))
+        part[hole] = content[hole]
+        picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
         if low is not None:
-            left, top, right, bottom = piece.box
-            low[top:bottom, left:right][piece.hole] = content[piece.hole]  # 16 bits: 257 times the 8
-    return result
+            low[box[1] : box[3], box[0] : box[2]][hole] = content[hole]  # 16 bits: 257 times the 8
+    return picture

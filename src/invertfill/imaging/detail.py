@@ -13,14 +13,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from invertfill.imaging.regions import Box, Region, enlarge
+from invertfill.imaging.regions import Box, Region, bounds, enlarge
 
 SIDE = 128  # the places are sought at this size: finer, a fill and a photograph differ too much
 PATCH = 7  # side of the patches that are compared
 DIMENSIONS = 16  # of a patch, after a principal component analysis
 SHIFTS = 128  # the commonest of the nearest patches' shifts are tried everywhere
 SMOOTH = 3  # radius over which the cost of a shift is averaged before the cheapest is taken
-CHUNK = 512  # patches, or rows of the picture, at a time
+CHUNK = 512  # patches at a time
+ROWS = 64  # of the picture at a time
 UNLIKE = 0.02  # squared difference of colours at which a residual counts for little; the range is [-1, 1]
 TINY = 1e-6
 
@@ -46,8 +47,8 @@ def put_back_with_detail(
     shifts, gain = find_shifts(output.transpose(1, 2, 0), mask[0] > 0)
     cell = region.side / len(shifts)
     result = rgb.copy()
-    for top in range(0, y1 - y0, CHUNK):
-        y, x = np.nonzero(~known[top : top + CHUNK])
+    for top in range(0, y1 - y0, ROWS):
+        y, x = np.nonzero(~known[top : top + ROWS])
         y += top
         at = ((y + y0 - region.y) / cell).astype(np.int64), ((x + x0 - region.x) / cell).astype(np.int64)
         step = np.rint(shifts[at] * cell).astype(np.int64)
@@ -76,8 +77,7 @@ def find_shifts(low: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarr
     shifts, gain = np.zeros((side, side, 2), np.int64), np.zeros((side, side), np.float32)
     if not hole.any():
         return shifts, gain
-    down, across = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-    x0, y0, x1, y1 = int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
+    x0, y0, x1, y1 = bounds(hole)
     here, contrast = low[y0:y1, x0:x1], _contrast(low)
     cheapest = np.full((y1 - y0, x1 - x0), np.inf, np.float32)
     for dy, dx in _candidates(low, hole):

@@ -18,6 +18,7 @@ LEAST_CONTEXT = 1.25  # ... and at least this many where the picture is too shor
 # Models know the composition of whole pictures, so a picture that is nearly square is taken whole, ...
 NEARLY_SQUARE = 1.25
 WHOLE_UP_TO = 4.0  # ... while it isn't more than so many times the model's size, or the holes are large.
+LINES = 256  # of the picture are brought to the model's size at a time, so that memory stays small
 GRID = 128  # holes are told apart on a grid of so many cells along the longer side
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -75,6 +76,12 @@ def is_nearly_square(width: int, height: int) -> bool:
     return max(width, height) <= NEARLY_SQUARE * min(width, height)
 
 
+def bounds(hole: np.ndarray) -> Box:
+    """The least box that holds the holes of (H, W) bool; there has to be one."""
+    down, across = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    return int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
+
+
 def _boxes(hole: np.ndarray) -> list[Box]:
     """Around each connected group of grid cells that hold hole pixels, tight."""
     height, width = hole.shape
@@ -89,8 +96,8 @@ def _boxes(hole: np.ndarray) -> list[Box]:
         y, x = np.nonzero(groups == group)
         y0, x0 = y.min() * cell, x.min() * cell
         part = hole[y0 : (y.max() + 1) * cell, x0 : (x.max() + 1) * cell]
-        down, across = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
-        boxes.append((int(x0 + across[0]), int(y0 + down[0]), int(x0 + across[-1]) + 1, int(y0 + down[-1]) + 1))
+        left, top, right, bottom = bounds(part)
+        boxes.append((int(x0) + left, int(y0) + top, int(x0) + right, int(y0) + bottom))
     return sorted(boxes)
 
 
@@ -148,9 +155,9 @@ def cut(rgb: np.ndarray, hole: np.ndarray, region: Region, size: int) -> tuple[n
     x0, y0, x1, y1 = region.inside(hole.shape[1], hole.shape[0])
     there = ~hole[y0:y1, x0:x1]
     corner = x0 - region.x, y0 - region.y
-    known = _resize(there.astype(np.float32), corner, region.side, size)
+    known = _resize(there, corner, region.side, size)
     channels = (rgb[y0:y1, x0:x1, i] * there for i in range(3))  # one at a time: they are as large as the picture
-    colour = np.stack([_resize(channel.astype(np.float32), corner, region.side, size) for channel in channels], 2)
+    colour = np.stack([_resize(channel, corner, region.side, size) for channel in channels], 2)
     visible = known >= 0.5
     image = np.where(visible[..., None], colour / np.maximum(known, 0.5)[..., None] / 127.5 - 1, 0)
     return image.transpose(2, 0, 1).clip(-1, 1).astype(np.float32), (~visible)[None].astype(np.float32)
@@ -185,16 +192,20 @@ def enlarge(output: np.ndarray, region: Region, shape: tuple[int, ...]) -> np.nd
 
 
 def _resize(channel: np.ndarray, corner: tuple[int, int], side: int, size: int) -> np.ndarray:
-    """A channel (H, W) float32 with its top left at `corner` of a square of `side` pixels, else 0 -> (size, size).
+    """A channel (H, W) with its top left at `corner` of a square of `side` pixels, else 0 -> (size, size) float32.
 
     Antialiased, with non-negative weights so that averages stay averages. Along the longer axis first, which hardly
     reaches beyond the channel: the square itself would be far larger than a long strip.
     """
     for axis in (1, 0) if channel.shape[1] >= channel.shape[0] else (0, 1):
-        before = corner[1 - axis]
-        margins = [(0, 0), (0, 0)]
-        margins[axis] = (before, side - before - channel.shape[axis])
-        channel = np.pad(channel, margins)
-        shape = (size, channel.shape[0]) if axis else (channel.shape[1], size)
-        channel = np.asarray(Image.fromarray(channel).resize(shape, Image.Resampling.HAMMING))
+        margins = corner[1 - axis], side - corner[1 - axis] - channel.shape[axis]
+        lines = channel if axis else channel.T
+        parts = [_resize_lines(lines[i : i + LINES], margins, size) for i in range(0, len(lines), LINES)]
+        channel = np.concatenate(parts) if axis else np.concatenate(parts).T
     return channel
+
+
+def _resize_lines(lines: np.ndarray, margins: tuple[int, int], size: int) -> np.ndarray:
+    """(n, length) with zeros before and after -> (n, size) float32."""
+    padded = np.pad(lines.astype(np.float32), ((0, 0), margins))
+    return np.asarray(Image.fromarray(padded).resize((size, len(lines)), Image.Resampling.HAMMING))
