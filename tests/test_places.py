@@ -240,9 +240,10 @@ while True:
 def test_interrupted(photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
     """Ctrl-C while the picture is written: no traceback, nothing left behind."""
     code = """
-import os, sys
+import os, signal, sys
 from invertfill import cli
-os.fsync = lambda _: os.kill(os.getpid(), 2)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGINT)
 cli.main(sys.argv[1:])
 """
     out = tmp_path / "new" / "out.png"
