@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="the first so many pictures, by name")
     parser.add_argument("--trunk", type=Path, help="the folder of a model with the same encoder")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every row")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # parse_args takes no positionals after options before 3.12.7
 
     table = TABLES[arguments.table]
     # Tables 2 and 5 share what they train.
