@@ -105,7 +105,8 @@ TABLES = {
 
 
 def invertfill(*arguments: object) -> None:
-    subprocess.run([sys.executable, "-m", "invertfill", *map(str, arguments)], check=True)
+    if status := subprocess.run([sys.executable, "-m", "invertfill", *map(str, arguments)]).returncode:
+        sys.exit(status)  # the command has said why
 
 
 def write_start(trunk: Path, overrides: list[str], to: Path) -> None:
