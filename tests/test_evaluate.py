@@ -278,10 +278,14 @@ def test_methods_models_and_predictions_on_the_same_pairs(
     assert np.mean(psnr) == pytest.approx(everything["tiny"]["psnr"]["mean"], abs=1e-5)
 
 
+@pytest.mark.parametrize("model", ["tiny", "exemplar"])
 def test_values_are_those_of_the_fill_itself(
-    evaluate, run, images: Path, tmp_path: Path, tiny_model_folder: Path
+    evaluate, run, images: Path, tmp_path: Path, tiny_model_folder: Path, model: str
 ) -> None:
-    evaluate("--coverage", "hard", "--model", f"mine={tiny_model_folder}", "--count", 2)
+    if model == "exemplar":
+        pytest.importorskip("patchmatch")
+    model = str(tiny_model_folder) if model == "tiny" else model
+    evaluate("--coverage", "hard", "--model", f"mine={model}", "--count", 2)
     run("masks", tmp_path / "masks", "--count", 2, "--size", SIZE, "--coverage", "hard", "--kind", "freeform")
     run(
         "fill",
@@ -291,7 +295,7 @@ def test_values_are_those_of_the_fill_itself(
         "-o",
         tmp_path / "1.png",
         "--model",
-        tiny_model_folder,
+        model,
     )
     composite = tmp_path / "report" / "composites" / "hard" / "mine" / "01.png"
     np.testing.assert_array_equal(pixels(composite), pixels(tmp_path / "1.png"))
@@ -508,6 +512,7 @@ def test_bad_masks_are_named(evaluate, tmp_path: Path) -> None:
         (["--coverage", "tough", "--method", "telea"], ["'tough'", "hard"]),
         (["--coverage", "hard", "--method", "photoshop"], ["'photoshop'", "navier-stokes"]),
         (["--coverage", "hard", "--model", "nobody"], ["nobody", "unknown model"]),
+        (["--coverage", "hard", "--model", "auto"], ["auto: each picture may get another model"]),
         (["--coverage", "hard", "--predictions", "nobody"], ["--predictions nobody", "NAME=DIR"]),
         (["--coverage", "hard", "--predictions", "a=nowhere"], ["nowhere: no such folder"]),
         (["--coverage", "hard", "--predictions", "../a=nowhere"], ["'../a'", "letters"]),

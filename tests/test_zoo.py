@@ -15,7 +15,7 @@ import pytest
 import invertfill
 from invertfill import zoo
 from invertfill.errors import InputError
-from invertfill.zoo import FILES, SUMS, Model, find_model, list_models
+from invertfill.zoo import FILES, SUMS, Model, find_model, find_models, list_models
 
 
 @pytest.fixture
@@ -56,8 +56,11 @@ def test_tensors_are_those_of_the_file(tiny_model_folder: Path) -> None:
 
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(InputError, match=r"^faces-999: unknown model; accepted: .*a folder written by") as error:
-        find_model("faces-999")
-    assert all(model.name in str(error.value) for model in list_models())
+        find_models("faces-999")
+    assert all(name in str(error.value) for name in ("auto", "exemplar", *(model.name for model in list_models())))
+    with pytest.raises(InputError, match="unknown model") as error:
+        find_model("auto")
+    assert "accepted: auto" not in str(error.value) and "exemplar" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", [*FILES, SUMS])

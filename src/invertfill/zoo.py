@@ -162,7 +162,7 @@ def find_models(name_or_folder: str | Path) -> list[AnyModel]:
         if not (found := _exemplar()):
             raise InputError(f"{EXEMPLAR}: the exemplar filler isn't installed; {EXEMPLAR_EXTRA}")
         return found
-    return [find_model(name_or_folder)]
+    return [_find_learned(name_or_folder, also=(AUTO, EXEMPLAR))]
 
 
 def fingerprint(name_or_folder: str | Path) -> str:
@@ -177,11 +177,16 @@ def find_model(name_or_folder: str | Path) -> Model:
     Raises:
         InputError: neither a known name nor a folder, or a folder whose files are missing or damaged.
     """
+    return _find_learned(name_or_folder)
+
+
+def _find_learned(name_or_folder: str | Path, also: tuple[str, ...] = ()) -> Model:
+    """`also` are names that the caller accepts besides."""
     if name_or_folder in _names():
         return _open_model(WEIGHTS / name_or_folder)
     folder = Path(name_or_folder)
     if not folder.is_dir():
-        accepted = ", ".join([AUTO, *_names(), EXEMPLAR, "a folder written by invertfill export"])
+        accepted = ", ".join([*_names(), *also, "a folder written by invertfill export"])
         raise InputError(f"{name_or_folder}: unknown model; accepted: {accepted}")
     return _open_model(folder)
 

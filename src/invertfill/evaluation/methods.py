@@ -18,7 +18,7 @@ from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.io import open_image
 from invertfill.imaging.regions import enlarge, find_regions
 from invertfill.inpainter import Inpainter
-from invertfill.zoo import find_model, sha256_of
+from invertfill.zoo import AUTO, find_models, sha256_of
 
 # What a fill runs through: results in a cache hold while it stays as it is.
 SOURCES = ("inpainter.py", "baselines", "engines", "imaging", "models")
@@ -81,15 +81,16 @@ class ModelMethod:
 
     def __init__(self, text: str, engine: str, device: str, quality: str) -> None:
         name, given, folder = text.partition("=")
-        model = find_model(folder if given else text)
+        wanted = folder if given else text
+        if wanted == AUTO:  # benchmarks/choice.py measures it
+            raise InputError(f"{AUTO}: each picture may get another model; accepted: one model's name or folder")
+        (model,) = find_models(wanted)
         self.name = name if given else model.name
         opened = open_engine(model, engine, device, quality)
         self._engine = _Recorder(opened)
         self._inpainter = Inpainter(self._engine, quality=quality)
         where = getattr(opened, "device", "cpu")
-        self.about = (
-            f"model.safetensors SHA-256 {model.sha256}, engine {opened.name} on {where}, quality {quality}, seed 0"
-        )
+        self.about = f"{model.name}, SHA-256 {model.sha256}, engine {opened.name} on {where}, quality {quality}, seed 0"
         self._identity = f"{self.about}, {code_version(*SOURCES)}"
 
     def check(self, sets: Sequence[PairSet], problems: Problems) -> None: ...
