@@ -63,7 +63,7 @@ class StyledConv(nn.Module):
         if self.depthwise is not None:
             x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
         x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
-        return F.leaky_relu(x + self.noise, 0.2)
+        return F.leaky_relu(x + self.noise.to(x.dtype), 0.2)  # bf16 stays so: half the memory traffic
 
 
 class Level(nn.Module):
