@@ -59,6 +59,9 @@ def as_stripes(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(columns, image.shape).copy()
 
 
+GREY = {"portraits": np.zeros((3, SIZE, SIZE), np.float32)}  # a mean picture that nothing is like
+
+
 def box(width: int = SIZE, height: int = SIZE) -> np.ndarray:
     hole = np.zeros((height, width), bool)
     hole[8:20, 10:21] = True
@@ -113,8 +116,7 @@ def test_a_model_of_one_composition_fills_what_is_like_its_mean_picture() -> Non
     assert likeness(np.zeros_like(mean), mask, mean) == 0
 
     portraits, other = Fake(lambda image: image + 0.11), Fake(lambda image: image + 0.1)
-    portraits.synthesis = lambda w: mean[None]  # type: ignore[method-assign]
-    chooser = Chooser({"other": other, "portraits": portraits}, aligned=["portraits"])
+    chooser = Chooser({"other": other, "portraits": portraits}, {"portraits": mean})
     for picture, best in ((mean, "portraits"), (mean[:, ::-1].copy(), "other")):
         assert chooser.choose(picture[None] * (1 - mask), mask[None])[0] == best
 
@@ -135,7 +137,7 @@ def test_models_of_other_sizes_take_part(size: int) -> None:
 
 def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
     portraits, other, third = Fake(as_stripes), Fake(constant(0.0)), Fake(constant(0.5))
-    inpainter = Inpainter(portraits, Chooser({"portraits": portraits, "other": other}, aligned=["portraits"]))
+    inpainter = Inpainter(portraits, Chooser({"portraits": portraits, "other": other}, GREY))
     with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, whose domain is nearer"):
         inpainter.fill(stripes(), box())
     with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
@@ -143,11 +145,11 @@ def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
     with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
         inpainter.fill(stripes(8 * SIZE, 8 * SIZE), box(8 * SIZE, 8 * SIZE))
     portraits.calls.clear()
-    chooser = Chooser({"portraits": portraits, "other": other, "third": third}, aligned=["portraits"])
+    chooser = Chooser({"portraits": portraits, "other": other, "third": third}, GREY)
     with pytest.warns(invertfill.InvertFillWarning, match=r"image: other, whose domain is nearer than that of third"):
         Inpainter(portraits, chooser).fill(stripes(2 * SIZE), box(2 * SIZE))
     assert portraits.calls == []
-    alone = Inpainter(portraits, Chooser({"portraits": portraits}, aligned=["portraits"]))
+    alone = Inpainter(portraits, Chooser({"portraits": portraits}, GREY))
     with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, the only model here"):
         alone.fill(stripes(2 * SIZE), box(2 * SIZE))
 

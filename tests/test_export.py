@@ -21,6 +21,7 @@ from invertfill.errors import InputError
 from invertfill.export import export, export_model
 from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import save_checkpoint
+from invertfill.zoo import FILES, SUMS, find_model
 
 GRAPHS = ("fill.onnx", "mapping.onnx", "synthesis.onnx")
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -96,6 +97,12 @@ def test_graphs_agree_with_torch(exported: tuple[InvertFill, Path], count: int) 
     np.testing.assert_allclose(run(folder / "synthesis.onnx", w), drawn, rtol=0, atol=1e-4)
 
 
+def test_the_mean_picture_is_that_of_the_mean_latent(exported: tuple[InvertFill, Path]) -> None:
+    model, folder = exported
+    mean = run(folder / "synthesis.onnx", model.w_mean[None])[0].clip(-1, 1)
+    np.testing.assert_allclose(find_model(folder).mean_picture, mean, rtol=0, atol=0.5 / 127.5 + 1e-4)
+
+
 def test_ablations_export(tmp_path: Path) -> None:
     """Without RGB branch and pre-modulation."""
     model = random_model(PLAIN)
@@ -146,7 +153,7 @@ def test_weights_are_on_disk_once(exported: tuple[InvertFill, Path]) -> None:
     floats = {name for name, tensor in tensors.items() if tensor.is_floating_point()}
     # Tensors of equal content (such as two untrained biases) may share a reference; these are random, so none does.
     assert used == floats - {"w_mean"}
-    assert {path.name for path in folder.iterdir()} == {"MODEL_CARD.md", "SHA256SUMS", "model.safetensors", *GRAPHS}
+    assert {path.name for path in folder.iterdir()} == {"MODEL_CARD.md", SUMS, *FILES}
 
 
 @pytest.mark.parametrize("name", GRAPHS)

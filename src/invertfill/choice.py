@@ -8,7 +8,7 @@ gets the same model each time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -35,13 +35,14 @@ class Chooser:
 
     Args:
         engines: name -> loaded model; the first serves where there is nothing to try.
-        aligned: the names of those that know whole pictures of one composition only, such as portraits. A trial can't
-            tell that a face has no business in the grass, so parts of pictures are left to the others.
+        aligned: name -> mean picture (3, s, s) of those that know whole pictures of one composition only, such as
+            portraits. A trial can't tell that a face has no business in the grass, so parts of pictures are left to
+            the others.
     """
 
-    def __init__(self, engines: Mapping[str, Engine], aligned: Collection[str] = ()) -> None:
+    def __init__(self, engines: Mapping[str, Engine], aligned: Mapping[str, np.ndarray] | None = None) -> None:
         self.engines = dict(engines)
-        self.aligned = set(aligned)
+        self.aligned = dict(aligned or {})
 
     def choose(self, seen: np.ndarray, masks: np.ndarray, whole: bool = True) -> tuple[str, str]:
         """Choose for one picture.
@@ -84,8 +85,7 @@ class Chooser:
         """Of a learned model's domain from the picture: the less it misfits known pixels, the nearer."""
         distance = float(np.log(max(misfit, TINY)))
         if name in self.aligned:
-            engine = self.engines[name]
-            distance += LIKENESS - likeness(seen[0], masks[0], engine.synthesis(engine.w_mean[None])[0])
+            distance += LIKENESS - likeness(seen[0], masks[0], self.aligned[name])
         return distance
 
     @staticmethod

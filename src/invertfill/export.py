@@ -4,7 +4,8 @@
     FOLDER/fill.onnx            image (1, 3, s, s), mask (1, 1, s, s), w_mean (1, D) -> output (1, 3, s, s), raw O_G
     FOLDER/mapping.onnx         z (N, D) -> w (N, D)
     FOLDER/synthesis.onnx       w (1, D) -> image (1, 3, s, s): the same w for every layer
-    FOLDER/SHA256SUMS           of these four, checked whenever the model is loaded
+    FOLDER/mean.png             what the generator draws of the mean latent
+    FOLDER/SHA256SUMS           of these five, checked whenever the model is loaded
     FOLDER/MODEL_CARD.md
 
 A graph's weights are external data: byte ranges of model.safetensors as FLOAT16, each with a Cast to FLOAT behind it,
@@ -34,7 +35,8 @@ from invertfill.errors import InputError
 from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import newest_checkpoint, provenance_of
 from invertfill.training.inversion import load_model, model_config
-from invertfill.zoo import FILES, write_sums
+from invertfill.training.loop import save_grid
+from invertfill.zoo import FILES, MEAN, write_sums
 
 WEIGHTS, CARD = FILES[0], "MODEL_CARD.md"
 OPSET = 17
@@ -88,6 +90,8 @@ def export_model(model: InvertFill, folder: Path, provenance: dict[str, Any], ca
             metadata = {"config": json.dumps(model.config), "provenance": json.dumps(provenance)}
             save_file(tensors, draft / WEIGHTS, metadata)
             _export_graphs(model, draft)
+            with torch.no_grad():
+                save_grid(Synthesis(model)(model.w_mean[None]), 1, draft / MEAN)
             write_sums(draft)
             (draft / CARD).write_text(card or _short_card(folder.name, model, provenance), encoding="utf-8")
     except OSError as error:

@@ -22,7 +22,7 @@ from invertfill.imaging.detail import put_back_with_detail
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.regions import Box, Region, bounds, cut, find_regions, is_nearly_square, put_back
-from invertfill.zoo import AUTO, find_models
+from invertfill.zoo import AUTO, Model, find_models
 
 MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
 
@@ -42,7 +42,10 @@ def open_inpainter(
     """
     models = find_models(model)
     engines = {found.name: open_engine(found, engine, device, quality, threads) for found in models}
-    chooser = Chooser(engines, [found.name for found in models if found.aligned]) if model == AUTO else None
+    chooser = None
+    if model == AUTO:
+        aligned = {found.name: found.mean_picture for found in models if isinstance(found, Model) and found.aligned}
+        chooser = Chooser(engines, aligned)
     return Inpainter(next(iter(engines.values())), chooser, quality, context)
 
 
