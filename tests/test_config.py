@@ -78,6 +78,7 @@ def test_unknown_key_inside_a_generator_is_named_without_pydantic_s_tag() -> Non
         ("model.generator.size=100", ["'model.generator.size' is 100", "64", "1024"]),
         ("model.generator.kind=stylegan3", ["model.generator", "stylegan3", "'stylegan2'", "'mobilestylegan'"]),
         ("data=null", ["'data'"]),
+        ("losses.lpips_crop=999", ["losses.lpips_crop is larger than the pictures of"]),
     ],
 )
 def test_bad_value_names_key_value_and_what_is_allowed(override: str, parts: list[str]) -> None:

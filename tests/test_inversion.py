@@ -200,6 +200,22 @@ def test_losses_of_the_composite_and_a_discriminator_that_learns(monkeypatch: py
     assert all(p.requires_grad for p in it.modules["discriminator"].parameters())
 
 
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/weights")
+def test_feature_losses_see_a_window_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVERTFILL_WEIGHTS", str(SHARED))
+    it = task("losses.lpips=1", "losses.lpips_crop=48", "model.generator.size=64")
+    real, mask = (torch.nn.functional.interpolate(t, size=64) for t in batch())
+    seen: list[torch.Tensor] = []
+    assert it.lpips
+    stages = it.lpips.stages
+    monkeypatch.setattr(it.lpips, "stages", lambda pictures: seen.append(pictures.detach()) or stages(pictures))
+    for step in range(4):
+        it.train_step(real, mask, step)
+    windows = real.unfold(2, 48, 1).unfold(3, 48, 1)  # (N, 3, 17, 17, 48, 48)
+    places = [(windows == target[:, :, None, None]).all((0, 1, 4, 5)).nonzero().tolist() for target in seen[1::2]]
+    assert all(len(place) == 1 for place in places) and len({str(place) for place in places}) > 1
+
+
 def test_folded_normalisation_is_the_same_encoder(tmp_path: Path) -> None:
     it = task("model.encoder.norm=true")
     for step in range(3):

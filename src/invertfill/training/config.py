@@ -196,6 +196,7 @@ class LossConfig(Section):
     border: NonNegative = 0.0  # mean over all pixels of |I - O| in the hole
     lpips: NonNegative = 0.0
     lpips_net: Literal["alex", "vgg"] = "alex"
+    lpips_crop: Annotated[int, Field(ge=32)] | None = None  # sees a square of so many pixels, a new one each step
     adversarial: NonNegative = 0.0  # losses/adversarial.py, on the features of `lpips_net`
     code: NonNegative = 0.0  # squared distance to the known style code (`codes`), in its standard deviations
 
@@ -253,6 +254,12 @@ class InversionConfig(RunConfig):
             raise ValueError("losses.code and through_generator=false need `codes`")
         if not self.through_generator and not self.losses.code:
             raise ValueError("through_generator=false needs losses.code above 0")
+        return self
+
+    @model_validator(mode="after")
+    def crop_fits(self) -> InversionConfig:
+        if (self.losses.lpips_crop or 0) > (size := self.model.generator.size):
+            raise ValueError(f"losses.lpips_crop is larger than the pictures of {size} px")
         return self
 
     @model_validator(mode="after")

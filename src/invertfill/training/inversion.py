@@ -165,8 +165,12 @@ class InversionTask:
             return terms
         # The feature networks look at every fourth pixel, their deep layers at every sixteenth. Without a shift the
         # output would be tuned to these places: a woven texture.
-        shift = torch.randint(16, (2,)).tolist()
-        filled, target, hole = (t.roll(shift, (2, 3)) for t in (composite(matched, real, mask), real, mask))
+        if (crop := self.config.losses.lpips_crop) is None:
+            y, x = torch.randint(16, (2,)).tolist()
+        else:
+            y, x = torch.randint(real.shape[-1] - crop + 1, (2,)).tolist()
+        pictures = composite(matched, real, mask), real, mask
+        filled, target, hole = (t.roll((-y, -x), (2, 3))[..., :crop, :crop] for t in pictures)
         found = self.lpips.stages(filled)
         with torch.no_grad():
             wanted = self.lpips.stages(target)
