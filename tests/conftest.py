@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,13 @@ import pytest
 from PIL import Image
 
 from invertfill import cli
+
+# absl, which OpenVINO imports, closes the stream that is standard error when it is imported, unless it is the process's
+# own: it would close pytest's as soon as a server sets up logging.
+with suppress(ImportError):
+    import absl.logging
+
+    absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 ROOT = Path(__file__).parent.parent
 TINY: dict[str, Any] = {

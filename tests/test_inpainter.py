@@ -9,8 +9,12 @@ import pytest
 from PIL import Image
 
 import invertfill
+from invertfill.engines import open_engine
 from invertfill.imaging.regions import Region, cut, find_regions, put_back
 from invertfill.inpainter import show_hole
+from invertfill.zoo import find_model
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +134,31 @@ def test_mask_of_another_size(inpainter: invertfill.Inpainter) -> None:
         inpainter.fill(picture(100, 80), np.ones((40, 50), bool))
 
 
-def test_torch_engine_agrees_with_onnx(inpainter: invertfill.Inpainter) -> None:
-    pytest.importorskip("torch")
-    image, hole = picture(256, 256), box(256, 256, 40, 60, 220, 200)
-    other = invertfill.load("faces-256", engine="torch", device="cpu").fill(image, hole, seed=3)
-    difference = np.asarray(inpainter.fill(image, hole, seed=3)).astype(int) - np.asarray(other)
-    assert np.abs(difference).max() <= 1
+@pytest.mark.parametrize("name", ["portrait-astronaut", "landscape-sunset"])
+@pytest.mark.parametrize(("engine", "most", "mean"), [("torch", 2, 0.1), ("openvino", 20, 0.5)])
+def test_engines_agree(name: str, engine: str, most: float, mean: float) -> None:
+    """On real pictures, in grey levels; OpenVINO in bfloat16, if the processor has it."""
+    pytest.importorskip(engine)
+    photo, hole = EXAMPLES / f"{name}.png", EXAMPLES / "masks" / f"{name}-freeform.png"
+    model = "faces-256" if name.startswith("portrait") else "scenery-256"
+    default, other = (invertfill.load(model, engine=e, device="cpu").fill(photo, hole) for e in ("auto", engine))
+    difference = np.abs(np.asarray(default).astype(int) - np.asarray(other))[np.asarray(Image.open(hole)) > 0]
+    assert difference.max() <= most and difference.mean() <= mean
+
+
+@pytest.mark.parametrize(("installed", "bf16", "stays"), list(np.ndindex(2, 2, 2)))
+def test_openvino_serves_processes_that_stay_where_it_pays(
+    monkeypatch: pytest.MonkeyPatch, installed: int, bf16: int, stays: int
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("invertfill.engines.openvino.has_bf16", lambda: bool(bf16))
+    if not installed:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    opened = open_engine(find_model("faces-256"), stays=bool(stays))
+    assert opened.name == ("openvino" if installed and bf16 and stays else "onnx")
+    if not installed:
+        with pytest.raises(invertfill.InputError, match=r"^engine openvino: .*pip install 'invertfill\[openvino\]'"):
+            open_engine(find_model("faces-256"), "openvino")
 
 
 def test_region_is_the_whole_portrait_or_a_square_with_context() -> None:

@@ -35,8 +35,9 @@ def load(
         model: "auto" decides by trial for each picture (see `invertfill.choice`); else a name that
             ``invertfill models`` lists, or the folder of a model written by ``invertfill export``.
         device: "auto", "cpu", "cuda" or "mps".
-        engine: "onnx" (ONNX Runtime), "torch" (needs the ``train`` extra) or "auto": ONNX Runtime wherever it can
-            serve the device, else torch.
+        engine: "onnx" (ONNX Runtime), "openvino" (extra ``openvino``: slower to open, faster from then on where the
+            processor has bfloat16), "torch" (extra ``train``) or "auto": ONNX Runtime wherever it can serve the device,
+            else torch.
         quality: "fast", or "best": the encoder's code is improved for each picture by gradient descent on its known
             pixels. Takes seconds, and torch.
         context: side of the square around holes that is looked at, in sides of the holes; 1 or more. None: what serves

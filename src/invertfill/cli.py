@@ -46,7 +46,7 @@ Model = Annotated[
         help="auto decides by trial, for each picture; or a name that `invertfill models` lists, or a model's folder."
     ),
 ]
-Engine = Annotated[str, typer.Option(help="auto, onnx or torch.")]
+Engine = Annotated[str, typer.Option(help="auto, onnx, openvino or torch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Quality = Annotated[str, typer.Option(help="fast, or best: some seconds more a hole; needs torch (the train extra).")]
 Context = Annotated[

@@ -34,14 +34,15 @@ def open_inpainter(
     quality: str = "fast",
     context: float | None = None,
     threads: int = 0,
+    stays: bool = False,
 ) -> Inpainter:
     """Open what `invertfill.zoo.find_models` finds; `invertfill.load` says what is accepted.
 
     Args:
-        threads: of the CPU that one fill may use; see `invertfill.engines.open_engine`.
+        threads, stays: see `invertfill.engines.open_engine`.
     """
     models = find_models(model)
-    engines = {found.name: open_engine(found, engine, device, quality, threads) for found in models}
+    engines = {found.name: open_engine(found, engine, device, quality, threads, stays) for found in models}
     chooser = None
     if model == AUTO:
         aligned = {found.name: found.mean_picture for found in models if isinstance(found, Model) and found.aligned}

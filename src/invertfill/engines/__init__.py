@@ -14,7 +14,7 @@ from invertfill.zoo import Exemplar
 if TYPE_CHECKING:
     from invertfill.zoo import AnyModel
 
-ENGINES = ("auto", "onnx", "torch")
+ENGINES = ("auto", "onnx", "openvino", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 QUALITIES = ("fast", "best")
 
@@ -49,19 +49,26 @@ class Engine(Protocol):
 
 
 def open_engine(
-    model: AnyModel, engine: str = "auto", device: str = "auto", quality: str = "fast", threads: int = 0
+    model: AnyModel,
+    engine: str = "auto",
+    device: str = "auto",
+    quality: str = "fast",
+    threads: int = 0,
+    stays: bool = False,
 ) -> Engine:
     """Load a model.
 
     Args:
         model: from `invertfill.zoo.find_models`. The exemplar-based filler has an engine of its own, on the CPU.
-        engine: "onnx", "torch", or "auto": ONNX Runtime on the CPU; torch where a CUDA or MPS device is asked for.
+        engine: "onnx", "openvino", "torch", or "auto": torch where a CUDA or MPS device is asked for, else ONNX
+            Runtime, or OpenVINO for a process that stays, where it is installed and the processor computes in bfloat16.
         device: "cpu", "cuda", "mps", or "auto": with ONNX Runtime the CPU, with torch the best there is.
         quality: that `Engine.fill` will be asked for: "fast", or "best", for which a learned model needs torch.
         threads: of the CPU that one fill may use; 0 leaves it to the engine, which takes them all.
+        stays: the process answers for long, so that an engine may take a second longer to open.
 
     Raises:
-        InputError: an unknown name, torch isn't installed, the device isn't there, or the model is damaged.
+        InputError: an unknown name, the engine isn't installed, the device isn't there, or the model is damaged.
     """
     if engine not in ENGINES:
         raise InputError(f"engine {engine!r}; accepted: {', '.join(ENGINES)}")
@@ -75,7 +82,8 @@ def open_engine(
         return ExemplarEngine(model)
     model.verify()
     if engine == "auto":
-        engine = "torch" if device in ("cuda", "mps") or quality == "best" else "onnx"
+        on_cpu = "openvino" if stays and _openvino_pays() else "onnx"
+        engine = "torch" if device in ("cuda", "mps") or quality == "best" else on_cpu
     if engine == "torch":
         if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
             raise InputError(
@@ -86,9 +94,25 @@ def open_engine(
 
         return TorchEngine(model, device, threads)
     if device in ("cuda", "mps"):
-        raise InputError(f"device {device!r} with engine onnx; accepted: cpu, or engine torch")
+        raise InputError(f"device {device!r} with engine {engine}; accepted: cpu, or engine torch")
     if quality == "best":
-        raise InputError("quality best with engine onnx; accepted: fast, or engine torch")
+        raise InputError(f"quality best with engine {engine}; accepted: fast, or engine torch")
+    if engine == "openvino":
+        if importlib.util.find_spec("openvino") is None:
+            raise InputError(
+                "engine openvino: it isn't installed; pip install 'invertfill[openvino]', or use engine onnx"
+            )
+        from invertfill.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(model, threads)
     from invertfill.engines.onnx import OnnxEngine
 
     return OnnxEngine(model, threads)
+
+
+def _openvino_pays() -> bool:
+    if importlib.util.find_spec("openvino") is None:
+        return False
+    from invertfill.engines.openvino import has_bf16
+
+    return has_bf16()

@@ -69,7 +69,7 @@ class Workshop:
         threads = max(1, (os.cpu_count() or 1) // settings.limits.workers)
         for wanted in settings.models:
             found = find_models(wanted)
-            inpainter = open_inpainter(wanted, settings.engine, settings.device, threads=threads)
+            inpainter = open_inpainter(wanted, settings.engine, settings.device, threads=threads, stays=True)
             if inpainter.chooser:
                 self.models[AUTO], self._inpainters[AUTO] = None, inpainter
                 self._inpainters |= {name: Inpainter(engine) for name, engine in inpainter.chooser.engines.items()}
