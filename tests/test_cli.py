@@ -168,7 +168,10 @@ BAD = {
     "no model": ("photo.png --mask mask.png -o out.png --model pictures", "pictures: no model folder"),
     "damaged weights": ("photo.png --mask mask.png -o out.png --model cut", "model.safetensors: damaged weights"),
     "damaged graph": ("photo.png --mask mask.png -o out.png --model graph", "fill.onnx: "),
-    "unknown engine": ("photo.png --mask mask.png -o out.png --engine tf", "engine 'tf'; accepted: auto, onnx, openvino, torch"),
+    "unknown engine": (
+        "photo.png --mask mask.png -o out.png --engine tf",
+        "engine 'tf'; accepted: auto, onnx, openvino, torch",
+    ),
     "unknown device": ("photo.png --mask mask.png -o out.png --device tpu", "device 'tpu'; accepted: auto, cpu"),
 }
 
