@@ -225,7 +225,7 @@ def lazy_adam(module: nn.Module, config: AdamConfig, every: int) -> torch.optim.
     """
     c = every / (every + 1) if every else 1.0
     betas = (config.beta1**c, config.beta2**c)
-    return torch.optim.Adam(module.parameters(), lr=config.lr * c, betas=betas, eps=config.eps, fused=True)
+    return torch.optim.Adam(module.parameters(), lr=config.lr * c, betas=betas, eps=config.eps)
 
 
 def ema_decay(batch: int, seen: int, half_life: float) -> float:

@@ -87,7 +87,7 @@ class InversionTask:
             if (parameters := choose_parameters(self.model, part, rate > 0))
         ]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "model": torch.optim.Adam(groups, lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps, fused=True)
+            "model": torch.optim.Adam(groups, lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps)
         }
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         if not config.rates.generator:
@@ -116,7 +116,7 @@ class InversionTask:
             self.discriminator = adversarial.FeatureDiscriminator(self.lpips.widths).to(self.device)
             self.modules["discriminator"] = self.discriminator
             self.optimizers["discriminator"] = torch.optim.Adam(
-                self.discriminator.parameters(), lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps, fused=True
+                self.discriminator.parameters(), lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps
             )
 
     def train_step(self, real: Tensor, mask: Tensor, step: int, codes: Tensor | None = None) -> dict[str, float]:
