@@ -5,7 +5,7 @@
 
 What is compared is timed in turns, and the median of the turns counts, so that what disturbs the machine disturbs both
 sides. The timed path is the shipped one: the model by its engine, everything else by the command `invertfill` in a
-process of its own, on files. Needs the train extra for the row with PyTorch and the eval extra for the plots.
+process of its own, on files. Rows with other engines need the extras train and openvino, the plots the extra eval.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from profiling import example, profile
 from rich.console import Console
 
 from invertfill.engines import Engine, open_engine
+from invertfill.errors import InputError
 from invertfill.zoo import Model, find_models
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -135,23 +136,22 @@ class Bench:
         def run(engine: Engine = engine) -> None:
             engine.fill(inputs["image"], inputs["mask"], inputs["w_mean"])
 
-        works: list[Callable[[], object]] = [run, product]
-        try:
-            torch_engine = open_engine(self.model, "torch", "cpu")
-            works.append(lambda: run(torch_engine))
-        except Exception as error:  # without the extra
-            console.print(f"no row for PyTorch: {error}")
+        others: dict[str, tuple[Engine, str]] = {}
+        for name, title, target in (("torch", "PyTorch, eager", "0.6"), ("openvino", "OpenVINO", "")):
+            try:
+                others[title] = open_engine(self.model, name, "cpu"), target
+            except InputError as error:  # without the extra
+                console.print(f"no row for {title}: {error}")
         console.print("model alone")
-        alone, multiplied, *eager = turns(*works)
+        alone, multiplied, *seconds = turns(run, product, *(partial(run, other) for other, _ in others.values()))
         least = operations / (FLOPS / multiplied)
         model = f"model alone {alone * 1e3:.0f} ms"
         what = f"{operations / 1e9:.1f} GFLOP at {FLOPS / multiplied / 1e9:.0f} GFLOP/s {least * 1e3:.0f} ms"
         rows.append(("one 256-px fill against its FLOPs", f"{model}, {what}", alone / least, "1.6"))
         what = f"{model}, product {multiplied * 1e3:.0f} ms"
         rows.append(("the same against a 2048³ fp32 product", what, alone / multiplied, "1.0"))
-        for seconds in eager:
-            what = f"{model}, PyTorch {seconds * 1e3:.0f} ms"
-            rows.append(("the same against PyTorch, eager", what, alone / seconds, "0.6"))
+        for (title, (_, target)), took in zip(others.items(), seconds, strict=True):
+            rows.append((f"the same against {title}", f"{model}, {title} {took * 1e3:.0f} ms", alone / took, target))
 
         console.print("whole processes")
         large = self.photo(*LARGE, 0.01)
@@ -171,10 +171,10 @@ class Bench:
         rows.append(("12 megapixels, 1 % hole, against 256 px", what, huge / whole, "3"))
 
         console.print(f"{count} photos")
-        before, seconds, after = (turns(work, times=1)[0] for work in (run, lambda: self.fill_many(count), run))
+        before, folder, after = (turns(work, times=1)[0] for work in (run, lambda: self.fill_many(count), run))
         each = statistics.mean((again, before, after))
-        what = f"{seconds:.1f} s, {count} x {each * 1e3:.0f} ms"
-        rows.append((f"{count} photos against {count} model runs", what, seconds / (count * each), "1.1"))
+        what = f"{folder:.1f} s, {count} x {each * 1e3:.0f} ms"
+        rows.append((f"{count} photos against {count} model runs", what, folder / (count * each), "1.1"))
         rows.append(("installed base package, MB", "", installed_size(), "250"))
         return rows
 
