@@ -79,33 +79,9 @@ def test_the_one_that_knows_the_picture_wins_and_the_note_says_so(order: int) ->
         filled = auto(engines).fill(stripes(), box())
     np.testing.assert_array_equal(np.asarray(filled), np.asarray(stripes()))
     (note,) = (str(warning.message) for warning in notes)
-    assert note.startswith("image: knows, whose domain is nearer than that of grey; ")
+    assert note.startswith("image: knows, which predicted hidden pixels best (error 0.00; grey ")
     assert note.endswith("; the exemplar filler isn't installed (pip install 'invertfill[exemplar]')")
     assert "\n" not in note
-
-
-def test_of_learned_models_the_one_whose_domain_it_is_is_tried_against_the_filler() -> None:
-    """Another learned model may guess the hidden part well (say, smooth as it is) and know nothing of the picture."""
-    hidden = hide(box())
-
-    def guesses(image: np.ndarray) -> np.ndarray:
-        return np.where(hidden | box(), as_stripes(image), 0).astype(np.float32)
-
-    def redraws(image: np.ndarray) -> np.ndarray:
-        return np.where(hidden | box(), 0.8 * as_stripes(image), as_stripes(image)).astype(np.float32)
-
-    engines = {"guesses": Fake(guesses), "redraws": Fake(redraws)}
-    with pytest.warns(
-        invertfill.InvertFillWarning, match="image: redraws, whose domain is nearer than that of guesses;"
-    ):
-        auto(engines).fill(stripes(), box())
-    engines["exemplar"] = Fake(as_stripes)
-    with pytest.warns(invertfill.InvertFillWarning, match=r"image: exemplar, which predicted .* redraws 0.\d+\)$"):
-        auto(engines).fill(stripes(), box())
-    engines["exemplar"] = Fake(constant(0.0))
-    line = r"redraws, which predicted .* \(.*exemplar .*\) and whose domain is nearer than that of guesses$"
-    with pytest.warns(invertfill.InvertFillWarning, match=line):
-        auto(engines).fill(stripes(), box())
 
 
 def test_a_model_of_one_composition_fills_what_is_like_its_mean_picture() -> None:
@@ -115,10 +91,15 @@ def test_a_model_of_one_composition_fills_what_is_like_its_mean_picture() -> Non
     assert likeness(mean, mask, mean) == pytest.approx(2) and likeness(-mean, mask, mean) == pytest.approx(-2)
     assert likeness(np.zeros_like(mean), mask, mean) == 0
 
-    portraits, other = Fake(lambda image: image + 0.11), Fake(lambda image: image + 0.1)
-    chooser = Chooser({"other": other, "portraits": portraits}, {"portraits": mean})
-    for picture, best in ((mean, "portraits"), (mean[:, ::-1].copy(), "other")):
+    # Of a picture and its reverse alike: one guess is right but for 0.1, the other but for 0.05.
+    for picture, best in ((mean, "portraits"), (-mean, "other")):
+        engines = {
+            "other": Fake(lambda image, of=picture: 0.95 * of[None]),
+            "portraits": Fake(lambda image, of=picture: 0.9 * of[None]),
+        }
+        chooser = Chooser(engines, {"portraits": mean})
         assert chooser.choose(picture[None] * (1 - mask), mask[None])[0] == best
+        assert Chooser(engines).choose(picture[None] * (1 - mask), mask[None])[0] == "other"
 
 
 @pytest.mark.parametrize("size", [SIZE // 4, SIZE * 2])
@@ -129,7 +110,7 @@ def test_models_of_other_sizes_take_part(size: int) -> None:
 
     picture = Image.fromarray((step(np.empty((SIZE, SIZE))) * 127.5 + 127.5).astype(np.uint8))
     engines = {"grey": Fake(constant(0.0)), "knows": Fake(step, size)}
-    with pytest.warns(invertfill.InvertFillWarning, match=r"image: knows, whose domain is nearer"):
+    with pytest.warns(invertfill.InvertFillWarning, match=r"image: knows, which predicted"):
         filled = auto(engines).fill(picture, box())
     assert engines["knows"].calls == [1, 1]
     assert (np.asarray(filled)[~box()] == np.asarray(picture)[~box()]).all()
@@ -138,7 +119,7 @@ def test_models_of_other_sizes_take_part(size: int) -> None:
 def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
     portraits, other, third = Fake(as_stripes), Fake(constant(0.0)), Fake(constant(0.5))
     inpainter = Inpainter(portraits, Chooser({"portraits": portraits, "other": other}, GREY))
-    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, whose domain is nearer"):
+    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, which predicted"):
         inpainter.fill(stripes(), box())
     with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
         inpainter.fill(stripes(2 * SIZE), box(2 * SIZE))
@@ -146,7 +127,7 @@ def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
         inpainter.fill(stripes(8 * SIZE, 8 * SIZE), box(8 * SIZE, 8 * SIZE))
     portraits.calls.clear()
     chooser = Chooser({"portraits": portraits, "other": other, "third": third}, GREY)
-    with pytest.warns(invertfill.InvertFillWarning, match=r"image: other, whose domain is nearer than that of third"):
+    with pytest.warns(invertfill.InvertFillWarning, match="image: other, which predicted .*; third "):
         Inpainter(portraits, chooser).fill(stripes(2 * SIZE), box(2 * SIZE))
     assert portraits.calls == []
     alone = Inpainter(portraits, Chooser({"portraits": portraits}, GREY))
@@ -156,7 +137,7 @@ def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
 
 def test_equals_go_to_the_first() -> None:
     engines = {name: Fake(constant(0.5)) for name in "ba"}
-    with pytest.warns(invertfill.InvertFillWarning, match="image: b, whose domain is nearer"):
+    with pytest.warns(invertfill.InvertFillWarning, match="image: b, which predicted"):
         auto(engines).fill(stripes(), box())
 
 
@@ -223,13 +204,23 @@ def test_what_is_hidden_is_known_adjoins_the_hole_and_is_bounded() -> None:
     assert deep.any()
 
 
-def test_a_blur_is_worse_than_a_texture_that_is_out_of_step() -> None:
+def test_difference_is_of_structure_contrast_and_colour() -> None:
+    """Against values that follow from the definition: 2 cells of 2, noise of a standard deviation far above FAINT."""
     rng = np.random.default_rng(0)
-    truth, other = (rng.choice([-0.8, 0.8], (1, 3, SIZE, SIZE)).astype(np.float32) for _ in range(2))
-    nothing, hidden = np.zeros((1, 1, SIZE, SIZE), np.float32), box()[None, None].astype(np.float32)
-    blur = np.full_like(truth, truth.mean())
-    assert difference(truth, truth, nothing, hidden) == 0
-    assert difference(other, truth, nothing, hidden) < difference(blur, truth, nothing, hidden)
+    size = 256
+    truth, other = rng.normal(0, 0.5, (2, 1, 3, size, size)).astype(np.float32)
+    nothing, hidden = np.zeros((1, 1, size, size), np.float32), np.ones((1, 1, size, size), np.float32)
+
+    def far(output: np.ndarray) -> float:
+        return difference(output.astype(np.float32), truth, nothing, hidden)
+
+    assert far(truth) == pytest.approx(0, abs=1e-4)
+    assert far(truth + 0.3) == pytest.approx(0.3, abs=1e-3)  # colour alone
+    assert far(truth / 2) == pytest.approx(1 - 2 * 0.5 / 1.25 + np.log(2), abs=0.03)  # structure by SSIM's formula
+    out_of_step, blur = far(other), far(np.zeros_like(truth))
+    assert 1 < out_of_step < 1.3  # nothing in common but contrast and colour
+    assert blur == pytest.approx(1 + np.log(0.5 / 0.04), abs=0.1)
+    assert out_of_step < blur
 
 
 def test_only_the_hidden_part_counts() -> None:
@@ -328,7 +319,7 @@ def test_without_the_extra(installed: Path, photo: Path, mask: Path, tmp_path: P
     arguments = ("fill", photo, "--mask", mask, "-o", tmp_path / "out.png")
     result = start(installed, "bare", *arguments, code=CODE)
     assert (result.returncode, result.stdout) == (0, "") and result.stderr.count("\n") == 1
-    assert "one, whose domain" in result.stderr  # of equals the first
+    assert "one, which predicted" in result.stderr  # of equals the first
     assert result.stderr.endswith("; the exemplar filler isn't installed (pip install 'invertfill[exemplar]')\n")
     assert_filled(photo, mask, tmp_path / "out.png")
     result = start(installed, "bare", *arguments, "--model", "exemplar", code=CODE)
@@ -361,7 +352,7 @@ def test_a_batch_is_done_again_where_there_is_more_to_choose_from(
     shutil.copy(photo, tmp_path / "pictures")
     arguments = ("batch", tmp_path / "pictures", "--masks", mask, "-o", tmp_path / "out", "--workers", 1)
     first = run(*arguments)
-    assert "1 filled, 0 done before" in first.out and "photo.png: one, whose domain" in first.err
+    assert "1 filled, 0 done before" in first.out and "photo.png: one, which predicted" in first.err
     assert_filled(photo, mask, tmp_path / "out" / "photo.png")
     assert "0 filled, 1 done before" in run(*arguments).out
     shutil.copytree(installed / "one", installed / "zero")

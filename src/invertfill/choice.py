@@ -1,9 +1,8 @@
 """Which model fills a picture: the one that does best where the answer is known.
 
-A little more is hidden next to the holes, and every model fills it together with the holes. Of several learned models
-the one stays whose domain is nearest: that redraws best what it was shown, or whose mean picture the picture is like;
-then what the hidden part was made into is compared with what was there. Nothing is left to chance: the same picture
-gets the same model each time.
+A little more is hidden next to the holes, and every model fills it together with the holes; what it was made into is
+compared with what was there. A model of one composition, such as portraits, gains by how like its mean picture the
+picture is. Nothing is left to chance: the same picture gets the same model each time.
 """
 
 from __future__ import annotations
@@ -21,11 +20,10 @@ RADIUS = 3 / 32  # of the discs that are hidden, in sides of the view: deep enou
 APART = 1.5  # their centres, in radii
 SHARE = 0.2  # of what is known is hidden at most
 LEAST = 64  # pixels have to be known for that
-SCALES = 4  # the hidden part is compared at full size, a half, a quarter and an eighth
-TEXTURE = 0.2  # weight of the contrasts' ratio beside the colours' difference: see docs/choosing.md
-TOLERATED = 0.4  # of that ratio's logarithm: models' fills are a little smooth even where they fit
-FAINT = 0.005  # contrast that counts as none
-LIKENESS = 0.3  # of a picture and the mean one that a model of one composition gains by: see docs/choosing.md
+CELLS = (32, 16)  # a side: the hidden part is compared within squares of both sizes, 8 and 16 px at 256
+FAINT = 0.04  # a standard deviation that counts as little
+LIKENESS = 0.15  # of a picture and a model's mean one lessens its error by so much: see docs/choosing.md
+TYPICAL = 0.5  # likeness that changes nothing
 LIKENESS_SIZE = 16  # pixels at which they are compared
 TINY = 1e-6
 
@@ -69,34 +67,22 @@ class Chooser:
         if (masks == 0).sum((1, 2, 3)).min() < LEAST:
             return names[0], f"{names[0]}, untried: too little of the picture is known{missing}"
         hidden = np.stack([hide(mask[0] > 0)[None] for mask in masks]).astype(np.float32)
-        tried = {name: self._try(self.engines[name], seen, masks, hidden) for name in names}
-        far = {name: self._distance(name, tried[name][0], seen, masks) for name in names if name != EXEMPLAR}
-        nearest, *left = sorted(far, key=lambda name: far[name])
-        best, *others = sorted((name for name in names if name not in left), key=lambda name: tried[name][1])  # stable
-        why = []
-        if others:
-            beaten = ", ".join(f"{name} {tried[name][1]:.3f}" for name in others)
-            why.append(f"which predicted hidden pixels best (error {tried[best][1]:.3f}; {beaten})")
-        if best == nearest and left:
-            why.append(f"whose domain is nearer than that of {', '.join(left)}")
-        return best, f"{best}, {' and '.join(why)}{missing}"
-
-    def _distance(self, name: str, misfit: float, seen: np.ndarray, masks: np.ndarray) -> float:
-        """Of a learned model's domain from the picture: the less it misfits known pixels, the nearer."""
-        distance = float(np.log(max(misfit, TINY)))
-        if name in self.aligned:
-            distance += LIKENESS - likeness(seen[0], masks[0], self.aligned[name])
-        return distance
+        errors = {name: self._try(self.engines[name], seen, masks, hidden) for name in names}
+        for name, mean in self.aligned.items():
+            if name in errors:
+                errors[name] += LIKENESS * (TYPICAL - likeness(seen[0], masks[0], mean))
+        best, *others = sorted(names, key=lambda name: errors[name])  # stable
+        beaten = ", ".join(f"{name} {errors[name]:.2f}" for name in others)
+        return best, f"{best}, which predicted hidden pixels best (error {errors[best]:.2f}; {beaten}){missing}"
 
     @staticmethod
-    def _try(engine: Engine, seen: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> tuple[float, float]:
-        """The errors of what a model makes, in all views, of the pixels it is shown, and of the hidden ones."""
+    def _try(engine: Engine, seen: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> float:
+        """The error of what a model makes, in all views, of the hidden pixels."""
         mask = (_resize(np.maximum(masks, hidden), engine.size) > 0).astype(np.float32)
         image = _resize(seen, engine.size) * (1 - mask)
         outputs = engine.fill(image, mask, engine.w_mean[None].repeat(len(image), 0))
         matched = np.stack([match_border(*arrays) for arrays in zip(outputs, image, mask, strict=True)])
-        misfit = _mean(np.abs(outputs - image), 1 - mask)
-        return misfit, difference(_resize(matched, seen.shape[-1]), seen, masks, hidden)
+        return difference(_resize(matched, seen.shape[-1]), seen, masks, hidden)
 
 
 def likeness(seen: np.ndarray, mask: np.ndarray, mean: np.ndarray) -> float:
@@ -139,34 +125,33 @@ def hide(hole: np.ndarray) -> np.ndarray:
 
 
 def difference(output: np.ndarray, truth: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> float:
-    """How unlike the truth an output is where it was hidden: by colour, and by how much contrast there is.
+    """How unlike the truth an output is where it was hidden.
+
+    The three parts of SSIM (Wang et al. 2004) as a sum of distances, of each colour within square cells: 1 - twice the
+    covariance by the sum of the variances, the absolute logarithm of the ratio of the standard deviations, and the
+    absolute difference of the means.
 
     Args:
         output, truth: (N, 3, s, s) float32, about [-1, 1].
         masks, hidden: (N, 1, s, s) float32, 1 = hole (nothing is known of the truth) and 1 = hidden.
 
     Returns:
-        The mean absolute difference of the colours, plus ``TEXTURE`` times what exceeds ``TOLERATED`` of the absolute
-        logarithm of the ratio of the mean absolute gradients, which tells a blur from a texture of the wrong phase;
-        both as means over ``SCALES``.
+        A mean over cells, each by how much of it was hidden, and over ``CELLS``; 0 = equal.
     """
-    colours, contrasts, visible = 0.0, 0.0, 1 - masks
-    output, truth = output * visible, truth * visible
-    for _ in range(SCALES):
-        ours, theirs = output / np.maximum(visible, TINY), truth / np.maximum(visible, TINY)
-        colours += _mean(np.abs(ours - theirs), hidden) / SCALES
-        for axis in (2, 3):
-            n = hidden.shape[axis]
-            both = np.minimum(hidden.take(range(1, n), axis), hidden.take(range(n - 1), axis))
-            ours_has, theirs_has = (_mean(np.abs(np.diff(x, axis=axis)), both) + FAINT for x in (ours, theirs))
-            contrasts += abs(float(np.log(ours_has / theirs_has))) / (2 * SCALES)
-        output, truth, visible, hidden = (_resize(x, n // 2) for x in (output, truth, visible, hidden))
-    return colours + TEXTURE * max(contrasts - TOLERATED, 0.0)
-
-
-def _mean(x: np.ndarray, weight: np.ndarray) -> float:
-    """Of (N, C, h, w), each pixel with its weight (N, 1, h, w)."""
-    return float((x.mean(1, keepdims=True) * weight).sum() / max(float(weight.sum()), TINY))
+    visible, total = 1 - masks, 0.0
+    for cells in CELLS:
+        size = min(cells, truth.shape[-1])
+        known = np.maximum(_resize(visible, size), TINY)
+        a, b, aa, bb, ab = (
+            _resize(x * visible, size) / known for x in (output, truth, output**2, truth**2, output * truth)
+        )
+        ours, theirs = np.maximum(aa - a * a, 0) + FAINT**2, np.maximum(bb - b * b, 0) + FAINT**2
+        structure = 1 - 2 * (ab - a * b + FAINT**2) / (ours + theirs)
+        contrast = np.abs(np.log(ours / theirs)) / 2
+        weight = _resize(hidden, size)
+        each = (structure + contrast + np.abs(a - b)).mean(1, keepdims=True)
+        total += float((each * weight).sum() / max(float(weight.sum()), TINY)) / len(CELLS)
+    return total
 
 
 def _resize(x: np.ndarray, size: int) -> np.ndarray:
