@@ -26,14 +26,12 @@ from machine import FLOPS, Product, best, copy_rate, describe
 from invertfill.engines.onnx import OnnxEngine, session_options
 from invertfill.zoo import Model, find_models
 
-PARTS = {  # of the network, by what its nodes' names hold
-    "encoder": "encoder|map2style|premodulation",
-    "RGB branch": "rgb_branch",
-    "generator, to 32 px": r"blocks\.[0-2]|first",
-    "generator, 64 px": r"blocks\.3",
-    "generator, 128 px": r"blocks\.4",
-    "generator, 256 px": r"blocks\.5",
-}
+PARTS = (
+    "encoder",
+    "RGB branch",
+    *("generator, to 32 px", "generator, 64 px", "generator, 128 px", "generator, 256 px"),
+    "styles and weights",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,14 @@ class Node:
 
     @property
     def part(self) -> str:
-        return next((part for part, pattern in PARTS.items() if re.search(pattern, self.name)), "other")
+        if re.search("encoder|map2style|premodulation", self.name):
+            return "encoder"
+        if "rgb_branch" in self.name:
+            return "RGB branch"
+        side = math.isqrt(self.shape[-1]) if len(self.shape) == 3 else self.shape[-1]  # the last product's is flat
+        if len(self.shape) < 3 or math.prod(self.shape) % side**2 or (len(self.shape) == 4 and self.shape[-2] != side):
+            return "styles and weights"
+        return f"generator, {side} px" if side > 32 else "generator, to 32 px"
 
 
 def shapes(reported: list[dict[str, list[int]]]) -> list[tuple[int, ...]]:
@@ -114,7 +119,7 @@ def table(nodes: list[Node], rate: float, copied: float, rows: int) -> str:
     parts: dict[str, list[Node]] = defaultdict(list)
     for node in nodes:
         parts[node.part].append(node)
-    for part in [*PARTS, "other", "whole"]:
+    for part in [*PARTS, "whole"]:
         chosen = nodes if part == "whole" else parts[part]
         figures = [sum(node.seconds for node in chosen) * 1e3, sum(node.flops for node in chosen) / 1e9]
         figures += [sum(node.bytes for node in chosen) / 1e6]

@@ -69,9 +69,8 @@ def _second(conv: StyledConv, x: Tensor, w: Tensor, last: bool) -> Tensor:
     assert conv.depthwise is not None
     x = F.conv2d(x, conv.depthwise, padding=1, groups=conv.depthwise.shape[0])
     weight, bias = (each if last else _grouped(each) for each in (conv.weight.flatten(1), conv.bias))
-    size = conv.noise.shape[-1]
-    x = ((weight * conv.affine(w).view(1, -1)) @ x.flatten(2)).view(1, -1, size, size)
-    x = x + bias.view(1, -1, 1, 1)
+    # A convolution, though it is a matrix product: the runtime adds bias and LeakyReLU to it while it computes it.
+    x = F.conv2d(x, (weight * conv.affine(w).view(1, -1))[..., None, None], bias)
     return F.leaky_relu(x + conv.noise if conv.noise.abs().max() > NEGLIGIBLE else x, 0.2)
 
 
