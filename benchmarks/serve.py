@@ -76,12 +76,22 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3, help="requests of each client")
     parser.add_argument("--model", default="faces-256")
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--queue", default="16")
     parser.add_argument("--per-client", default="64", help="all clients here have one address")
     options = parser.parse_args()
 
     command = [sys.executable, "-m", "invertfill", "serve", "--port", "0", "--model", options.model]
-    command += ["--workers", str(WORKERS), "--queue", options.queue, "--per-client", options.per_client]
+    command += [
+        "--workers",
+        str(WORKERS),
+        "--queue",
+        options.queue,
+        "--per-client",
+        options.per_client,
+        "--engine",
+        options.engine,
+    ]
     seconds: dict[str, list[float]] = defaultdict(list)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
