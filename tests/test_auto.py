@@ -15,7 +15,8 @@ from PIL import Image
 
 import invertfill
 from invertfill import zoo
-from invertfill.choice import APART, LEAST, RADIUS, SHARE, VIEWS, Chooser, difference, hide, likeness
+from invertfill.choice import APART, LEAST, RADIUS, SHARE, VIEWS, Chooser, difference, hide
+from invertfill.domain import Domain
 from invertfill.inpainter import Inpainter
 
 SIZE = 32
@@ -59,7 +60,8 @@ def as_stripes(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(columns, image.shape).copy()
 
 
-GREY = {"portraits": np.zeros((3, SIZE, SIZE), np.float32)}  # a mean picture that nothing is like
+GREY = Domain.of([np.zeros((3, SIZE, SIZE), np.float32)])
+STRIPES = Domain.of([as_stripes(np.empty((3, SIZE, SIZE)))])
 
 
 def box(width: int = SIZE, height: int = SIZE) -> np.ndarray:
@@ -68,38 +70,51 @@ def box(width: int = SIZE, height: int = SIZE) -> np.ndarray:
     return hole
 
 
-def auto(engines: dict[str, Fake]) -> Inpainter:
-    return Inpainter(next(iter(engines.values())), Chooser(engines))
+def auto(engines: dict[str, Fake], domains: dict[str, Domain] | None = None) -> Inpainter:
+    """Of several, by default, the first has learned stripes, the others grey."""
+    known = dict(zip(engines, [STRIPES] + [GREY] * len(engines), strict=False))
+    return Inpainter(next(iter(engines.values())), Chooser(engines, domains or known))
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_one_that_knows_the_picture_wins_and_the_note_says_so(order: int) -> None:
+def test_the_one_whose_domain_it_is_wins_and_the_note_says_so(order: int) -> None:
     engines = dict([("knows", Fake(as_stripes)), ("grey", Fake(constant(0.0)))][::order])
     with pytest.warns(invertfill.InvertFillWarning) as notes:
-        filled = auto(engines).fill(stripes(), box())
+        filled = auto(engines, {"knows": STRIPES, "grey": GREY}).fill(stripes(), box())
     np.testing.assert_array_equal(np.asarray(filled), np.asarray(stripes()))
     (note,) = (str(warning.message) for warning in notes)
-    assert note.startswith("image: knows, which predicted hidden pixels best (error 0.00; grey ")
-    assert note.endswith("; the exemplar filler isn't installed (pip install 'invertfill[exemplar]')")
-    assert "\n" not in note
+    assert note == (
+        "image: knows, whose domain is nearer than that of grey; "
+        "the exemplar filler isn't installed (pip install 'invertfill[exemplar]')"
+    )
+    assert engines["grey"].calls == [] and engines["knows"].calls == [1]
 
 
-def test_a_model_of_one_composition_fills_what_is_like_its_mean_picture() -> None:
-    """Though another redraws it a little better."""
-    mean = np.random.default_rng(0).uniform(-1, 1, (3, SIZE, SIZE)).astype(np.float32)
-    mask = box()[None].astype(np.float32)
-    assert likeness(mean, mask, mean) == pytest.approx(2) and likeness(-mean, mask, mean) == pytest.approx(-2)
-    assert likeness(np.zeros_like(mean), mask, mean) == 0
+def test_it_is_tried_against_the_filler() -> None:
+    engines = {"learned": Fake(constant(0.0)), "other": Fake(as_stripes), "exemplar": Fake(as_stripes)}
+    with pytest.warns(invertfill.InvertFillWarning) as notes:
+        auto(engines).fill(stripes(), box())
+    (note,) = (str(warning.message) for warning in notes)
+    assert note.startswith("image: exemplar, which predicted hidden pixels best (error 0.00; learned ")
+    assert engines["other"].calls == [] and [len(e.calls) for e in engines.values()] == [1, 0, 2]
+    engines = {"learned": Fake(as_stripes), "other": Fake(as_stripes), "exemplar": Fake(constant(0.0))}
+    line = r"image: learned, which predicted .* \(.*exemplar .*\) and whose domain is nearer than that of other$"
+    with pytest.warns(invertfill.InvertFillWarning, match=line):
+        auto(engines).fill(stripes(), box())
 
-    # Of a picture and its reverse alike: one guess is right but for 0.1, the other but for 0.05.
-    for picture, best in ((mean, "portraits"), (-mean, "other")):
-        engines = {
-            "other": Fake(lambda image, of=picture: 0.95 * of[None]),
-            "portraits": Fake(lambda image, of=picture: 0.9 * of[None]),
-        }
-        chooser = Chooser(engines, {"portraits": mean})
-        assert chooser.choose(picture[None] * (1 - mask), mask[None])[0] == best
-        assert Chooser(engines).choose(picture[None] * (1 - mask), mask[None])[0] == "other"
+
+def test_a_model_of_whole_pictures_keeps_its_own_unless_the_filler_is_far_better() -> None:
+    def nearly(image: np.ndarray) -> np.ndarray:
+        return 0.9 * as_stripes(image)
+
+    for learned, best in ((nearly, "portraits, which knows such pictures as a whole"), (constant(0.0), "exemplar, ")):
+        engines = {"portraits": Fake(learned), "exemplar": Fake(as_stripes)}
+        chooser = Chooser(engines, {"portraits": STRIPES}, ["portraits"])
+        with pytest.warns(invertfill.InvertFillWarning, match=f"image: {best}"):
+            Inpainter(engines["portraits"], chooser).fill(stripes(), box())
+        chooser = Chooser(engines, {"portraits": STRIPES})
+        with pytest.warns(invertfill.InvertFillWarning, match="image: exemplar, which predicted"):
+            Inpainter(engines["portraits"], chooser).fill(stripes(), box())
 
 
 @pytest.mark.parametrize("size", [SIZE // 4, SIZE * 2])
@@ -109,40 +124,44 @@ def test_models_of_other_sizes_take_part(size: int) -> None:
         return np.broadcast_to(np.where(np.arange(side) < side // 2, -1, 1), image.shape).astype(np.float32)
 
     picture = Image.fromarray((step(np.empty((SIZE, SIZE))) * 127.5 + 127.5).astype(np.uint8))
-    engines = {"grey": Fake(constant(0.0)), "knows": Fake(step, size)}
+    engines = {"exemplar": Fake(constant(0.0)), "knows": Fake(step, size)}
     with pytest.warns(invertfill.InvertFillWarning, match=r"image: knows, which predicted"):
-        filled = auto(engines).fill(picture, box())
+        filled = auto(engines, {"knows": GREY}).fill(picture, box())
     assert engines["knows"].calls == [1, 1]
     assert (np.asarray(filled)[~box()] == np.asarray(picture)[~box()]).all()
 
 
 def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
     portraits, other, third = Fake(as_stripes), Fake(constant(0.0)), Fake(constant(0.5))
-    inpainter = Inpainter(portraits, Chooser({"portraits": portraits, "other": other}, GREY))
-    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, which predicted"):
+    domains = {"portraits": STRIPES, "other": GREY, "third": Domain.of([np.ones((3, SIZE, SIZE), np.float32)])}
+    inpainter = Inpainter(portraits, Chooser({"portraits": portraits, "other": other}, domains, ["portraits"]))
+    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, whose domain is nearer"):
         inpainter.fill(stripes(), box())
     with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
         inpainter.fill(stripes(2 * SIZE), box(2 * SIZE))
     with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
         inpainter.fill(stripes(8 * SIZE, 8 * SIZE), box(8 * SIZE, 8 * SIZE))
     portraits.calls.clear()
-    chooser = Chooser({"portraits": portraits, "other": other, "third": third}, GREY)
-    with pytest.warns(invertfill.InvertFillWarning, match="image: other, which predicted .*; third "):
+    chooser = Chooser({"portraits": portraits, "other": other, "third": third}, domains, ["portraits"])
+    with pytest.warns(invertfill.InvertFillWarning, match=r"image: other, whose domain is nearer than that of third"):
         Inpainter(portraits, chooser).fill(stripes(2 * SIZE), box(2 * SIZE))
     assert portraits.calls == []
-    alone = Inpainter(portraits, Chooser({"portraits": portraits}, GREY))
+    alone = Inpainter(portraits, Chooser({"portraits": portraits}, domains, ["portraits"]))
     with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, the only model here"):
         alone.fill(stripes(2 * SIZE), box(2 * SIZE))
 
 
 def test_equals_go_to_the_first() -> None:
     engines = {name: Fake(constant(0.5)) for name in "ba"}
+    with pytest.warns(invertfill.InvertFillWarning, match="image: b, whose domain is nearer"):
+        auto(engines, {"a": GREY, "b": GREY}).fill(stripes(), box())
+    engines["exemplar"] = Fake(constant(0.5))
     with pytest.warns(invertfill.InvertFillWarning, match="image: b, which predicted"):
-        auto(engines).fill(stripes(), box())
+        auto(engines, {"a": GREY, "b": GREY}).fill(stripes(), box())
 
 
 def test_each_picture_gets_its_own_in_their_order() -> None:
-    """The border is met by every model, so the hole's middle tells who filled: grey is only right on grey."""
+    """The border is met by both, so the hole's middle tells who filled: grey is only right on grey."""
     grey = Image.new("RGB", (SIZE, SIZE), (128, 128, 128))
     engines = {"stripes": Fake(as_stripes), "grey": Fake(constant(0.0))}
     pictures = [stripes(), grey, grey, stripes(), grey]
@@ -152,19 +171,19 @@ def test_each_picture_gets_its_own_in_their_order() -> None:
         np.testing.assert_array_equal(np.asarray(after), np.asarray(before))
     chosen = [str(warning.message).split()[1] for warning in notes]
     assert chosen == ["stripes,", "grey,", "grey,", "stripes,", "grey,"]
-    assert engines["stripes"].calls == [1] * 5 + [1, 1] and engines["grey"].calls == [1] * 5 + [2, 1]
+    assert engines["stripes"].calls == [1, 1] and engines["grey"].calls == [2, 1]
 
 
 def test_the_cost_of_the_trial_is_bounded() -> None:
-    """However many holes: one call to each model, of a few views; then the chosen one alone."""
+    """However many holes: one call to the nearest model and to the filler, of a few views; then one of them alone."""
     hole = np.zeros((600, 1400), bool)
     hole[50::180, 50::180] = True
-    engines = {"a": Fake(as_stripes), "b": Fake(constant(0.0))}
+    engines = {"a": Fake(as_stripes), "b": Fake(as_stripes), "exemplar": Fake(constant(0.0))}
     with pytest.warns(invertfill.InvertFillWarning):
-        auto(engines).fill(stripes(1400, 600), hole)
-    (trial, *fills), (other_trial, *other_fills) = (engine.calls for engine in engines.values())
-    assert trial == other_trial == VIEWS
-    assert sorted([sum(fills), sum(other_fills)]) == [0, hole.sum()] and hole.sum() == 32
+        auto(engines, {"a": GREY, "b": STRIPES}).fill(stripes(1400, 600), hole)
+    calls = [engine.calls for engine in engines.values()]
+    assert sorted(sum(each) for each in calls) == [0, VIEWS, VIEWS + 32] and hole.sum() == 32
+    assert calls[2][0] == VIEWS
 
 
 def test_a_single_model_isnt_tried() -> None:
@@ -319,7 +338,7 @@ def test_without_the_extra(installed: Path, photo: Path, mask: Path, tmp_path: P
     arguments = ("fill", photo, "--mask", mask, "-o", tmp_path / "out.png")
     result = start(installed, "bare", *arguments, code=CODE)
     assert (result.returncode, result.stdout) == (0, "") and result.stderr.count("\n") == 1
-    assert "one, which predicted" in result.stderr  # of equals the first
+    assert "one, whose domain" in result.stderr  # of equals the first
     assert result.stderr.endswith("; the exemplar filler isn't installed (pip install 'invertfill[exemplar]')\n")
     assert_filled(photo, mask, tmp_path / "out.png")
     result = start(installed, "bare", *arguments, "--model", "exemplar", code=CODE)
@@ -352,7 +371,7 @@ def test_a_batch_is_done_again_where_there_is_more_to_choose_from(
     shutil.copy(photo, tmp_path / "pictures")
     arguments = ("batch", tmp_path / "pictures", "--masks", mask, "-o", tmp_path / "out", "--workers", 1)
     first = run(*arguments)
-    assert "1 filled, 0 done before" in first.out and "photo.png: one, which predicted" in first.err
+    assert "1 filled, 0 done before" in first.out and "photo.png: one, whose domain" in first.err
     assert_filled(photo, mask, tmp_path / "out" / "photo.png")
     assert "0 filled, 1 done before" in run(*arguments).out
     shutil.copytree(installed / "one", installed / "zero")

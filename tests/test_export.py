@@ -13,10 +13,12 @@ import pytest
 import torch
 from conftest import TINY
 from onnx import TensorProto, numpy_helper
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from invertfill import export as module
+from invertfill.domain import Domain
 from invertfill.errors import InputError
 from invertfill.export import export, export_model
 from invertfill.models.invertfill import InvertFill
@@ -97,10 +99,31 @@ def test_graphs_agree_with_torch(exported: tuple[InvertFill, Path], count: int) 
     np.testing.assert_allclose(run(folder / "synthesis.onnx", w), drawn, rtol=0, atol=1e-4)
 
 
-def test_the_mean_picture_is_that_of_the_mean_latent(exported: tuple[InvertFill, Path]) -> None:
+def test_the_domain_is_of_what_the_generator_draws_or_of_pictures(
+    exported: tuple[InvertFill, Path], tmp_path: Path
+) -> None:
     model, folder = exported
-    mean = run(folder / "synthesis.onnx", model.w_mean[None])[0].clip(-1, 1)
-    np.testing.assert_allclose(find_model(folder).mean_picture, mean, rtol=0, atol=0.5 / 127.5 + 1e-4)
+    drawn = run(folder / "synthesis.onnx", model.generator.mapping(torch.randn(64, 24)).detach()).clip(-1, 1)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (8, 40, 32, 3), np.uint8)
+    (tmp_path / "pictures").mkdir()
+    for i, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{i}.png")
+    other = export_model(model, tmp_path / "model", {}, pictures=tmp_path / "pictures")
+    assert find_model(other).verify() is None
+    by_drawn, by_noise = (Domain.load(path / "domain.npz") for path in (folder, other))
+    masks = np.zeros((1, 1, 32, 32), np.float32)
+    seen = noise[:, 4:36].transpose(0, 3, 1, 2) / np.float32(127.5) - 1
+    assert (
+        np.mean([by_drawn.log_likelihood(x[None], masks) - by_noise.log_likelihood(x[None], masks) for x in drawn]) > 0
+    )
+    assert (
+        np.mean([by_drawn.log_likelihood(x[None], masks) - by_noise.log_likelihood(x[None], masks) for x in seen]) < 0
+    )
+    (tmp_path / "pictures" / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"bad\.png: not a picture that can be read"):
+        export_model(model, tmp_path / "third", {}, pictures=tmp_path / "pictures")
+    assert not (tmp_path / "third").exists()
 
 
 def test_ablations_export(tmp_path: Path) -> None:

@@ -1,18 +1,20 @@
 """Which model fills a picture: the one that does best where the answer is known.
 
-A little more is hidden next to the holes, and every model fills it together with the holes; what it was made into is
-compared with what was there. A model of one composition, such as portraits, gains by how like its mean picture the
-picture is. Nothing is left to chance: the same picture gets the same model each time.
+Of several learned models the one is tried whose domain the picture belongs to by what is known of it. A little more is
+hidden next to the holes, this model and the exemplar-based filler fill it together with the holes, and what it was made
+into is compared with what was there. Nothing is left to chance: the same picture gets the same model each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from invertfill.domain import Domain
 from invertfill.engines import Engine
 from invertfill.imaging.blend import match_border
+from invertfill.imaging.resize import resize
 from invertfill.zoo import EXEMPLAR, EXEMPLAR_EXTRA
 
 VIEWS = 4  # at most so many regions of a picture take part, those with the largest holes
@@ -22,9 +24,7 @@ SHARE = 0.2  # of what is known is hidden at most
 LEAST = 64  # pixels have to be known for that
 CELLS = (32, 16)  # a side: the hidden part is compared within squares of both sizes, 8 and 16 px at 256
 FAINT = 0.04  # a standard deviation that counts as little
-LIKENESS = 0.15  # of a picture and a model's mean one lessens its error by so much: see docs/choosing.md
-TYPICAL = 0.5  # likeness that changes nothing
-LIKENESS_SIZE = 16  # pixels at which they are compared
+WHOLE = 0.2  # by so much must repeating beat a model of one composition: what a face lacks is nowhere else in it
 TINY = 1e-6
 
 
@@ -33,14 +33,17 @@ class Chooser:
 
     Args:
         engines: name -> loaded model; the first serves where there is nothing to try.
-        aligned: name -> mean picture (3, s, s) of those that know whole pictures of one composition only, such as
-            portraits. A trial can't tell that a face has no business in the grass, so parts of pictures are left to
-            the others.
+        domains: name -> what the learned ones' pictures look like.
+        aligned: those that know whole pictures of one composition only, such as portraits: parts of pictures are left
+            to the others.
     """
 
-    def __init__(self, engines: Mapping[str, Engine], aligned: Mapping[str, np.ndarray] | None = None) -> None:
+    def __init__(
+        self, engines: Mapping[str, Engine], domains: Mapping[str, Domain], aligned: Collection[str] = ()
+    ) -> None:
         self.engines = dict(engines)
-        self.aligned = dict(aligned or {})
+        self.domains = dict(domains)
+        self.aligned = set(aligned)
 
     def choose(self, seen: np.ndarray, masks: np.ndarray, whole: bool = True) -> tuple[str, str]:
         """Choose for one picture.
@@ -66,40 +69,30 @@ class Chooser:
         seen, masks = seen[views], masks[views]
         if (masks == 0).sum((1, 2, 3)).min() < LEAST:
             return names[0], f"{names[0]}, untried: too little of the picture is known{missing}"
-        hidden = np.stack([hide(mask[0] > 0)[None] for mask in masks]).astype(np.float32)
-        errors = {name: self._try(self.engines[name], seen, masks, hidden) for name in names}
-        for name, mean in self.aligned.items():
-            if name in errors:
-                errors[name] += LIKENESS * (TYPICAL - likeness(seen[0], masks[0], mean))
-        best, *others = sorted(names, key=lambda name: errors[name])  # stable
-        beaten = ", ".join(f"{name} {errors[name]:.2f}" for name in others)
-        return best, f"{best}, which predicted hidden pixels best (error {errors[best]:.2f}; {beaten}){missing}"
+        fits = {name: self.domains[name].log_likelihood(seen, masks) for name in names if name != EXEMPLAR}
+        nearest = max(fits, key=lambda name: fits[name])  # of equals the first
+        why = []
+        if EXEMPLAR in names:
+            hidden = np.stack([hide(mask[0] > 0)[None] for mask in masks]).astype(np.float32)
+            errors = {name: self._try(self.engines[name], seen, masks, hidden) for name in (nearest, EXEMPLAR)}
+            lead = WHOLE if nearest in self.aligned else 0.0
+            best, other = (EXEMPLAR, nearest) if errors[EXEMPLAR] + lead < errors[nearest] else (nearest, EXEMPLAR)
+            how = "predicted hidden pixels best" if errors[best] <= errors[other] else "knows such pictures as a whole"
+            why.append(f"which {how} (error {errors[best]:.2f}; {other} {errors[other]:.2f})")
+        else:
+            best = nearest
+        if best == nearest and (left := [name for name in fits if name != nearest]):
+            why.append(f"whose domain is nearer than that of {', '.join(left)}")
+        return best, f"{best}, {' and '.join(why)}{missing}"
 
     @staticmethod
     def _try(engine: Engine, seen: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> float:
         """The error of what a model makes, in all views, of the hidden pixels."""
-        mask = (_resize(np.maximum(masks, hidden), engine.size) > 0).astype(np.float32)
-        image = _resize(seen, engine.size) * (1 - mask)
+        mask = (resize(np.maximum(masks, hidden), engine.size) > 0).astype(np.float32)
+        image = resize(seen, engine.size) * (1 - mask)
         outputs = engine.fill(image, mask, engine.w_mean[None].repeat(len(image), 0))
         matched = np.stack([match_border(*arrays) for arrays in zip(outputs, image, mask, strict=True)])
-        return difference(_resize(matched, seen.shape[-1]), seen, masks, hidden)
-
-
-def likeness(seen: np.ndarray, mask: np.ndarray, mean: np.ndarray) -> float:
-    """Correlations, summed, of a picture's brightness and of its redness with those of a model's mean picture.
-
-    Args:
-        seen, mean: (3, s, s) and (3, t, t) float32, about [-1, 1].
-        mask: (1, s, s), 1 = hole.
-    """
-    visible = _resize(1 - mask[None], LIKENESS_SIZE)
-    ours = (_resize((seen * (1 - mask))[None], LIKENESS_SIZE) / np.maximum(visible, TINY))[0]
-    theirs, weight = _resize(mean[None], LIKENESS_SIZE)[0], (visible[0, 0] > 0.5).astype(float)
-    total = 0.0
-    for of in (lambda x: x.mean(0), lambda x: x[0] - x[2]):
-        a, b = (of(x) - (of(x) * weight).sum() / max(weight.sum(), 1) for x in (ours, theirs))
-        total += float((a * b * weight).sum() / np.sqrt((a * a * weight).sum() * (b * b * weight).sum() + TINY))
-    return total
+        return difference(resize(matched, seen.shape[-1]), seen, masks, hidden)
 
 
 def hide(hole: np.ndarray) -> np.ndarray:
@@ -141,23 +134,14 @@ def difference(output: np.ndarray, truth: np.ndarray, masks: np.ndarray, hidden:
     visible, total = 1 - masks, 0.0
     for cells in CELLS:
         size = min(cells, truth.shape[-1])
-        known = np.maximum(_resize(visible, size), TINY)
+        known = np.maximum(resize(visible, size), TINY)
         a, b, aa, bb, ab = (
-            _resize(x * visible, size) / known for x in (output, truth, output**2, truth**2, output * truth)
+            resize(x * visible, size) / known for x in (output, truth, output**2, truth**2, output * truth)
         )
         ours, theirs = np.maximum(aa - a * a, 0) + FAINT**2, np.maximum(bb - b * b, 0) + FAINT**2
         structure = 1 - 2 * (ab - a * b + FAINT**2) / (ours + theirs)
         contrast = np.abs(np.log(ours / theirs)) / 2
-        weight = _resize(hidden, size)
+        weight = resize(hidden, size)
         each = (structure + contrast + np.abs(a - b)).mean(1, keepdims=True)
         total += float((each * weight).sum() / max(float(weight.sum()), TINY)) / len(CELLS)
     return total
-
-
-def _resize(x: np.ndarray, size: int) -> np.ndarray:
-    """(N, C, s, s) -> (N, C, size, size), both powers of two: averages of squares, or each pixel repeated."""
-    n, c, s, _ = x.shape
-    if size >= s:
-        return x.repeat(size // s, 2).repeat(size // s, 3)
-    smaller: np.ndarray = x.reshape(n, c, size, s // size, size, s // size).mean((3, 5))
-    return smaller

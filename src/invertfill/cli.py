@@ -472,6 +472,9 @@ def export(
     card: Annotated[
         Path | None, typer.Option(help="The model card, Markdown; a short one is written without it.")
     ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="What it was trained on, for --model auto; without it, what it draws.")
+    ] = None,
 ) -> None:
     """Make a model folder of a checkpoint.
 
@@ -483,7 +486,7 @@ def export(
         text = card.read_text(encoding="utf-8") if card else None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{card}: can't be read ({error}); accepted: a model card, Markdown") from None
-    print(f"model: {one_line(export(checkpoint, out, text))}")
+    print(f"model: {one_line(export(checkpoint, out, text, pictures))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

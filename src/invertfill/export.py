@@ -4,7 +4,7 @@
     FOLDER/fill.onnx            image (1, 3, s, s), mask (1, 1, s, s), w_mean (1, D) -> output (1, 3, s, s), raw O_G
     FOLDER/mapping.onnx         z (N, D) -> w (N, D)
     FOLDER/synthesis.onnx       w (1, D) -> image (1, 3, s, s): the same w for every layer
-    FOLDER/mean.png             what the generator draws of the mean latent
+    FOLDER/domain.npz           what its pictures look like at 16 px: see domain.py
     FOLDER/SHA256SUMS           of these five, checked whenever the model is loaded
     FOLDER/MODEL_CARD.md
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 import tempfile
 import warnings
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
@@ -31,39 +33,49 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from invertfill.data.readers import decode, open_source
+from invertfill.domain import Domain
 from invertfill.errors import InputError
 from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import newest_checkpoint, provenance_of
 from invertfill.training.inversion import load_model, model_config
-from invertfill.training.loop import save_grid
-from invertfill.zoo import FILES, MEAN, write_sums
+from invertfill.zoo import DOMAIN, FILES, write_sums
 
 WEIGHTS, CARD = FILES[0], "MODEL_CARD.md"
 OPSET = 17
+MEASURED, DRAWN = 2000, 128  # pictures that a domain is measured on, at most: of a folder, by the generator
 INLINE = 2**16  # bytes: constants that are no weight (filters, shapes) stay in the graph up to here
 
 
-def export(checkpoint: Path, folder: Path, card: str | None = None) -> Path:
+def export(checkpoint: Path, folder: Path, card: str | None = None, pictures: Path | None = None) -> Path:
     """Write the model folder of a stage 2 checkpoint, from its shadow weights (EMA).
 
     Args:
         checkpoint: a checkpoint's folder, or a run's, of which the newest is taken.
         folder: where the model folder goes; a model folder that is already there is replaced.
         card: the model card's Markdown; a short one is written if left out.
+        pictures: see `export_model`.
 
     Returns:
         ``folder``.
 
     Raises:
-        InputError: no checkpoint of stage 2 there, a damaged one, or a folder that can't be written.
+        InputError: no checkpoint of stage 2 there, a damaged one, pictures that can't be read, or a folder that can't
+            be written.
     """
     checkpoint = newest_checkpoint(checkpoint) or checkpoint
     model = InvertFill(model_config(checkpoint))
     load_model(model, checkpoint)
-    return export_model(model, folder, provenance_of(checkpoint), card)
+    return export_model(model, folder, provenance_of(checkpoint), card, pictures)
 
 
-def export_model(model: InvertFill, folder: Path, provenance: dict[str, Any], card: str | None = None) -> Path:
+def export_model(
+    model: InvertFill,
+    folder: Path,
+    provenance: dict[str, Any],
+    card: str | None = None,
+    pictures: Path | None = None,
+) -> Path:
     """Write a model folder; it appears complete or not at all.
 
     Args:
@@ -72,13 +84,15 @@ def export_model(model: InvertFill, folder: Path, provenance: dict[str, Any], ca
         folder: where to; a model folder that is already there is replaced.
         provenance: plain values: where the weights come from.
         card: the model card's Markdown; a short one is written if left out.
+        pictures: a folder, zip or tar of pictures of the model's domain, by which `invertfill.choice` tells it from
+            others; left out, what the generator draws stands for them.
 
     Returns:
         ``folder``.
 
     Raises:
-        InputError: ``folder`` is something else than a model folder, or can't be written, or a weight is not finite in
-            half precision (a run that diverged).
+        InputError: ``pictures`` can't be read, ``folder`` is something else than a model folder, or can't be written,
+            or a weight is not finite in half precision (a run that diverged).
     """
     folder = Path(folder)
     if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -90,13 +104,30 @@ def export_model(model: InvertFill, folder: Path, provenance: dict[str, Any], ca
             metadata = {"config": json.dumps(model.config), "provenance": json.dumps(provenance)}
             save_file(tensors, draft / WEIGHTS, metadata)
             _export_graphs(model, draft)
-            with torch.no_grad():
-                save_grid(Synthesis(model)(model.w_mean[None]), 1, draft / MEAN)
+            Domain.of(_read(pictures, model.generator.size) if pictures else _drawn(model)).save(draft / DOMAIN)
             write_sums(draft)
             (draft / CARD).write_text(card or _short_card(folder.name, model, provenance), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: can't be written ({error}); give a folder in a place that can") from error
     return folder
+
+
+def _read(pictures: Path, size: int) -> Iterator[np.ndarray]:
+    """At most `MEASURED`, evenly spaced by name, (3, size, size) float32 in [-1, 1]."""
+    with open_source(pictures) as (names, read):
+        for name in names[:: math.ceil(len(names) / MEASURED)]:
+            try:
+                pixels = decode(read(name), size)
+            except (OSError, ValueError, SyntaxError) as error:
+                raise InputError(f"{pictures}: {name}: not a picture that can be read ({error})") from None
+            yield pixels.transpose(2, 0, 1) / np.float32(127.5) - 1
+
+
+@torch.no_grad()
+def _drawn(model: InvertFill) -> Iterator[np.ndarray]:
+    generator = torch.Generator().manual_seed(0)
+    for z in torch.randn(DRAWN, 1, model.generator.latent_dim, generator=generator):
+        yield Synthesis(model)(model.generator.mapping(z))[0].clamp(-1, 1).numpy()
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from invertfill.choice import Chooser
+from invertfill.domain import Domain
 from invertfill.engines import Engine, open_engine
 from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.blend import match_border
@@ -22,7 +23,7 @@ from invertfill.imaging.detail import put_back_with_detail
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.regions import Box, Region, bounds, cut, find_regions, is_nearly_square, put_back
-from invertfill.zoo import AUTO, Model, find_models
+from invertfill.zoo import AUTO, DOMAIN, Model, find_models
 
 MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
 
@@ -45,8 +46,8 @@ def open_inpainter(
     engines = {found.name: open_engine(found, engine, device, quality, threads, stays) for found in models}
     chooser = None
     if model == AUTO:
-        aligned = {found.name: found.mean_picture for found in models if isinstance(found, Model) and found.aligned}
-        chooser = Chooser(engines, aligned)
+        domains = {found.name: Domain.load(found.folder / DOMAIN) for found in models if isinstance(found, Model)}
+        chooser = Chooser(engines, domains, [found.name for found in models if found.aligned])
     return Inpainter(next(iter(engines.values())), chooser, quality, context)
 
 

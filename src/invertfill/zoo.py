@@ -25,8 +25,8 @@ AUTO = "auto"  # the default: for each picture, the model that does best in a tr
 EXEMPLAR = "exemplar"
 EXEMPLAR_EXTRA = "pip install 'invertfill[exemplar]'"
 WEIGHTS = Path(__file__).parent / "weights"
-MEAN = "mean.png"
-FILES = ("model.safetensors", "fill.onnx", "mapping.onnx", "synthesis.onnx", MEAN)
+DOMAIN = "domain.npz"
+FILES = ("model.safetensors", "fill.onnx", "mapping.onnx", "synthesis.onnx", DOMAIN)
 SUMS = "SHA256SUMS"  # of FILES, as sha256sum writes and checks it
 HEADER_LIMIT = 100_000_000  # bytes, of the safetensors format
 DTYPES = {"F16": "<f2", "F32": "<f4", "I64": "<i8"}  # safetensors -> NumPy, as far as export writes them
@@ -79,20 +79,6 @@ class Model:
     def aligned(self) -> bool:
         """It has learned whole pictures of one composition only, and knows nothing of their parts."""
         return bool(self.provenance.get("aligned", False))
-
-    @cached_property
-    def mean_picture(self) -> np.ndarray:
-        """What the generator draws of the mean latent, (3, s, s) float32 in [-1, 1].
-
-        Raises:
-            InputError: ``MEAN`` can't be read.
-        """
-        import numpy as np
-
-        from invertfill.imaging.io import open_image
-
-        pixels = np.asarray(open_image(self.folder / MEAN, notes=False).convert("RGB"), np.float32)
-        return pixels.transpose(2, 0, 1) / np.float32(127.5) - 1
 
     @cached_property
     def sha256(self) -> str:
