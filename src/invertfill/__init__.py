@@ -32,7 +32,7 @@ def load(
     """Open a model.
 
     Args:
-        model: "auto" decides by trial for each picture (see `invertfill.choice`); else a name that
+        model: "auto" decides for each picture (see `invertfill.choice`); else a name that
             ``invertfill models`` lists, or the folder of a model written by ``invertfill export``.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "onnx" (ONNX Runtime), "openvino" (extra ``openvino``: slower to open, faster from then on where the

@@ -43,7 +43,7 @@ app.add_typer(data, name="data")
 Model = Annotated[
     str,
     typer.Option(
-        help="auto decides by trial, for each picture; or a name that `invertfill models` lists, or a model's folder."
+        help="auto decides for each picture; or a name that `invertfill models` lists, or a model's folder."
     ),
 ]
 Engine = Annotated[str, typer.Option(help="auto, onnx, openvino or torch.")]
@@ -418,7 +418,7 @@ def models() -> None:
     from invertfill.zoo import find_models
 
     found = find_models(AUTO)
-    print(f"{AUTO} (default)\n  one of these, by trial on each picture")
+    print(f"{AUTO} (default)\n  one of these, for each picture the best")
     for model in found:
         print(model.name)
         print(f"  domain   {model.domain}")

@@ -105,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         listed = [
             {"name": name, "domain": model.domain, "licence": model.licence, "pixels": model.size}
             if model
-            else {"name": name, "domain": "decides by trial, for each picture", "licence": "", "pixels": 0}
+            else {"name": name, "domain": "decides for each picture", "licence": "", "pixels": 0}
             for name, model in workshop.models.items()
         ]
         most = {"upload": limits.upload * 10**6, "pixels": limits.pixels * 10**6, "samples": limits.samples}

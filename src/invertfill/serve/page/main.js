@@ -326,7 +326,7 @@ document.addEventListener("keydown", (event) => {
 const ready = (async () => {
   const told = await (await ask("models")).json();
   limits = told.limits;
-  for (const { name } of told.models) $("model").append(new Option(name === "auto" ? "auto (by trial)" : name, name));
+  for (const { name } of told.models) $("model").append(new Option(name === "auto" ? "auto (chosen for each picture)" : name, name));
   for (let n = 1; n <= limits.samples; n++) $("samples").append(new Option(n, n));
 })();
 ready.catch(complain);
