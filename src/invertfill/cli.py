@@ -42,9 +42,7 @@ app.add_typer(data, name="data")
 
 Model = Annotated[
     str,
-    typer.Option(
-        help="auto decides for each picture; or a name that `invertfill models` lists, or a model's folder."
-    ),
+    typer.Option(help="auto decides for each picture; or a name that `invertfill models` lists, or a model's folder."),
 ]
 Engine = Annotated[str, typer.Option(help="auto, onnx, openvino or torch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
