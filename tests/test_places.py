@@ -150,10 +150,12 @@ main(sys.argv[1:])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_under_the_list_of_models() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # what is buffered is written at the end only
+def test_full_disk_under_the_list_of_models(unbuffered: str) -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "invertfill", "models"]
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
+        variables = {**environment(), "PYTHONUNBUFFERED": unbuffered}
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=variables)
     assert result.returncode == 2 and result.stderr.count("\n") == 1 and "No space left" in result.stderr
 
 

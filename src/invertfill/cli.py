@@ -490,7 +490,10 @@ def export(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Bad input ends in one line on standard error and exit status 2."""
     try:
-        app(arguments, prog_name="invertfill", obj=list(sys.argv[1:] if arguments is None else arguments))
+        try:
+            app(arguments, prog_name="invertfill", obj=list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            _flush()
     except InputErrors as error:
         for line in error.lines[:FAILURES_SHOWN]:
             _say(f"invertfill: {line}")
@@ -500,6 +503,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (InputError, OSError, MemoryError) as error:
         _say(f"invertfill: {one_line(error) or 'not enough memory'}")
         raise SystemExit(2) from None
+
+
+def _flush() -> None:
+    """Write what was printed; what can't be written is dropped, or Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _say(line: str) -> None:

@@ -22,6 +22,7 @@ SHIFTS = 128  # the commonest of the nearest patches' shifts are tried everywher
 SMOOTH = 3  # radius over which the cost of a shift is averaged before the cheapest is taken
 CHUNK = 512  # patches at a time
 ROWS = 64  # of the picture at a time
+NEAR = 0.002  # distance in the picture, in cells, against distance in colour: of equal patches the nearest is taken
 UNLIKE = 0.02  # squared difference of colours at which a residual counts for little; the range is [-1, 1]
 TINY = 1e-6
 
@@ -105,11 +106,14 @@ def _candidates(low: np.ndarray, hole: np.ndarray) -> Iterator[tuple[int, int]]:
     if not len(known) or not len(wanted):
         return
     _, axes = np.linalg.eigh(np.cov(flat[known].T))
-    features = flat @ axes[:, -DIMENSIONS:].astype(np.float32)
+    features = (flat - flat[known].mean(0)) @ axes[:, -DIMENSIONS:].astype(np.float32)
+    place = np.stack(np.divmod(np.arange(len(flat)), columns), 1)
+    # Without the place, rounding decides between equals, another way on each machine.
+    features = np.concatenate([features, place.astype(np.float32) * NEAR], 1)
     keys, norms = features[known].T, np.square(features[known]).sum(1)
     parts = np.array_split(wanted, -(-len(wanted) // CHUNK))
     nearest = known[np.concatenate([(norms - 2 * features[part] @ keys).argmin(1) for part in parts])]
-    moves = np.stack(np.divmod(nearest, columns), 1) - np.stack(np.divmod(wanted, columns), 1)
+    moves = place[nearest] - place[wanted]
     found, counts = np.unique(moves, axis=0, return_counts=True)
     for dy, dx in found[np.argsort(-counts, kind="stable")[:SHIFTS]]:
         yield int(dy), int(dx)
