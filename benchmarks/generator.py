@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         "seeds": f"0 to {arguments.count - 1}",
         "model": arguments.model,
         "sha256": fingerprint(arguments.model),
-        "images": arguments.images.name,
+        "images": "/".join(arguments.images.resolve().parts[-2:]),
         "by": meter.implementations["fid"],
     }
     (arguments.out / "fid.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
