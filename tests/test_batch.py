@@ -61,10 +61,11 @@ def make_pictures(folder: Path, names: list[str], size: tuple[int, int] = (40, 2
 
 
 def make_slow_picture(picture: str, mask: str) -> None:
-    """A job of seconds, long enough for signals to come in the middle."""
-    image, hole = Image.new("L", (10_000, 10_000)), Image.new("L", (10_000, 10_000))
+    """A job of seconds on any machine, long enough for signals to come in the middle: writing noise takes time."""
+    size = (10_000, 10_000)
+    image, hole = Image.frombytes("L", size, os.urandom(size[0] * size[1])), Image.new("L", size)
     hole.paste(255, (100, 100, 200, 200))
-    image.save(picture, compress_level=1)
+    image.save(picture, compress_level=0)
     hole.save(mask, compress_level=1)
 
 
