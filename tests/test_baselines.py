@@ -247,7 +247,6 @@ def test_psp_is_what_its_configuration_trains(evaluate, tmp_path: Path) -> None:
 def test_every_method_on_a_tiny_model(
     evaluate, images: Path, tmp_path: Path, tiny_model_folder: Path, psp_folder: Path
 ) -> None:
-    pytest.importorskip("patchmatch")
     given = (
         "exemplar",
         f"w-plus:model={tiny_model_folder},{SMALL}",

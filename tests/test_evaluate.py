@@ -282,8 +282,6 @@ def test_methods_models_and_predictions_on_the_same_pairs(
 def test_values_are_those_of_the_fill_itself(
     evaluate, run, images: Path, tmp_path: Path, tiny_model_folder: Path, model: str
 ) -> None:
-    if model == "exemplar":
-        pytest.importorskip("patchmatch")
     model = str(tiny_model_folder) if model == "tiny" else model
     evaluate("--coverage", "hard", "--model", f"mine={model}", "--count", 2)
     run("masks", tmp_path / "masks", "--count", 2, "--size", SIZE, "--coverage", "hard", "--kind", "freeform")

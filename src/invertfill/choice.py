@@ -8,6 +8,7 @@ into is compared with what was there. Nothing is left to chance: the same pictur
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from invertfill.domain import Domain
 from invertfill.engines import Engine
 from invertfill.imaging.blend import match_border
 from invertfill.imaging.resize import resize
-from invertfill.zoo import EXEMPLAR, EXEMPLAR_EXTRA
+from invertfill.zoo import EXEMPLAR, NO_EXEMPLAR
 
 VIEWS = 4  # at most so many regions of a picture take part, those with the largest holes
 RADIUS = 3 / 32  # of the discs that are hidden, in sides of the view: deep enough that no border gives them away
@@ -58,7 +59,7 @@ class Chooser:
             The name of the model, and a line for the user: which and why.
         """
         names = list(self.engines)
-        missing = "" if EXEMPLAR in names else f"; the exemplar filler isn't installed ({EXEMPLAR_EXTRA})"
+        missing = "" if EXEMPLAR in names else f"; no {EXEMPLAR} filler: {NO_EXEMPLAR}"
         if len(names) == 1:
             return names[0], f"{names[0]}, the only model here{missing}"
         if not whole and (left := [name for name in names if name not in self.aligned]):
@@ -74,7 +75,9 @@ class Chooser:
         why = []
         if EXEMPLAR in names:
             hidden = np.stack([hide(mask[0] > 0)[None] for mask in masks]).astype(np.float32)
-            errors = {name: self._try(self.engines[name], seen, masks, hidden) for name in (nearest, EXEMPLAR)}
+            with ThreadPoolExecutor(2) as pool:  # the filler takes one core and as long as opening and running a model
+                tried = {name: pool.submit(self._try, name, seen, masks, hidden) for name in (nearest, EXEMPLAR)}
+            errors = {name: trial.result() for name, trial in tried.items()}
             lead = WHOLE if nearest in self.aligned else 0.0
             best, other = (EXEMPLAR, nearest) if errors[EXEMPLAR] + lead < errors[nearest] else (nearest, EXEMPLAR)
             how = "predicted hidden pixels best" if errors[best] <= errors[other] else "knows such pictures as a whole"
@@ -85,9 +88,9 @@ class Chooser:
             why.append(f"whose domain is nearer than that of {', '.join(left)}")
         return best, f"{best}, {' and '.join(why)}{missing}"
 
-    @staticmethod
-    def _try(engine: Engine, seen: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> float:
+    def _try(self, name: str, seen: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> float:
         """The error of what a model makes, in all views, of the hidden pixels."""
+        engine = self.engines[name]
         mask = (resize(np.maximum(masks, hidden), engine.size) > 0).astype(np.float32)
         image = resize(seen, engine.size) * (1 - mask)
         outputs = engine.fill(image, mask, engine.w_mean[None].repeat(len(image), 0))

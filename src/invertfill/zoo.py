@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"  # the default: for each picture, the model that does best in a trial
 EXEMPLAR = "exemplar"
-EXEMPLAR_EXTRA = "pip install 'invertfill[exemplar]'"
+NO_EXEMPLAR = "PyPatchMatch can't be loaded here"
 WEIGHTS = Path(__file__).parent / "weights"
 DOMAIN = "domain.npz"
 FILES = ("model.safetensors", "fill.onnx", "mapping.onnx", "synthesis.onnx", DOMAIN)
@@ -145,7 +145,7 @@ AnyModel: TypeAlias = Model | Exemplar
 
 
 def list_models() -> list[AnyModel]:
-    """All that is installed: the shipped models by name, then the exemplar-based filler if there."""
+    """All that is installed: the shipped models by name, then the exemplar-based filler where it can be loaded."""
     return [*(_open_model(WEIGHTS / name) for name in _names()), *_exemplar()]
 
 
@@ -161,7 +161,7 @@ def find_models(name_or_folder: str | Path) -> list[AnyModel]:
         return found
     if name_or_folder == EXEMPLAR:
         if not (found := _exemplar()):
-            raise InputError(f"{EXEMPLAR}: the exemplar filler isn't installed; {EXEMPLAR_EXTRA}")
+            raise InputError(f"{EXEMPLAR}: {NO_EXEMPLAR}; accepted: {', '.join([*_names(), 'a model folder'])}")
         return found
     return [_find_learned(name_or_folder, also=(AUTO, EXEMPLAR))]
 
@@ -209,7 +209,7 @@ def _names() -> list[str]:
 
 
 def _exemplar() -> list[AnyModel]:
-    """The one that is installed, if any. Where pip couldn't build its native part, there is none."""
+    """The one, or none where its native part is missing: there are wheels for common systems only."""
     try:
         import patchmatch
     except ImportError:

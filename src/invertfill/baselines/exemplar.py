@@ -9,7 +9,7 @@ from invertfill.zoo import EXEMPLAR, Exemplar, find_models
 
 
 def load() -> Drawing:
-    """Needs the exemplar extra."""
+    """Raises InputError where PyPatchMatch can't be loaded."""
     (found,) = find_models(EXEMPLAR)
     assert isinstance(found, Exemplar)
     identity = f"PyPatchMatch {found.version} inpaint, patches of {2 * found.patch + 1} px, one seed for all pictures"
