@@ -386,9 +386,9 @@ def test_a_second_ctrl_c_stops_at_once(workers: int, start, folders: Path) -> No
     make_slow_picture("pictures/bb.png", "masks/bb.png")
     process = start("pictures", "--masks", "masks", "-o", "out", "--workers", workers)
     wait_for(Path("out/b.png").exists, process)
-    time.sleep(0.5)  # so that the next job is in hand
+    time.sleep(0.2)  # so that the next job is in hand, and far from its end
     os.killpg(process.pid, signal.SIGINT)
-    time.sleep(0.5)
+    time.sleep(0.2)
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=30)  # ends only when its workers have closed their ends of the pipes too
