@@ -56,11 +56,14 @@ def synthesis(generator: MobileStyleGANGenerator, w_plus: Tensor, features: dict
 def _first(conv: StyledConv, x: Tensor) -> Tensor:
     """x (1, C, h, w) modulated already -> (1, C', h, w)."""
     assert conv.depthwise is not None
-    x = torch.cat([x, conv.noise.expand(-1, BLOCK, -1, -1)], 1)
-    same = F.pad(torch.ones(BLOCK, 1, 1, 1), (1, 1, 1, 1))  # the 3x3 kernel that leaves a channel as it is
-    depthwise = torch.cat([conv.depthwise, same])
-    x = F.conv2d(x, depthwise, padding=1, groups=conv.depthwise.shape[0] + BLOCK)
-    weight = torch.cat([conv.weight, torch.full((conv.weight.shape[0], BLOCK, 1, 1), 1 / BLOCK)], 1)
+    depthwise: Tensor = conv.depthwise
+    weight: Tensor = conv.weight
+    if conv.noise.abs().max() > NEGLIGIBLE:
+        x = torch.cat([x, conv.noise.expand(-1, BLOCK, -1, -1)], 1)
+        same = F.pad(torch.ones(BLOCK, 1, 1, 1), (1, 1, 1, 1))  # the 3x3 kernel that leaves a channel as it is
+        depthwise = torch.cat([depthwise, same])
+        weight = torch.cat([weight, torch.full((weight.shape[0], BLOCK, 1, 1), 1 / BLOCK)], 1)
+    x = F.conv2d(x, depthwise, padding=1, groups=x.shape[1])
     return F.leaky_relu(F.conv2d(x, weight, conv.bias), 0.2)
 
 

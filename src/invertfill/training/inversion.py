@@ -226,7 +226,7 @@ class InversionTask:
 
 
 def choose_parameters(model: InvertFill, part: str, learns: bool) -> list[nn.Parameter]:
-    """Freeze or free a part of the model; of the generator, all but its mapping network.
+    """Freeze or free a part of the model; of the generator, all but its mapping network and its fixed noise.
 
     Returns:
         The parameters of that part that learn.
@@ -234,8 +234,9 @@ def choose_parameters(model: InvertFill, part: str, learns: bool) -> list[nn.Par
     chosen = []
     for name, parameter in model.named_parameters():
         if name.startswith(f"{part}."):
-            mapping = name.startswith("generator.map")  # generators call it map or mapping
-            parameter.requires_grad_(learns and not mapping)
+            # Generators call it map or mapping. Noise, a picture itself, would learn the training set's mean.
+            stays = name.startswith("generator.map") or name.endswith(".noise")
+            parameter.requires_grad_(learns and not stays)
             chosen.append(parameter)
     return [parameter for parameter in chosen if parameter.requires_grad]
 
