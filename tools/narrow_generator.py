@@ -30,17 +30,21 @@ from invertfill.models.mobilestylegan import Level, MobileStyleGANGenerator, Sty
 from invertfill.training.config import AdamConfig, DataConfig, MaskConfig
 from invertfill.training.inversion import learning_rate, load_model
 
-CUT = 64  # px: what lies below stays as it is
 MEASURED = 8  # batches over which activations are measured
 STRIDE = 7  # of their places every seventh
 SCALES = (1, 4, 16)  # px a side of the squares whose means are compared
 
 
 def parts(model: InvertFill) -> tuple[MobileStyleGANGenerator, Level, Level]:
-    """The generator and its levels at 128 and 256 px."""
+    """The generator and its last two levels: at 128 and 256 px."""
     generator = cast(MobileStyleGANGenerator, model.generator)
     half, full = cast("list[Level]", list(generator.blocks[-2:]))
     return generator, half, full
+
+
+def cut(generator: MobileStyleGANGenerator) -> int:
+    """The resolution up to which everything stays as it is."""
+    return generator.size // 4
 
 
 def features_of(model: InvertFill, images: Tensor, masks: Tensor) -> dict[int, Tensor]:
@@ -74,10 +78,10 @@ def grams(model: InvertFill, batches: Batches) -> list[Tensor]:
         assert batch.masks is not None
         w = model.encode(batch.images, batch.masks)[0]
         features = features_of(model, batch.images, batch.masks)
-        x = generator.head(w, CUT)  # without the features below the cut: near enough
+        x = generator.head(w, cut(generator))  # without the features up to there: near enough
         for level, i in ((half, -2), (full, -1)):
             place = 3 * len(generator.blocks) + 3 * i + 1
-            x = level(x, *w[:, place : place + 3].unbind(1), features.get(generator.size * 2 ** (i + 1)))
+            x = level(x, *w[:, place : place + 3].unbind(1), features.get(generator.size >> (-1 - i)))
         count("rgb", x * generator.rgb_affine(w[:, -1]))
     for handle in handles:
         handle.remove()
@@ -89,7 +93,7 @@ def refit(weight: Tensor, gram: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
     inputs (out, in) add up to: least squares."""
     basis = torch.cat([keep, torch.tensor([len(gram) - 1])])
     inside = gram[basis][:, basis]
-    inside = inside + 1e-6 * inside.diagonal().mean() * torch.eye(len(basis), dtype=inside.dtype)
+    inside = inside + 1e-6 * inside.diagonal().diag()
     solved = torch.linalg.solve(inside, gram[basis][:, :-1] @ weight.double().T).float()  # (kept + 1, out)
     return solved[:-1].T, solved[-1]
 
@@ -101,7 +105,8 @@ def narrow(model: InvertFill, found: list[Tensor], half_channels: int, full_chan
     config["generator"]["channels"][-2:] = [half_channels, full_channels]
     small = InvertFill(config)
     state = model.state_dict()
-    readers = ("blocks.4.conv2.weight", "blocks.5.conv1.weight", "blocks.5.conv2.weight", "rgb_weight")
+    a, b = (f"blocks.{len(config['generator']['channels']) - i}" for i in (3, 2))
+    readers = (f"{a}.conv2.weight", f"{b}.conv1.weight", f"{b}.conv2.weight", "rgb_weight")
     counts = (half_channels, half_channels // 4, full_channels, full_channels)
     keep = []
     for name, gram, k in zip(readers, found, counts, strict=True):
@@ -116,23 +121,23 @@ def narrow(model: InvertFill, found: list[Tensor], half_channels: int, full_chan
     banded = torch.cat([keep[1] + band * wide for band in range(4)])  # low-pass, vertical, horizontal, diagonal
     inputs = ("affine.weight", "affine.bias", "depthwise")
     for prefix, names, channels in (
-        ("generator.blocks.4.conv1", ("weight", "bias"), keep[0]),
-        ("generator.blocks.4.conv2", inputs, keep[0]),
-        ("generator.blocks.4.conv2", ("weight", "bias"), banded),
-        ("generator.blocks.5.up", ("weight", "bias"), banded),
-        ("generator.blocks.5.conv1", inputs, keep[1]),
-        ("generator.blocks.5.conv1", ("weight", "bias"), keep[2]),
-        ("generator.blocks.5.conv2", inputs, keep[2]),
-        ("generator.blocks.5.conv2", ("weight", "bias"), keep[3]),
+        (f"generator.{a}.conv1", ("weight", "bias"), keep[0]),
+        (f"generator.{a}.conv2", inputs, keep[0]),
+        (f"generator.{a}.conv2", ("weight", "bias"), banded),
+        (f"generator.{b}.up", ("weight", "bias"), banded),
+        (f"generator.{b}.conv1", inputs, keep[1]),
+        (f"generator.{b}.conv1", ("weight", "bias"), keep[2]),
+        (f"generator.{b}.conv2", inputs, keep[2]),
+        (f"generator.{b}.conv2", ("weight", "bias"), keep[3]),
         ("generator.rgb_affine", ("weight", "bias"), keep[3]),
         ("rgb_branch.outputs.1", ("weight", "bias"), keep[0]),
         ("rgb_branch.outputs.0", ("weight", "bias"), keep[2]),
     ):
         for name in names:
             state[f"{prefix}.{name}"] = state[f"{prefix}.{name}"][channels]
-    for block in (4, 5):
+    for block in (a, b):
         for conv in ("conv1", "conv2"):
-            state[f"generator.blocks.{block}.{conv}.noise"].zero_()
+            state[f"generator.{block}.{conv}.noise"] = torch.zeros_like(state[f"generator.{block}.{conv}.noise"])
     small.load_state_dict(state)
     return small
 
@@ -155,6 +160,7 @@ def distil(
         parameter.requires_grad_(True)
     optimizer = torch.optim.Adam(learns, lr=adam.lr, betas=(adam.beta1, adam.beta2))
     wide = cast(MobileStyleGANGenerator, model.generator)
+    at = cut(wide)
     begun, total = time.monotonic(), 0.0
     for step in range(steps):
         batch = batches(step)
@@ -168,11 +174,11 @@ def distil(
                     z = torch.randn(len(batch.images), wide.latent_dim)
                     w = wide.mapping(z)[:, None].expand(-1, wide.num_layers, -1)
                 theirs = features_of(model, batch.images, batch.masks) if filling else {}
-                coarse = {r: f for r, f in theirs.items() if r <= CUT}
-                x = wide._blocks(wide.first(wide.input.expand(len(w), -1, -1, -1), w[:, 0]), w, 4, CUT, coarse)
-                wanted = wide.tail(x, w, CUT, theirs).float()
+                coarse = {r: f for r, f in theirs.items() if r <= at}
+                x = wide._blocks(wide.first(wide.input.expand(len(w), -1, -1, -1), w[:, 0]), w, 4, at, coarse)
+                wanted = wide.tail(x, w, at, theirs).float()
             ours = features_of(small, batch.images, batch.masks) if filling else {}
-            found = generator.tail(x, w, CUT, ours).float()
+            found = generator.tail(x, w, at, ours).float()
         loss = sum((F.avg_pool2d(found - wanted, s).abs().mean() for s in SCALES), torch.zeros(()))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(adam, step, steps)

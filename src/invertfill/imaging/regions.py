@@ -208,4 +208,6 @@ def _resize(channel: np.ndarray, corner: tuple[int, int], side: int, size: int) 
 def _resize_lines(lines: np.ndarray, margins: tuple[int, int], size: int) -> np.ndarray:
     """(n, length) with zeros before and after -> (n, size) float32."""
     padded = np.pad(lines.astype(np.float32), ((0, 0), margins))
+    if padded.shape[1] == size:
+        return padded
     return np.asarray(Image.fromarray(padded).resize((size, len(lines)), Image.Resampling.HAMMING))
