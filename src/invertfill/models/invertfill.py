@@ -22,7 +22,7 @@ class RGBBranchConfig:
     Args:
         channels: channels at size, size/2, size/4, ... down to the coarsest resolution that is connected; () leaves the
             branch out (the W+ ablation).
-        bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, ... to see across a large hole.
+        bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, 1, 2, 4, ... to see across a large hole.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
@@ -42,7 +42,7 @@ class RGBBranch(nn.Module):
         self.stem = nn.Conv2d(4, channels[0], 3, 1, 1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(channels))
         self.bottleneck = nn.Sequential(
-            *(ResidualBlock(channels[-1], channels[-1], dilation=2**i) for i in range(config.bottleneck))
+            *(ResidualBlock(channels[-1], channels[-1], dilation=2 ** (i % 3)) for i in range(config.bottleneck))
         )
         self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(channels))
         self.refine = nn.ModuleList(nn.Conv2d(c, c, 3, 1, 1) for c in channels[:-1])
