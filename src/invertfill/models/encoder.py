@@ -132,7 +132,7 @@ class Trunk(nn.Module):
                     nn.Sequential(*(IRSEBlock(c_in if i == 0 else c, c, 2 if i == 0 else 1) for i in range(count)))
                 )
         elif config.trunk == "compact":
-            self.stem = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(64, channels[0], 1))
+            self.stem = nn.Conv2d(4, channels[0], 4, 4)  # patches of 4x4 pixels
             widths = (channels[0], *channels)
             for k, (c_in, c, count) in enumerate(zip(widths[:-1], channels, blocks, strict=True)):
                 stride = 1 if k == 0 else 2
