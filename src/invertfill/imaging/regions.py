@@ -197,6 +197,9 @@ def _resize(channel: np.ndarray, corner: tuple[int, int], side: int, size: int) 
     Antialiased, with non-negative weights so that averages stay averages. Along the longer axis first, which hardly
     reaches beyond the channel: the square itself would be far larger than a long strip.
     """
+    if side == size:
+        (left, top), (height, width) = corner, channel.shape
+        return np.pad(channel.astype(np.float32), ((top, side - top - height), (left, side - left - width)))
     for axis in (1, 0) if channel.shape[1] >= channel.shape[0] else (0, 1):
         margins = corner[1 - axis], side - corner[1 - axis] - channel.shape[axis]
         lines = channel if axis else channel.T
@@ -208,6 +211,4 @@ def _resize(channel: np.ndarray, corner: tuple[int, int], side: int, size: int) 
 def _resize_lines(lines: np.ndarray, margins: tuple[int, int], size: int) -> np.ndarray:
     """(n, length) with zeros before and after -> (n, size) float32."""
     padded = np.pad(lines.astype(np.float32), ((0, 0), margins))
-    if padded.shape[1] == size:
-        return padded
     return np.asarray(Image.fromarray(padded).resize((size, len(lines)), Image.Resampling.HAMMING))

@@ -22,7 +22,7 @@ class RGBBranchConfig:
     Args:
         channels: channels at size, size/2, size/4, ... down to the coarsest resolution that is connected; () leaves the
             branch out (the W+ ablation).
-        bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, 1, 2, 4, ... to see across a large hole.
+        bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, 1, ... to see across a large hole.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
