@@ -122,6 +122,7 @@ class Trunk(nn.Module):
         super().__init__()
         channels, blocks = config.channels, config.blocks
         self.stages = nn.ModuleList()
+        self.stem: nn.Module
         if config.trunk == "ir_se":  # four stages of stride 2; the last three are tapped
             self.stem = nn.Sequential(
                 nn.Conv2d(4, channels[0], 3, 1, 1, bias=False), nn.BatchNorm2d(channels[0]), nn.PReLU(channels[0])
