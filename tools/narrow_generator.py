@@ -2,8 +2,7 @@
 
     python tools/narrow_generator.py src/invertfill/weights/faces-256 narrow/faces-256 --images data/faces/train
 
-At 128 and 256 px a pass over the activations costs more than what is computed from them. The channels that stay are
-those that contribute most to what follows; then the narrowed levels, toRGB and the RGB branch's outputs to them learn
+More than half of a fill's time in the model goes into 128 and 256 px. The channels that stay are those that contribute most to what follows; then the narrowed levels, toRGB and the RGB branch's outputs to them learn
 to draw what the wide ones drew, from the same activations at 64 px: L1, and LPIPS on VGG16, without which fine texture
 fades. Mostly these are fills of masked pictures, every fourth time pictures of random latents.
 
