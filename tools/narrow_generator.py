@@ -2,9 +2,10 @@
 
     python tools/narrow_generator.py src/invertfill/weights/faces-256 narrow/faces-256 --images data/faces/train
 
-More than half of a fill's time in the model goes into 128 and 256 px. The channels that stay are those that contribute most to what follows; then the narrowed levels, toRGB and the RGB branch's outputs to them learn
-to draw what the wide ones drew, from the same activations at 64 px: L1, and LPIPS on VGG16, without which fine texture
-fades. Mostly these are fills of masked pictures, every fourth time pictures of random latents.
+More than half of a fill's time in the model goes into 128 and 256 px. The channels that stay there are those that
+contribute most to what follows; then the narrowed levels, toRGB and the RGB branch's outputs to them learn to draw what
+the wide ones drew, from the same activations at 64 px: L1, and LPIPS on VGG16, without which fine texture fades. Mostly
+these are fills of masked pictures, every fourth time pictures of random latents.
 
 OUT/model.safetensors is what a run's `init` goes on from, with the channels that are printed. The fixed noise of these
 levels goes: it can't be seen, and costs a pass of its own.
