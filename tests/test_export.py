@@ -43,7 +43,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
         "encoder": {"trunk": "compact", "channels": [8, 12, 16], "blocks": [1, 1, 1], "pyramid_channels": 8},
         "premodulation": {"hidden": 8},
-        "rgb_branch": {"channels": [4, 8, 8], "bottleneck": 1},
+        "rgb_branch": {"channels": [4, 8, 8], "bottleneck": 1, "noise": True},
     },
 }
 PLAIN = {**CONFIGS["stylegan2-ir_se"], "premodulation": {"enabled": False}, "rgb_branch": {"channels": []}}

@@ -176,6 +176,43 @@ def test_without_rgb_branch() -> None:
         assert torch.equal(output.image, model.generator.synthesis(output.w_plus))
 
 
+def test_noise_differs_in_training_only_and_in_the_hole_only() -> None:
+    model = build(config(rgb_branch={"channels": [4, 8, 8], "bottleneck": 2, "noise": True}))
+    open_branch(model)
+    branch = model.rgb_branch
+    assert branch is not None
+    assert branch.noise_strengths is not None
+    image, mask = pictures()
+    with torch.no_grad():
+        quiet = branch(image, mask)
+        for strength in branch.noise_strengths:
+            strength.fill_(0.5)
+        fixed, again = branch(image, mask), branch(image, mask)
+        known_only = branch(image, torch.zeros_like(mask))
+        branch.train()
+        fresh, other = branch(image, mask), branch(image, mask)
+        known_only_fresh = branch(image, torch.zeros_like(mask))
+    for size in quiet:
+        assert torch.equal(fixed[size], again[size])
+        assert not torch.equal(fixed[size], quiet[size])
+        assert not torch.equal(fresh[size], other[size])
+        assert torch.equal(known_only[size], known_only_fresh[size])
+        hole = torch.nn.functional.interpolate(mask, size=(size, size))
+        assert (fixed[size] - fresh[size])[hole.expand_as(fixed[size]) > 0].std() > 0
+
+
+def test_noise_begins_silent() -> None:
+    quiet = build(config())
+    noisy = build(config(rgb_branch={"channels": [4, 8, 8], "bottleneck": 2, "noise": True}))
+    open_branch(quiet)
+    missing = noisy.load_state_dict(quiet.state_dict(), strict=False).missing_keys
+    assert missing
+    assert all("noise" in name for name in missing)
+    image, mask = pictures()
+    with torch.no_grad():
+        assert torch.equal(noisy(image, mask).image, quiet(image, mask).image)
+
+
 def test_without_premodulation() -> None:
     model = build(config(premodulation={"enabled": False}))
     image, mask = pictures()

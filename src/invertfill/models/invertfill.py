@@ -23,17 +23,24 @@ class RGBBranchConfig:
         channels: channels at size, size/2, size/4, ... down to the coarsest resolution that is connected; () leaves the
             branch out (the W+ ablation).
         bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, 1, ... to see across a large hole.
+        noise: white noise in the hole at every resolution, by a learned strength for each channel. For a generator that
+            has next to none of its own: deep in a hole nothing else differs from pixel to pixel, and texture that is
+            drawn of nothing repeats itself.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
     bottleneck: int = 3
+    noise: bool = False
 
 
 class RGBBranch(nn.Module):
     """I_m and M -> features at the generator's resolutions, to be added to its activations (Fig. 2b).
 
-    A small U-shaped network; its 1x1 outputs start at zero, so that training begins from the plain generator.
+    A small U-shaped network; its 1x1 outputs start at zero, so that training begins from the plain generator, and so do
+    the strengths of its noise, which is new in each training step and always the same afterwards.
     """
+
+    noise: Tensor
 
     def __init__(self, config: RGBBranchConfig, size: int, feature_channels: dict[int, int]):
         super().__init__()
@@ -51,6 +58,11 @@ class RGBBranch(nn.Module):
         )
         for parameter in self.outputs.parameters():
             nn.init.zeros_(parameter)
+        self.noise_strengths: nn.ParameterList | None = None
+        if config.noise:
+            self.noise_strengths = nn.ParameterList(nn.Parameter(torch.zeros(c, 1, 1)) for c in channels)
+            fixed = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0))
+            self.register_buffer("noise", fixed)
 
     def forward(self, image: Tensor, mask: Tensor) -> dict[int, Tensor]:
         """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}."""
@@ -59,7 +71,13 @@ class RGBBranch(nn.Module):
         for down in self.down:
             x = F.leaky_relu(down(x), 0.2)
             skips.append(x)
-        x = self.bottleneck(x)
+        if self.noise_strengths is not None:
+            noise = (torch.randn_like(mask) if self.training else self.noise) * mask
+            skips = [
+                x + (noise[..., :: 2**i, :: 2**i] * strength).to(x.dtype)  # white again at every resolution
+                for i, (x, strength) in enumerate(zip(skips, self.noise_strengths, strict=True))
+            ]
+        x = self.bottleneck(skips[-1])
         features = {self.sizes[-1]: self.outputs[-1](x)}
         for i in reversed(range(len(self.sizes) - 1)):
             x = F.interpolate(self.lateral[i](x), scale_factor=2.0, mode="nearest") + skips[i]

@@ -171,6 +171,7 @@ class RGBBranchSection(Section):
 
     channels: tuple[Count, ...] = (16, 32, 64, 96, 128)  # at size, size/2, ...; []: the ablation in W+
     bottleneck: Times = 3
+    noise: bool = False
 
 
 class ModelConfig(Section):
@@ -217,6 +218,7 @@ class RatesConfig(Section):
     rgb_branch: NonNegative = 1.0
     # Not in the paper. Its mapping network stays, so that latents and their mean keep their meaning.
     generator: NonNegative = 0.0
+    discriminator: NonNegative = 1.0  # where there is an adversarial loss
 
 
 class AboutConfig(Section):
@@ -264,7 +266,7 @@ class InversionConfig(RunConfig):
 
     @model_validator(mode="after")
     def something_learns(self) -> InversionConfig:
-        if not any(self.rates.model_dump().values()):
+        if not any(self.rates.model_dump(exclude={"discriminator"}).values()):
             raise ValueError("rates are all 0: nothing would learn")
         return self
 

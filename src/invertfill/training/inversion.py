@@ -115,9 +115,8 @@ class InversionTask:
         if self.lpips and losses.adversarial:
             self.discriminator = adversarial.FeatureDiscriminator(self.lpips.widths).to(self.device)
             self.modules["discriminator"] = self.discriminator
-            self.optimizers["discriminator"] = torch.optim.Adam(
-                self.discriminator.parameters(), lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps
-            )
+            judge = {"params": list(self.discriminator.parameters()), "rate": config.rates.discriminator}
+            self.optimizers["discriminator"] = torch.optim.Adam([judge], lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps)
 
     def train_step(self, real: Tensor, mask: Tensor, step: int, codes: Tensor | None = None) -> dict[str, float]:
         """Train on one batch.
