@@ -14,6 +14,8 @@ from invertfill.models import build_generator
 from invertfill.models.encoder import Encoder, EncoderConfig, ResidualBlock
 from invertfill.models.premodulation import PreModulation
 
+NOISE = 0.3  # the strength it starts with; it hardly moves, and the layers behind it learn what to make of it
+
 
 @dataclass(frozen=True)
 class RGBBranchConfig:
@@ -36,8 +38,8 @@ class RGBBranchConfig:
 class RGBBranch(nn.Module):
     """I_m and M -> features at the generator's resolutions, to be added to its activations (Fig. 2b).
 
-    A small U-shaped network; its 1x1 outputs start at zero, so that training begins from the plain generator, and so do
-    the strengths of its noise, which is new in each training step and always the same afterwards.
+    A small U-shaped network; its 1x1 outputs start at zero, so that training begins from the plain generator. Its noise
+    is new in each training step and always the same afterwards.
     """
 
     noise: Tensor
@@ -60,7 +62,7 @@ class RGBBranch(nn.Module):
             nn.init.zeros_(parameter)
         self.noise_strengths: nn.ParameterList | None = None
         if config.noise:
-            self.noise_strengths = nn.ParameterList(nn.Parameter(torch.zeros(c, 1, 1)) for c in channels)
+            self.noise_strengths = nn.ParameterList(nn.Parameter(torch.full((c, 1, 1), NOISE)) for c in channels)
             fixed = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0))
             self.register_buffer("noise", fixed)
 
