@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,15 @@ TINY: dict[str, Any] = {
     "premodulation": {"hidden": 8},
     "rgb_branch": {"channels": [4, 8, 8], "bottleneck": 1},
 }
+
+
+def script(path: Path) -> ModuleType:
+    """A Python file that belongs to no package, such as those in tools/, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

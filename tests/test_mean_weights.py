@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from conftest import ROOT, script
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -16,7 +16,6 @@ from invertfill.errors import InputError
 from invertfill.export import export_model
 from invertfill.models.invertfill import InvertFill
 
-ROOT = Path(__file__).parents[1]
 CONFIG = {
     "generator": {"kind": "mobilestylegan", "size": 32, "channels": [8, 8, 8, 8], "latent_dim": 16},
     "encoder": {"channels": [8, 8, 8], "blocks": [1, 1, 1], "pyramid_channels": 8, "structure_channels": 8},
@@ -28,11 +27,7 @@ NOISY = {**CONFIG, "rgb_branch": {"channels": [4, 4, 8], "bottleneck": 1, "noise
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mean_weights", ROOT / "tools" / "mean_weights.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "tools" / "mean_weights.py")
 
 
 def build(seed: int, config: dict = CONFIG) -> InvertFill:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import script
 
 from invertfill.models import build_generator
 from invertfill.models.mobilestylegan import MobileStyleGANGenerator, inverse_haar
@@ -94,7 +95,7 @@ def test_converted_face_generator_draws_what_its_source_draws(shared: Path) -> N
     reader_path = shared / "data" / "face_generator.py"
     if not reader_path.exists():
         pytest.skip("needs shared/data/face_generator.py")
-    tool, reader = (_module(path) for path in (TOOL, reader_path))
+    tool, reader = (script(path) for path in (TOOL, reader_path))
     ours, source = tool.convert(reader), reader.FaceGenerator.from_package()
     z = torch.randn(1 + ours.num_layers, 512, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -103,11 +104,3 @@ def test_converted_face_generator_draws_what_its_source_draws(shared: Path) -> N
         # A different w for each layer shows their order.
         w_plus = (w[:1] + 0.3 * (w[1:] - w[:1]))[None]
         torch.testing.assert_close(ours.synthesis(w_plus), source.rgb_256(w_plus), rtol=0, atol=1e-3)
-
-
-def _module(path: Path):  # type: ignore[no-untyped-def]
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT, script
 
 from invertfill.data.batches import Batches
 from invertfill.data.readers import ImageSet
@@ -16,7 +16,6 @@ from invertfill.models.invertfill import InvertFill
 from invertfill.models.mobilestylegan import Affine
 from invertfill.training.config import AdamConfig, DataConfig, MaskConfig
 
-ROOT = Path(__file__).parents[1]
 CONFIG = {
     "generator": {"kind": "mobilestylegan", "size": 32, "channels": [16, 16, 16, 16], "latent_dim": 16},
     "encoder": {"channels": [8, 8, 8], "blocks": [1, 1, 1], "pyramid_channels": 8, "structure_channels": 8},
@@ -27,11 +26,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("narrow_generator", ROOT / "tools" / "narrow_generator.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "tools" / "narrow_generator.py")
 
 
 @pytest.fixture
