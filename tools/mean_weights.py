@@ -22,7 +22,7 @@ from torch import Tensor
 from invertfill.errors import InputError
 from invertfill.export import export_model
 from invertfill.models.invertfill import InvertFill
-from invertfill.training.checkpoint import newest_checkpoint, provenance_of
+from invertfill.training.checkpoint import STATE, newest_checkpoint, provenance_of
 from invertfill.training.inversion import load_model, model_config
 from invertfill.zoo import find_model
 
@@ -34,7 +34,7 @@ def read(source: str) -> tuple[InvertFill, dict[str, Any]]:
         InputError: nothing of the kind.
     """
     checkpoint = newest_checkpoint(Path(source)) or Path(source)
-    if (checkpoint / "state.json").is_file():
+    if (checkpoint / STATE).is_file():
         config, provenance, place = model_config(checkpoint), provenance_of(checkpoint), checkpoint
     else:
         found = find_model(source)
