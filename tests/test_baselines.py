@@ -24,7 +24,7 @@ from invertfill.baselines.psp_blend import blend  # noqa: E402
 from invertfill.baselines.w_plus import WPlus  # noqa: E402
 from invertfill.export import export_model  # noqa: E402
 from invertfill.losses.lpips import LPIPS  # noqa: E402
-from invertfill.models import build_generator  # noqa: E402
+from invertfill.models import build_generator, migan  # noqa: E402
 from invertfill.models.invertfill import InvertFill  # noqa: E402
 from invertfill.training.config import InversionConfig, load_config  # noqa: E402
 
@@ -40,10 +40,16 @@ MOBILE = {
 }
 
 
-@pytest.fixture(params=[TINY["generator"], MOBILE], ids=["stylegan2", "mobilestylegan"])
+@pytest.fixture(
+    params=[TINY["generator"], MOBILE, MOBILE | {"kind": "migan"}], ids=["stylegan2", "mobilestylegan", "migan"]
+)
 def generator(request: pytest.FixtureRequest) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_generator(request.param).requires_grad_(False)
+    generator = build_generator(request.param)
+    for module in generator.modules():
+        if isinstance(module, migan.StyledConv):  # style has no say before training
+            torch.nn.init.normal_(module.affine.weight)
+    return generator.requires_grad_(False)
 
 
 @pytest.fixture

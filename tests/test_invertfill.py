@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from invertfill.losses.inpainting import composite
+from invertfill.models import migan
 from invertfill.models.encoder import Encoder, EncoderConfig
 from invertfill.models.invertfill import InvertFill
 from invertfill.training.config import InversionConfig, load_config
@@ -22,6 +23,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 GENERATORS: dict[str, dict[str, Any]] = {
     "stylegan2": {"size": 64, "channel_base": 512, "channel_max": 16, "mapping_layers": 2, "latent_dim": 24},
     "mobilestylegan": {"size": 64, "channels": [16, 16, 16, 8, 8], "mapping_layers": 2, "latent_dim": 24},
+    "migan": {"size": 64, "channels": [16, 16, 16, 8, 8], "mapping_layers": 2, "latent_dim": 24},
 }
 TRUNKS: dict[str, dict[str, Any]] = {
     "compact": {"channels": [8, 12, 16], "blocks": [1, 1, 1]},
@@ -124,6 +126,9 @@ def test_style_code_is_an_offset_from_the_mean_latent() -> None:
 def test_stage_2_trains_all_but_the_generator(generator: str) -> None:
     model = build(config(generator)).train()
     open_branch(model)
+    for module in model.generator.modules():
+        if isinstance(module, migan.StyledConv):  # style has no say before training
+            torch.nn.init.normal_(module.affine.weight)
     trainable = [p for p in model.parameters() if p.requires_grad]
     model(*pictures()).image.square().mean().backward()
     parts = {"encoder", "premodulation", "rgb_branch"}
@@ -183,13 +188,13 @@ def test_noise_differs_in_training_only_and_in_the_hole_only() -> None:
     open_branch(model)
     branch = model.rgb_branch
     assert branch is not None
-    assert branch.noise_strengths is not None
+    assert branch.noise is not None
     image, mask = pictures()
     with torch.no_grad():
-        for strength in branch.noise_strengths:
+        for strength in branch.noise.strengths:
             strength.zero_()
         quiet = branch(image, mask)
-        for strength in branch.noise_strengths:
+        for strength in branch.noise.strengths:
             strength.fill_(0.5)
         fixed, again = branch(image, mask), branch(image, mask)
         known_only = branch(image, torch.zeros_like(mask))
@@ -212,11 +217,11 @@ def test_a_model_without_noise_can_be_gone_on_from_with_noise(tmp_path: Path) ->
     save_file(quiet.state_dict(), tmp_path / "model.safetensors")
     load_model(noisy, tmp_path)
     assert noisy.rgb_branch is not None
-    assert noisy.rgb_branch.noise_strengths is not None
+    assert noisy.rgb_branch.noise is not None
     image, mask = pictures()
     with torch.no_grad():
         assert not torch.equal(noisy(image, mask).image, quiet(image, mask).image)
-        for strength in noisy.rgb_branch.noise_strengths:
+        for strength in noisy.rgb_branch.noise.strengths:
             strength.zero_()
         assert torch.equal(noisy(image, mask).image, quiet(image, mask).image)
 

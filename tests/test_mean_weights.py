@@ -33,8 +33,8 @@ def tool() -> ModuleType:
 def build(seed: int, config: dict = CONFIG) -> InvertFill:
     torch.manual_seed(seed)
     model = InvertFill(config).eval()
-    if model.rgb_branch is not None and model.rgb_branch.noise_strengths is not None:
-        for strength in model.rgb_branch.noise_strengths:
+    if model.rgb_branch is not None and model.rgb_branch.noise is not None:
+        for strength in model.rgb_branch.noise.strengths:
             torch.nn.init.constant_(strength, 0.5)
     return model
 
@@ -49,8 +49,8 @@ def test_every_tensor_is_the_mean_by_share(tool: ModuleType) -> None:
 def test_a_source_without_noise_counts_as_silent(tool: ModuleType) -> None:
     noisy, quiet = build(0, NOISY), build(1)
     merged = tool.mean([noisy, quiet], [0.5, 0.5])
-    assert all(torch.allclose(strength, torch.tensor(0.25)) for strength in merged.rgb_branch.noise_strengths)
-    assert torch.equal(merged.rgb_branch.noise, noisy.rgb_branch.noise)
+    assert all(torch.allclose(strength, torch.tensor(0.25)) for strength in merged.rgb_branch.noise.strengths)
+    assert torch.equal(merged.rgb_branch.noise.pixels, noisy.rgb_branch.noise.pixels)
 
 
 def test_other_architectures_are_refused(tool: ModuleType) -> None:

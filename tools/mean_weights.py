@@ -56,7 +56,7 @@ def mean(models: list[InvertFill], shares: list[float]) -> InvertFill:
     for name, first in states[0].items():
         if name.startswith("rgb_branch.noise"):
             for state in states[1:]:
-                state.setdefault(name, first if name == "rgb_branch.noise" else torch.zeros_like(first))
+                state.setdefault(name, first if name == "rgb_branch.noise.pixels" else torch.zeros_like(first))
         if any(name not in state or state[name].shape != first.shape for state in states):
             raise InputError(f"{name}: not alike in all sources; models of one architecture are accepted")
         weighed = [share * state[name] for share, state in zip(shares, states, strict=True)]

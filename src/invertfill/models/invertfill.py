@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from invertfill.models import build_generator
 from invertfill.models.encoder import Encoder, EncoderConfig, ResidualBlock
+from invertfill.models.hole_noise import HoleNoise
+from invertfill.models.migan import MIGANBranch
 from invertfill.models.premodulation import PreModulation
-
-NOISE = 0.3  # the strength it starts with; it hardly moves, and the layers behind it learn what to make of it
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,15 @@ class RGBBranchConfig:
     """Shape of the RGB branch.
 
     Args:
+        kind: "unet", this project's, or "migan", MI-GAN's encoder, as wide as a generator of that kind: channels and
+            bottleneck don't apply.
         channels: channels at size, size/2, size/4, ... down to the coarsest resolution that is connected; () leaves the
             branch out (the W+ ablation).
         bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, 1, ... to see across a large hole.
-        noise: white noise in the hole at every resolution, by a learned strength for each channel. For a generator that
-            has next to none of its own: deep in a hole nothing else differs from pixel to pixel, and texture that is
-            drawn of nothing repeats itself.
+        noise: white noise in the hole (models/hole_noise.py).
     """
 
+    kind: str = "unet"
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
     bottleneck: int = 3
     noise: bool = False
@@ -38,11 +39,8 @@ class RGBBranchConfig:
 class RGBBranch(nn.Module):
     """I_m and M -> features at the generator's resolutions, to be added to its activations (Fig. 2b).
 
-    A small U-shaped network; its 1x1 outputs start at zero, so that training begins from the plain generator. Its noise
-    is new in each training step and always the same afterwards.
+    A small U-shaped network; its 1x1 outputs start at zero, so that training begins from the plain generator.
     """
-
-    noise: Tensor
 
     def __init__(self, config: RGBBranchConfig, size: int, feature_channels: dict[int, int]):
         super().__init__()
@@ -60,11 +58,7 @@ class RGBBranch(nn.Module):
         )
         for parameter in self.outputs.parameters():
             nn.init.zeros_(parameter)
-        self.noise_strengths: nn.ParameterList | None = None
-        if config.noise:
-            self.noise_strengths = nn.ParameterList(nn.Parameter(torch.full((c, 1, 1), NOISE)) for c in channels)
-            fixed = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0))
-            self.register_buffer("noise", fixed)
+        self.noise = HoleNoise(size, channels) if config.noise else None
 
     def forward(self, image: Tensor, mask: Tensor) -> dict[int, Tensor]:
         """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}."""
@@ -73,12 +67,8 @@ class RGBBranch(nn.Module):
         for down in self.down:
             x = F.leaky_relu(down(x), 0.2)
             skips.append(x)
-        if self.noise_strengths is not None:
-            noise = (torch.randn_like(mask) if self.training else self.noise) * mask
-            skips = [
-                x + (noise[..., :: 2**i, :: 2**i] * strength).to(x.dtype)  # white again at every resolution
-                for i, (x, strength) in enumerate(zip(skips, self.noise_strengths, strict=True))
-            ]
+        if self.noise is not None:
+            skips = self.noise(skips, mask)
         x = self.bottleneck(skips[-1])
         features = {self.sizes[-1]: self.outputs[-1](x)}
         for i in reversed(range(len(self.sizes) - 1)):
@@ -118,9 +108,11 @@ class InvertFill(nn.Module):
         premodulation = {"hidden": 32, **_arguments(config, "premodulation")}
         self.premodulation = PreModulation(self.generator.levels, dim, **premodulation)
         branch_config = RGBBranchConfig(**_arguments(config, "rgb_branch"))
-        self.rgb_branch = (
-            RGBBranch(branch_config, size, self.generator.feature_channels) if branch_config.channels else None
-        )
+        self.rgb_branch: RGBBranch | MIGANBranch | None = None
+        if branch_config.kind == "migan":
+            self.rgb_branch = MIGANBranch(self.generator.feature_channels, branch_config.noise)
+        elif branch_config.channels:
+            self.rgb_branch = RGBBranch(branch_config, size, self.generator.feature_channels)
         self.register_buffer("w_mean", torch.zeros(dim))
         self.generator.requires_grad_(False)  # as in the paper; training may free it
 

@@ -109,7 +109,10 @@ class MobileStyleGANGenerator(nn.Module):
         num_layers: style vectors in `w_plus`: one at 4 px, three (up, conv1, conv2) at each further size, and toRGB's.
         levels: for each of them 0 (coarse, up to 8 px), 1 (middle, 16 and 32 px) or 2 (fine, 64 px and up).
         feature_channels: resolution -> channels of the activations that F&W+ features are added to.
+        draws_alone: whether it draws pictures without features.
     """
+
+    draws_alone = True
 
     def __init__(
         self,

@@ -30,8 +30,10 @@ def refine(network: InvertFill, image: Tensor, mask: Tensor, w_plus: Tensor, w_s
         w_std: (D,), of w over the generator's own pictures.
 
     Returns:
-        (N, L, D), one style vector for all L.
+        (N, L, D), one style vector for all L; ``w_plus`` as it is where the generator draws nothing without features.
     """
+    if not network.generator.draws_alone:
+        return w_plus
     known = 1 - mask
     start = w_plus.mean(1, keepdim=True)
     with torch.enable_grad():

@@ -21,7 +21,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Times = Annotated[int, Field(ge=0)]
-KINDS = ("stylegan2", "mobilestylegan")  # of generators; pydantic puts them into the places that it names
+KINDS = ("stylegan2", "mobilestylegan", "migan")  # of generators; pydantic puts them into the places that it names
 Size = Literal[16, 32, 64, 128, 256, 512, 1024]
 
 
@@ -122,6 +122,16 @@ class MobileStyleGANConfig(Section):
     mapping_layers: Count = 8
 
 
+class MIGANConfig(Section):
+    """models/migan.py: the generator that `scenery-256` ships with."""
+
+    kind: Literal["migan"]
+    size: Size = 256
+    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
+    latent_dim: Count = 512
+    mapping_layers: Count = 8
+
+
 class DiscriminatorConfig(Section):
     """models/stylegan2.py; the size is the generator's."""
 
@@ -169,6 +179,7 @@ class PreModulationSection(Section):
 class RGBBranchSection(Section):
     """models/invertfill.py, `RGBBranchConfig`."""
 
+    kind: Literal["unet", "migan"] = "unet"  # migan: as wide as a generator of that kind
     channels: tuple[Count, ...] = (16, 32, 64, 96, 128)  # at size, size/2, ...; []: the ablation in W+
     bottleneck: Times = 3
     noise: bool = False
@@ -177,7 +188,9 @@ class RGBBranchSection(Section):
 class ModelConfig(Section):
     """models/invertfill.py."""
 
-    generator: Annotated[StyleGAN2Config | MobileStyleGANConfig, Field(discriminator="kind")] = StyleGAN2Config()
+    generator: Annotated[StyleGAN2Config | MobileStyleGANConfig | MIGANConfig, Field(discriminator="kind")] = (
+        StyleGAN2Config()
+    )
     encoder: EncoderSection = EncoderSection()
     premodulation: PreModulationSection = PreModulationSection()
     rgb_branch: RGBBranchSection = RGBBranchSection()

@@ -1,0 +1,38 @@
+"""White noise in the hole: what differs from pixel to pixel where nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+STRENGTH = 0.3  # what it starts with; it hardly moves, and the layers behind it learn what to make of it
+
+
+class HoleNoise(nn.Module):
+    """Noise in the hole at several resolutions, by a learned strength for each channel.
+
+    For a generator that has next to none of its own: texture that is drawn of nothing repeats itself. The noise is new
+    in each training step and always the same afterwards.
+
+    Args:
+        size: picture size s.
+        channels: of the activations at s, s/2, s/4, ...
+    """
+
+    pixels: Tensor
+
+    def __init__(self, size: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.strengths = nn.ParameterList(nn.Parameter(torch.full((c, 1, 1), STRENGTH)) for c in channels)
+        fixed = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("pixels", fixed)
+
+    def forward(self, activations: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
+        """activations (N, channels[i], s/2^i, s/2^i), mask (N, 1, s, s), 1 = hole -> the same, with noise."""
+        noise = (torch.randn_like(mask) if self.training else self.pixels) * mask
+        return [
+            x + (noise[..., :: 2**i, :: 2**i] * strength).to(x.dtype)  # white again at every resolution
+            for i, (x, strength) in enumerate(zip(activations, self.strengths, strict=True))
+        ]

