@@ -95,7 +95,7 @@ def test_converted_weights_draw_what_migan_draws(tool: ModuleType) -> None:
     weights = published()
     tool.fill(generator, branch, weights)
     x = torch.randn(2, CHANNELS[32], 32, 32)
-    drawn = generator.synthesis(torch.randn(2, generator.num_layers, 16), tool.inner(branch, x))
+    drawn = generator.synthesis(torch.randn(2, generator.num_layers, 16), branch.pyramid(x))
     torch.testing.assert_close(drawn, reference(x, weights), rtol=1e-4, atol=1e-5)
 
 

@@ -16,7 +16,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import onnx
@@ -24,17 +24,18 @@ import torch
 import torch.nn.functional as F
 import typer
 from onnx import numpy_helper
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from invertfill.data.readers import decode, open_source
+from invertfill.errors import InputError
 from invertfill.imaging.masks import sample_masks
 from invertfill.losses.lpips import LPIPS
 from invertfill.models.invertfill import InvertFill
 from invertfill.models.migan import MIGANBranch, MIGANGenerator, SeparableConv
 from invertfill.models.stylegan2 import resolutions, upsample
 from invertfill.training.inversion import choose_parameters
+from invertfill.zoo import FILES, find_model
 
 WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64}  # MI-GAN's channels
 SIZE = 256
@@ -67,20 +68,9 @@ class Teacher(nn.Module):
         """image (N, 3, 256, 256), mask -> its picture (N, 3, 256, 256)."""
         features = {}
         features[512], x = self.top(image, mask)
-        features |= inner(self.branch, x, 1)
+        features |= self.branch.pyramid(x, 1)
         w_plus = image.new_zeros(len(image), self.generator.num_layers, self.generator.latent_dim)
         return F.avg_pool2d(self.generator.synthesis(w_plus, features), 2)
-
-
-def inner(branch: MIGANBranch, x: Tensor, level: int = 0) -> dict[int, Tensor]:
-    """The features from a level on."""
-    features = {}
-    for i in range(level, len(branch.sizes)):
-        x = features[branch.sizes[i]] = branch.first[i](x)
-        if i < len(branch.down):
-            x = branch.down[i](x)
-    features[4] = features[4] + branch.bottom(x)
-    return features
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -95,12 +85,8 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def fill(
-    generator: MIGANGenerator,
-    branch: MIGANBranch,
-    weights: dict[str, Tensor],
-) -> None:
-    """Copy all layers but those behind the picture, with the gains of sqrt(2) behind LeakyReLUs folded."""
+def fill(generator: MIGANGenerator, branch: MIGANBranch, weights: dict[str, Tensor]) -> None:
+    """Copy all layers but the first convolutions, with the gains of sqrt(2) behind LeakyReLUs folded."""
 
     def copy(conv: SeparableConv, name: str) -> None:
         conv.depthwise.weight.copy_(weights[f"{name}.conv1.weight"])
@@ -124,9 +110,12 @@ def fill(
 
 
 @torch.no_grad()
-def start(weights: dict[str, Tensor], style: Path) -> InvertFill:
+def start(weights: dict[str, Tensor], style: str) -> InvertFill:
     """The model before its first convolutions and the last one have learnt anything."""
-    state, config = _open(style)
+    found = find_model(style)
+    config, state = found.config, load_file(found.folder / FILES[0])
+    if config["generator"]["kind"] != "mobilestylegan":
+        raise InputError(f"{style}: its generator is of another kind; an InvertFill with a MobileStyleGAN is accepted")
     channels = [WIDTHS[r] for r in resolutions(SIZE)]
     config["generator"] = {"kind": "migan", "size": SIZE, "channels": channels}
     config["rgb_branch"] = {"kind": "migan"}
@@ -146,13 +135,6 @@ def start(weights: dict[str, Tensor], style: Path) -> InvertFill:
     assert isinstance(model.generator, MIGANGenerator) and isinstance(model.rgb_branch, MIGANBranch)
     fill(model.generator, model.rgb_branch, weights)
     return model
-
-
-def _open(style: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    file = style / "model.safetensors"
-    with safe_open(file, "pt") as opened:
-        config = json.loads(opened.metadata()["config"])
-    return load_file(file), config
 
 
 def batches(source: Path, count: int, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -253,17 +235,20 @@ def _no_style(generator: MIGANGenerator, image: Tensor) -> Tensor:
 
 
 def main(
-    weights: Annotated[Path, typer.Argument(help="MI-GAN's ONNX pipeline at 512 px")],
-    pictures: Annotated[Path, typer.Argument(help="a folder, zip or tar to learn on")],
-    style: Annotated[Path, typer.Option(help="a model folder to take encoder and mapping network from")],
+    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="MI-GAN's ONNX pipeline at 512 px")],
+    pictures: Annotated[Path, typer.Argument(exists=True, help="a folder, zip or tar to learn on")],
+    style: Annotated[str, typer.Option(help="a model, by name or folder, to take encoder and mapping network from")],
     out: Annotated[Path, typer.Option("-o", help="a folder for model.safetensors")],
     stem_steps: Annotated[int, typer.Option(help="of 8 windows, for the first convolutions")] = 500,
     steps: Annotated[int, typer.Option(help="of 4 pictures, for all layers together")] = 300,
 ) -> None:
     torch.manual_seed(0)
     source = read(weights)
+    try:
+        model = start(source, style).eval()
+    except InputError as error:
+        raise typer.BadParameter(str(error), param_hint="--style") from error
     teacher = Teacher(source).eval().requires_grad_(False)
-    model = start(source, style).eval()
     learn_stem(teacher, model.rgb_branch, pictures, stem_steps)
     fit_rgb(teacher, model, pictures, 32)
     distil(teacher, model, pictures, steps)

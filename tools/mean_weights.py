@@ -1,6 +1,6 @@
 """Make a model folder of the mean of several runs' weights.
 
-    python tools/mean_weights.py runs/scenery-256-noise=0.7 scenery-256=0.3 -o out/scenery-256
+    python tools/mean_weights.py runs/scenery-256-migan=0.7 scenery-256=0.3 -o out/scenery-256
 
 Runs that began from each other lie in one basin, so that the mean of their weights knows what each knows, without what
 it forgot (Wortsman et al. 2022, "Model soups", arXiv 2203.05482). A source is a run, one of its checkpoints (of both

@@ -187,13 +187,17 @@ class MIGANBranch(nn.Module):
 
     def forward(self, image: Tensor, mask: Tensor) -> dict[int, Tensor]:
         """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}."""
-        x = self.stem(F.leaky_relu(self.from_rgb(torch.cat([image, mask], 1)), 0.2))
+        features = self.pyramid(self.stem(F.leaky_relu(self.from_rgb(torch.cat([image, mask], 1)), 0.2)))
+        if self.noise is not None:
+            features |= zip(self.noisy, self.noise([features[size] for size in self.noisy], mask), strict=True)
+        return features
+
+    def pyramid(self, x: Tensor, level: int = 0) -> dict[int, Tensor]:
+        """What comes in front of a level, (N, C, s, s) with s = sizes[level] -> the features from s on."""
         features = {}
-        for i, (size, conv) in enumerate(zip(self.sizes, self.first, strict=True)):
-            x = features[size] = conv(x)
+        for i in range(level, len(self.sizes)):
+            x = features[self.sizes[i]] = self.first[i](x)
             if i < len(self.down):
                 x = self.down[i](x)
         features[4] = features[4] + self.bottom(x)
-        if self.noise is not None:
-            features |= zip(self.noisy, self.noise([features[size] for size in self.noisy], mask), strict=True)
         return features

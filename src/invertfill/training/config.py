@@ -112,20 +112,10 @@ class StyleGAN2Config(Section):
     mapping_layers: Count = 8
 
 
-class MobileStyleGANConfig(Section):
-    """models/mobilestylegan.py: the generator that `faces-256` ships with."""
+class SeparableConfig(Section):
+    """models/mobilestylegan.py and models/migan.py: the generators that `faces-256` and `scenery-256` ship with."""
 
-    kind: Literal["mobilestylegan"]
-    size: Size = 256
-    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
-    latent_dim: Count = 512
-    mapping_layers: Count = 8
-
-
-class MIGANConfig(Section):
-    """models/migan.py: the generator that `scenery-256` ships with."""
-
-    kind: Literal["migan"]
+    kind: Literal["mobilestylegan", "migan"]
     size: Size = 256
     channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
     latent_dim: Count = 512
@@ -188,9 +178,7 @@ class RGBBranchSection(Section):
 class ModelConfig(Section):
     """models/invertfill.py."""
 
-    generator: Annotated[StyleGAN2Config | MobileStyleGANConfig | MIGANConfig, Field(discriminator="kind")] = (
-        StyleGAN2Config()
-    )
+    generator: Annotated[StyleGAN2Config | SeparableConfig, Field(discriminator="kind")] = StyleGAN2Config()
     encoder: EncoderSection = EncoderSection()
     premodulation: PreModulationSection = PreModulationSection()
     rgb_branch: RGBBranchSection = RGBBranchSection()
