@@ -6,6 +6,9 @@ added behind the first convolution at each resolution: where F&W+ (Eq. 3) adds t
 here is the style: each convolution of the generator is modulated by w*, by factors that start at 1, so that training
 begins from MI-GAN as it is. Its gains of sqrt(2) are folded into the weights.
 
+Its layers know photographs but draw no face. Where a prior is given, a MobileStyleGAN that does, from w* alone up to
+32 px, say, its activations join MI-GAN's at those resolutions.
+
 The `scenery-256` prior has this form (tools/convert_migan.py).
 """
 
@@ -18,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invertfill.models.hole_noise import HoleNoise
-from invertfill.models.mobilestylegan import MappingNetwork
+from invertfill.models.mobilestylegan import MappingNetwork, Trunk
 from invertfill.models.stylegan2 import COARSE, FINE, MIDDLE, Blur, EqualLinear, resolutions, upsample
 
 NOISY = 32  # px: below, noise would move things about, not draw texture
@@ -41,8 +44,8 @@ class SeparableConv(nn.Module):
         self.up = resample == "up"
         self.noise = nn.Parameter(torch.zeros(1, 1, noise, noise)) if noise else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, h, h) -> (N, channels, h, h), or twice or half the side."""
+    def forward(self, x: Tensor, w: Tensor | None = None) -> Tensor:
+        """(N, in_channels, h, h) -> (N, channels, h, h), or twice or half the side; w is `StyledConv`'s."""
         x = F.leaky_relu(self.depthwise(x), 0.2)
         if self.down is not None:
             x = self.down(x)
@@ -62,7 +65,8 @@ class StyledConv(SeparableConv):
         self.affine = EqualLinear(latent_dim, in_channels, bias=1.0)
         nn.init.zeros_(self.affine.weight)
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, w: Tensor | None = None) -> Tensor:
+        assert w is not None
         return super().forward(x * self.affine(w)[:, :, None, None].to(x.dtype))
 
 
@@ -71,12 +75,15 @@ class MIGANGenerator(nn.Module):
 
     Args:
         size: output size in pixels, a power of two from 8.
-        channels: channels at 4, 8, ... ``size`` px.
+        channels: channels at 4, 8, ... ``size`` px; with a prior the first resolutions may be left to it.
         latent_dim: entries of z and w.
         mapping_layers: depth of the mapping network.
+        prior: channels at 4, 8, ... px of a MobileStyleGAN whose activations join; () for none.
+        prior_rank: its `LowRankInput`'s.
 
     Attributes:
-        num_layers: style vectors in ``w_plus``: one at 4 px, two at each further size.
+        num_layers: style vectors in ``w_plus``: one at 4 px, two at each further size; with a prior, the prior's, and
+            one, the second convolution's, at each size above it.
         levels: for each of them 0 (coarse), 1 (middle) or 2 (fine), as in StyleGAN2.
         feature_channels: resolution -> channels of the activations that F&W+ features are added to.
         draws_alone: whether it draws pictures without features.
@@ -93,21 +100,45 @@ class MIGANGenerator(nn.Module):
         channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128),
         latent_dim: int = 512,
         mapping_layers: int = 8,
+        prior: tuple[int, ...] = (),
+        prior_rank: int = 64,
     ) -> None:
         super().__init__()
         sizes = resolutions(size)
-        if len(channels) != len(sizes):
+        if len(channels) != len(sizes) and not (prior and 0 < len(sizes) - len(channels) < len(prior)):
             raise ValueError(f"{size} px needs {len(sizes)} channel counts (4 to {size} px), not {len(channels)}")
+        sizes = sizes[-len(channels) :]
         self.size, self.latent_dim = size, latent_dim
         self.feature_channels = dict(zip(sizes, channels, strict=True))
-        self.num_layers = 2 * len(sizes) - 1
-        self.levels = tuple(COARSE if i < 3 else MIDDLE if i < 7 else FINE for i in range(self.num_layers))
         self.map = MappingNetwork(latent_dim, mapping_layers)
-        self.const = nn.Parameter(torch.randn(1, channels[0], 4, 4))
-        self.first = nn.ModuleList(  # at each resolution but 4
-            StyledConv(latent_dim, a, b, "up", noise=r) for (a, b), r in zip(pairwise(channels), sizes[1:], strict=True)
-        )
-        self.second = nn.ModuleList(StyledConv(latent_dim, c, c) for c in channels)
+        self.const = nn.Parameter(torch.randn(1, channels[0], sizes[0], sizes[0]))
+        ups = list(
+            zip(pairwise(channels), sizes[1:], strict=True)
+        )  # the first convolutions, at each resolution but one
+        self.prior: Trunk | None = None
+        if prior:
+            self.prior = Trunk(prior, latent_dim, prior_rank)
+            last = 2 ** (len(prior) + 1)
+            self.joins = nn.ModuleDict(  # above the coarsest, where the constant is
+                {
+                    f"{r}": nn.Conv2d(self.prior.feature_channels[r], self.feature_channels[r], 1)
+                    for r in sizes[1:]
+                    if r <= last
+                }
+            )
+            for parameter in self.joins.parameters():
+                nn.init.zeros_(parameter)
+            self.levels = (*self.prior.levels, *(FINE for r in sizes if r > last))
+            self.first = nn.ModuleList(SeparableConv(a, b, "up", noise=r) for (a, b), r in ups)
+            self.second = nn.ModuleList(
+                StyledConv(latent_dim, c, c) if r > last else SeparableConv(c, c)
+                for r, c in self.feature_channels.items()
+            )
+        else:
+            self.levels = tuple(COARSE if i < 3 else MIDDLE if i < 7 else FINE for i in range(2 * len(sizes) - 1))
+            self.first = nn.ModuleList(StyledConv(latent_dim, a, b, "up", noise=r) for (a, b), r in ups)
+            self.second = nn.ModuleList(StyledConv(latent_dim, c, c) for c in channels)
+        self.num_layers = len(self.levels)
         self.to_rgb = nn.ModuleList(nn.Conv2d(c, 3, 1) for c in channels)
 
     def mapping(self, z: Tensor) -> Tensor:
@@ -119,8 +150,8 @@ class MIGANGenerator(nn.Module):
 
         Args:
             w_plus: (N, num_layers, latent_dim).
-            features: resolution r -> (N, feature_channels[r], r, r), added after the first convolution at r, at 4 px to
-                the constant (Eq. 3).
+            features: resolution r -> (N, feature_channels[r], r, r), added after the first convolution at r, at the
+                coarsest to the constant (Eq. 3).
             noise: only "const": this generator was distilled with fixed noise.
 
         Returns:
@@ -136,7 +167,7 @@ class MIGANGenerator(nn.Module):
 
         Args:
             w_plus: of which the style vectors up to r count.
-            resolution: r, where the generator is cut, behind the last convolution there: 4, 8, ... ``size``.
+            resolution: r, where the generator is cut, behind the last convolution there: one of feature_channels.
         """
         return torch.cat(self._blocks(None, None, w_plus, 0, resolution, {}), 1)
 
@@ -149,27 +180,43 @@ class MIGANGenerator(nn.Module):
         self, x: Tensor | None, rgb: Tensor | None, w_plus: Tensor, after: int, to: int, features: dict[int, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Those of the resolutions above ``after``, up to ``to``."""
+        joining = self._joining(w_plus)
         for i, size in enumerate(self.feature_channels):
             if not after < size <= to:
                 continue
+            if self.prior is None:
+                w1, w2 = w_plus[:, 2 * i - 1], w_plus[:, 2 * i]
+            else:  # those above the prior come last
+                w1 = w2 = w_plus[:, i - len(self.feature_channels)]
             if x is None:
                 x = self.const.expand(w_plus.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
             else:
-                x = self.first[i - 1](x, w_plus[:, 2 * i - 1])
-            if size in features:
-                x = x + features[size]
-            x = self.second[i](x, w_plus[:, 2 * i])
+                x = self.first[i - 1](x, w1)
+            for more in (joining, features):
+                if size in more:
+                    x = x + more[size]
+            x = self.second[i](x, w2)
             new = self.to_rgb[i](x).float()
             rgb = new if rgb is None else upsample(rgb) + new
         assert x is not None and rgb is not None
         return x, rgb
+
+    def _joining(self, w_plus: Tensor) -> dict[int, Tensor]:
+        """What the prior adds: resolution r -> (N, feature_channels[r], r, r)."""
+        joining: dict[int, Tensor] = {}
+        if self.prior is not None:
+            at, x = 4, self.prior.head(w_plus, 4)
+            for size in (int(key) for key in self.joins):
+                at, x = size, self.prior.between(x, w_plus, at, size, {})
+                joining[size] = self.joins[f"{size}"](x)
+        return joining
 
 
 class MIGANBranch(nn.Module):
     """MI-GAN's encoder: I_m and M -> features at the generator's resolutions, to be added to its activations.
 
     Args:
-        feature_channels: the generator's: resolution -> channels, from 4 px on.
+        feature_channels: the generator's: resolution -> channels, coarse to fine.
         noise: white noise in the hole, in the features at `NOISY` px and above.
         stem: channels of the first convolution.
     """
@@ -199,5 +246,5 @@ class MIGANBranch(nn.Module):
             x = features[self.sizes[i]] = self.first[i](x)
             if i < len(self.down):
                 x = self.down[i](x)
-        features[4] = features[4] + self.bottom(x)
+        features[self.sizes[-1]] = x + self.bottom(x)
         return features

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invertfill.models import mobilestylegan_graph
+from invertfill.models.stylegan2 import COARSE, FINE, MIDDLE, resolutions
 
 
 def inverse_haar(x: Tensor) -> Tensor:
@@ -83,6 +84,19 @@ class Level(nn.Module):
         return self.conv2(x, w2)
 
 
+class LowRankInput(nn.Sequential):
+    """w (N, latent_dim) -> activations (N, C, 4, 4), before the LeakyReLU linear in w through ``rank`` numbers.
+
+    A StyledConv of a constant is linear in w, too: it becomes this by a truncated SVD, at a quarter of the weights.
+    """
+
+    def __init__(self, latent_dim: int, channels: int, rank: int):
+        super().__init__(nn.Linear(latent_dim, rank, bias=False), nn.Linear(rank, channels * 16))
+
+    def forward(self, w: Tensor) -> Tensor:
+        return F.leaky_relu(super().forward(w).unflatten(1, (-1, 4, 4)), 0.2)
+
+
 class MappingNetwork(nn.Sequential):
     """z (N, latent_dim) -> w (N, latent_dim): PixelNorm, then fully connected layers with LeakyReLU(0.2) * sqrt(2)."""
 
@@ -96,7 +110,59 @@ class MappingNetwork(nn.Sequential):
         return w
 
 
-class MobileStyleGANGenerator(nn.Module):
+class Trunk(nn.Module):
+    """What turns style vectors into activations, without toRGB.
+
+    Args:
+        channels: channels at 4, 8, ... px.
+        rank: of the layer at 4 px (`LowRankInput`); 0 for a dense convolution of a constant.
+
+    Attributes:
+        levels: for each style vector 0 (coarse, up to 8 px), 1 (middle, 16 and 32 px) or 2 (fine, 64 px and up): one
+            at 4 px, three (up, conv1, conv2) at each further size.
+        feature_channels: resolution -> channels of the activations that F&W+ features are added to.
+    """
+
+    def __init__(self, channels: tuple[int, ...], latent_dim: int, rank: int = 0):
+        super().__init__()
+        sizes = [2 ** (i + 2) for i in range(len(channels))]  # 4, 8, ...
+        level_of = [COARSE if s <= 8 else MIDDLE if s <= 32 else FINE for s in sizes]
+        self.levels = (level_of[0], *(level for level in level_of[1:] for _ in range(3)))
+        self.feature_channels = dict(zip(sizes[1:], channels[1:], strict=True))
+        self.first: StyledConv | LowRankInput
+        if rank:
+            self.first = LowRankInput(latent_dim, channels[0], rank)
+        else:
+            self.input = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+            self.first = StyledConv(latent_dim, channels[0], channels[0], 4, separable=False)
+        self.blocks = nn.ModuleList(
+            Level(latent_dim, c_in, c_out, s)
+            for c_in, c_out, s in zip(channels[:-1], channels[1:], sizes[1:], strict=True)
+        )
+
+    def head(self, w_plus: Tensor, resolution: int) -> Tensor:
+        """The first part of `synthesis`: w_plus (N, num_layers, latent_dim) -> activations (N, C, r, r).
+
+        Args:
+            w_plus: of which the style vectors up to r count.
+            resolution: r, where the generator is cut, behind the last convolution there: 4, 8, ... ``size``.
+        """
+        if isinstance(self.first, LowRankInput):
+            x = self.first(w_plus[:, 0])
+        else:
+            x = self.input.expand(w_plus.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.first(x, w_plus[:, 0])
+        return self.between(x, w_plus, 4, resolution, {})
+
+    def between(self, x: Tensor, w_plus: Tensor, after: int, to: int, features: dict[int, Tensor]) -> Tensor:
+        """Activations behind the last convolution at ``after`` px -> those at ``to`` px."""
+        for i, (size, block) in enumerate(zip(self.feature_channels, self.blocks, strict=True)):
+            if after < size <= to:
+                x = block(x, *w_plus[:, 3 * i + 1 : 3 * i + 4].unbind(1), features.get(size))
+        return x
+
+
+class MobileStyleGANGenerator(Trunk):
     """The generator behind `faces-256`, with the interface that every generator here has.
 
     Args:
@@ -106,9 +172,7 @@ class MobileStyleGANGenerator(nn.Module):
         mapping_layers: depth of the mapping network.
 
     Attributes:
-        num_layers: style vectors in `w_plus`: one at 4 px, three (up, conv1, conv2) at each further size, and toRGB's.
-        levels: for each of them 0 (coarse, up to 8 px), 1 (middle, 16 and 32 px) or 2 (fine, 64 px and up).
-        feature_channels: resolution -> channels of the activations that F&W+ features are added to.
+        num_layers: style vectors in `w_plus`: the trunk's, and toRGB's.
         draws_alone: whether it draws pictures without features.
     """
 
@@ -121,22 +185,14 @@ class MobileStyleGANGenerator(nn.Module):
         latent_dim: int = 512,
         mapping_layers: int = 8,
     ):
-        super().__init__()
-        sizes = [2**i for i in range(2, int(math.log2(size)) + 1)]  # 4, 8, ... size
+        sizes = resolutions(size)
         if len(channels) != len(sizes):
             raise ValueError(f"{size} px needs {len(sizes)} channel counts (4 to {size} px), not {len(channels)}")
+        super().__init__(channels, latent_dim)
         self.size, self.latent_dim = size, latent_dim
-        self.num_layers = 3 * len(sizes) - 1
-        level_of = [0 if s <= 8 else 1 if s <= 32 else 2 for s in sizes]
-        self.levels = (level_of[0], *(level for level in level_of[1:] for _ in range(3)), level_of[-1])
-        self.feature_channels = dict(zip(sizes[1:], channels[1:], strict=True))
+        self.levels = (*self.levels, self.levels[-1])
+        self.num_layers = len(self.levels)
         self.map = MappingNetwork(latent_dim, mapping_layers)
-        self.input = nn.Parameter(torch.randn(1, channels[0], 4, 4))
-        self.first = StyledConv(latent_dim, channels[0], channels[0], 4, separable=False)
-        self.blocks = nn.ModuleList(
-            Level(latent_dim, c_in, c_out, s)
-            for c_in, c_out, s in zip(channels[:-1], channels[1:], sizes[1:], strict=True)
-        )
         self.rgb_affine = Affine(latent_dim, channels[-1])
         self.rgb_weight = nn.Parameter(torch.randn(3, channels[-1], 1, 1) / math.sqrt(channels[-1]))
         self.rgb_bias = nn.Linear(latent_dim, 3)  # the fitted toRGB's bias depends on w
@@ -162,25 +218,9 @@ class MobileStyleGANGenerator(nn.Module):
             return mobilestylegan_graph.synthesis(self, w_plus, features or {})
         return self.tail(self.head(w_plus, 4), w_plus, 4, features)
 
-    def head(self, w_plus: Tensor, resolution: int) -> Tensor:
-        """The first part of `synthesis`: w_plus (N, num_layers, latent_dim) -> activations (N, C, r, r).
-
-        Args:
-            w_plus: of which the style vectors up to r count.
-            resolution: r, where the generator is cut, behind the last convolution there: 4, 8, ... ``size``.
-        """
-        x = self.input.expand(w_plus.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        return self._blocks(self.first(x, w_plus[:, 0]), w_plus, 4, resolution, {})
-
     def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
-        x = self._blocks(x, w_plus, resolution, self.size, features or {})
+        x = self.between(x, w_plus, resolution, self.size, features or {})
         w = w_plus[:, -1]
         rgb = F.conv2d(x * self.rgb_affine(w), self.rgb_weight)
         return rgb + self.rgb_bias(w)[:, :, None, None]
-
-    def _blocks(self, x: Tensor, w_plus: Tensor, after: int, to: int, features: dict[int, Tensor]) -> Tensor:
-        for i, (size, block) in enumerate(zip(self.feature_channels, self.blocks, strict=True)):
-            if after < size <= to:
-                x = block(x, *w_plus[:, 3 * i + 1 : 3 * i + 4].unbind(1), features.get(size))
-        return x

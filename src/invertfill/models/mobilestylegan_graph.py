@@ -34,9 +34,9 @@ HAAR = torch.tensor([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1
 
 def synthesis(generator: MobileStyleGANGenerator, w_plus: Tensor, features: dict[int, Tensor]) -> Tensor:
     """See `MobileStyleGANGenerator.synthesis`; w_plus is (1, num_layers, latent_dim)."""
-    g = generator
-    x = F.conv2d(g.input * g.first.affine(w_plus[:, 0]), _grouped(g.first.weight), _grouped(g.first.bias), padding=1)
-    x = F.leaky_relu(x + g.first.noise, 0.2)  # (1, 4C, h, w), the four bands of a channel side by side
+    g, first = generator, cast("StyledConv", generator.first)
+    x = F.conv2d(g.input * first.affine(w_plus[:, 0]), _grouped(first.weight), _grouped(first.bias), padding=1)
+    x = F.leaky_relu(x + first.noise, 0.2)  # (1, 4C, h, w), the four bands of a channel side by side
     blocks = cast("list[Level]", list(g.blocks))
     for i, (size, block) in enumerate(zip(g.feature_channels, blocks, strict=True)):
         w_up, w1, w2 = w_plus[:, 3 * i + 1 : 3 * i + 4].unbind(1)

@@ -112,14 +112,26 @@ class StyleGAN2Config(Section):
     mapping_layers: Count = 8
 
 
-class SeparableConfig(Section):
-    """models/mobilestylegan.py and models/migan.py: the generators that `faces-256` and `scenery-256` ship with."""
+class MobileStyleGANConfig(Section):
+    """models/mobilestylegan.py."""
 
-    kind: Literal["mobilestylegan", "migan"]
+    kind: Literal["mobilestylegan"] = "mobilestylegan"
     size: Size = 256
     channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
     latent_dim: Count = 512
     mapping_layers: Count = 8
+
+
+class MIGANConfig(Section):
+    """models/migan.py."""
+
+    kind: Literal["migan"] = "migan"
+    size: Size = 256
+    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
+    latent_dim: Count = 512
+    mapping_layers: Count = 8
+    prior: tuple[Count, ...] = ()  # channels at 4, 8, ... px of a MobileStyleGAN that joins; () for none
+    prior_rank: Count = 64
 
 
 class DiscriminatorConfig(Section):
@@ -178,7 +190,9 @@ class RGBBranchSection(Section):
 class ModelConfig(Section):
     """models/invertfill.py."""
 
-    generator: Annotated[StyleGAN2Config | SeparableConfig, Field(discriminator="kind")] = StyleGAN2Config()
+    generator: Annotated[StyleGAN2Config | MobileStyleGANConfig | MIGANConfig, Field(discriminator="kind")] = (
+        StyleGAN2Config()
+    )
     encoder: EncoderSection = EncoderSection()
     premodulation: PreModulationSection = PreModulationSection()
     rgb_branch: RGBBranchSection = RGBBranchSection()
