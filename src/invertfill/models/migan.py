@@ -86,13 +86,10 @@ class MIGANGenerator(nn.Module):
             one, the second convolution's, at each size above it.
         levels: for each of them 0 (coarse), 1 (middle) or 2 (fine), as in StyleGAN2.
         feature_channels: resolution -> channels of the activations that F&W+ features are added to.
-        draws_alone: whether it draws pictures without features.
 
     Raises:
         ValueError: ``size`` is no power of two from 8 on, or ``channels`` are not as many as there are resolutions.
     """
-
-    draws_alone = False
 
     def __init__(
         self,
@@ -128,6 +125,7 @@ class MIGANGenerator(nn.Module):
             )
             for parameter in self.joins.parameters():
                 nn.init.zeros_(parameter)
+            self.prior_rgb = nn.Conv2d(prior[-1], 3, 1)
             self.levels = (*self.prior.levels, *(FINE for r in sizes if r > last))
             self.first = nn.ModuleList(SeparableConv(a, b, "up", noise=r) for (a, b), r in ups)
             self.second = nn.ModuleList(
@@ -161,6 +159,12 @@ class MIGANGenerator(nn.Module):
             raise ValueError(f"noise={noise!r}: MI-GAN has constant noise only ('const')")
         _, rgb = self._blocks(None, None, w_plus, 0, self.size, features or {})
         return rgb
+
+    def sketch(self, w_plus: Tensor) -> Tensor | None:
+        """What w* says without features: the prior's picture, (N, 3, r, r) for a prior up to r px; None without one."""
+        if self.prior is None:
+            return None
+        return self.prior_rgb(self.prior.head(w_plus, max(self.prior.feature_channels)))
 
     def head(self, w_plus: Tensor, resolution: int) -> Tensor:
         """The first part of `synthesis`: w_plus (N, L, latent_dim) -> activations and RGB so far, (N, C + 3, r, r).

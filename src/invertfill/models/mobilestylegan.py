@@ -173,10 +173,7 @@ class MobileStyleGANGenerator(Trunk):
 
     Attributes:
         num_layers: style vectors in `w_plus`: the trunk's, and toRGB's.
-        draws_alone: whether it draws pictures without features.
     """
-
-    draws_alone = True
 
     def __init__(
         self,
@@ -217,6 +214,10 @@ class MobileStyleGANGenerator(Trunk):
         if torch.onnx.is_in_onnx_export():
             return mobilestylegan_graph.synthesis(self, w_plus, features or {})
         return self.tail(self.head(w_plus, 4), w_plus, 4, features)
+
+    def sketch(self, w_plus: Tensor) -> Tensor:
+        """What w* says without features: here, the whole picture."""
+        return self.synthesis(w_plus)
 
     def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""

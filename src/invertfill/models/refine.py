@@ -30,9 +30,9 @@ def refine(network: InvertFill, image: Tensor, mask: Tensor, w_plus: Tensor, w_s
         w_std: (D,), of w over the generator's own pictures.
 
     Returns:
-        (N, L, D), one style vector for all L; ``w_plus`` as it is where the generator draws nothing without features.
+        (N, L, D), one style vector for all L; ``w_plus`` as it is where the generator sketches nothing.
     """
-    if not network.generator.draws_alone:
+    if network.generator.sketch(w_plus[:1]) is None:
         return w_plus
     known = 1 - mask
     start = w_plus.mean(1, keepdim=True)
@@ -41,18 +41,28 @@ def refine(network: InvertFill, image: Tensor, mask: Tensor, w_plus: Tensor, w_s
         adam = torch.optim.Adam([offset], lr=RATE, betas=(0.8, 0.99))
         for step in range(STEPS):
             adam.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
-            drawn = network.generator.synthesis((start + offset * w_std).expand_as(w_plus))
+            drawn = network.generator.sketch((start + offset * w_std).expand_as(w_plus))
+            assert drawn is not None
             loss = known_distance(drawn, image, known) + KEEP * offset.square().mean((1, 2))
             (offset.grad,) = torch.autograd.grad(loss.sum(), [offset])
             adam.step()
     return (start + offset.detach() * w_std).expand_as(w_plus)
 
 
-def known_distance(a: Tensor, b: Tensor, known: Tensor) -> Tensor:
-    """Mean absolute difference of the known pixels at each of ``SCALES``, summed: (N, 3, s, s) twice -> (N,)."""
-    total = a.new_zeros(len(a))
-    for scale in SCALES:
-        weight = F.avg_pool2d(known, scale).sum((1, 2, 3)) * a.shape[1]
-        difference = F.avg_pool2d((a - b) * known, scale).abs().sum((1, 2, 3))
-        total = total + difference / weight.clamp(min=1e-6)
+def known_distance(drawn: Tensor, image: Tensor, known: Tensor) -> Tensor:
+    """Mean absolute difference of the known pixels at each of ``SCALES``, summed, -> (N,).
+
+    Args:
+        drawn: (N, 3, r, r), the picture, or a smaller one whose pixels stand for squares; no scale is finer.
+        image: (N, 3, s, s).
+        known: (N, 1, s, s), 1 = known.
+    """
+    square = image.shape[-1] // drawn.shape[-1]
+    share = F.avg_pool2d(known, square)
+    difference = drawn * share - F.avg_pool2d(image * known, square)
+    total = image.new_zeros(len(image))
+    for scale in {max(scale, square) for scale in SCALES}:
+        apart = F.avg_pool2d(difference, scale // square).abs().sum((1, 2, 3))
+        weight = F.avg_pool2d(share, scale // square).sum((1, 2, 3)) * image.shape[1]
+        total = total + apart / weight.clamp(min=1e-6)
     return total

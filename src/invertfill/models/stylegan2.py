@@ -45,13 +45,10 @@ class StyleGAN2Generator(nn.Module):
         num_layers: L = 2 log2(size) - 2, the style vectors in w_plus: 14 at 256, 18 at 1024.
         levels: for each of the L layers 0 coarse (layers 0-2), 1 middle (3-6) or 2 fine (7 and up).
         feature_channels: resolution -> channels of the activations there, and so of `synthesis`'s features.
-        draws_alone: whether it draws pictures without features.
 
     Raises:
         ValueError: ``size`` is no power of two from 8 on.
     """
-
-    draws_alone = True
 
     def __init__(
         self,
@@ -95,6 +92,10 @@ class StyleGAN2Generator(nn.Module):
         """
         _, rgb = self._blocks(None, None, w_plus, 0, self.size, features or {}, noise)
         return rgb
+
+    def sketch(self, w_plus: Tensor) -> Tensor:
+        """What w* says without features: here, the whole picture."""
+        return self.synthesis(w_plus, noise="const")
 
     def head(self, w_plus: Tensor, resolution: int) -> Tensor:
         """The first part of `synthesis`: w_plus (N, L, latent_dim) -> activations and RGB so far, (N, C + 3, r, r).

@@ -225,7 +225,7 @@ class InversionTask:
 
 
 def choose_parameters(model: InvertFill, part: str, learns: bool) -> list[nn.Parameter]:
-    """Freeze or free a part of the model; of the generator, all but its mapping network and its fixed noise.
+    """Freeze or free a part of the model; of the generator, all but its mapping network, its fixed noise and its prior.
 
     Returns:
         The parameters of that part that learn.
@@ -233,8 +233,9 @@ def choose_parameters(model: InvertFill, part: str, learns: bool) -> list[nn.Par
     chosen = []
     for name, parameter in model.named_parameters():
         if name.startswith(f"{part}."):
-            # Generators call it map or mapping. Noise, a picture itself, would learn the training set's mean.
-            stays = name.startswith("generator.map") or name.endswith(".noise")
+            # Generators call it map or mapping; a prior says what codes mean. Noise, a picture itself, would learn the
+            # training set's mean.
+            stays = name.startswith(("generator.map", "generator.prior")) or name.endswith(".noise")
             parameter.requires_grad_(learns and not stays)
             chosen.append(parameter)
     return [parameter for parameter in chosen if parameter.requires_grad]
