@@ -12,7 +12,9 @@ from conftest import ROOT, script
 from torch import Tensor
 
 from invertfill.models.invertfill import InvertFill
-from invertfill.models.migan import MIGANBranch, MIGANGenerator
+from invertfill.models.migan import MIGANBranch, MIGANGenerator, StyledConv
+from invertfill.models.mobilestylegan import MobileStyleGANGenerator
+from invertfill.training.inversion import choose_parameters
 
 CHANNELS = {4: 12, 8: 12, 16: 8, 32: 6}
 CONFIG = {
@@ -26,6 +28,11 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
     return script(ROOT / "tools" / "convert_migan.py")
+
+
+@pytest.fixture(scope="module")
+def join() -> ModuleType:
+    return script(ROOT / "tools" / "join_prior.py")
 
 
 def published(seed: int = 0) -> dict[str, Tensor]:
@@ -148,3 +155,79 @@ def test_refinement_leaves_codes_of_a_generator_that_cannot_draw_alone() -> None
     model = InvertFill(CONFIG).eval()
     image, mask, codes = torch.zeros(1, 3, 32, 32), torch.ones(1, 1, 32, 32), torch.randn(1, 7, 16)
     assert refine(model, image, mask, codes, torch.ones(16)) is codes
+
+
+PRIOR = CONFIG | {  # from 8 px on, with a prior up to 16 px
+    "generator": {
+        "kind": "migan",
+        "size": 32,
+        "channels": [12, 8, 6],
+        "latent_dim": 16,
+        "prior": [8, 8, 4],
+        "prior_rank": 5,
+    }
+}
+
+
+def with_prior() -> InvertFill:
+    torch.manual_seed(0)
+    model = InvertFill(PRIOR).eval()
+    for parameter in model.generator.joins.parameters():
+        torch.nn.init.normal_(parameter)
+    for conv in model.generator.second:
+        if isinstance(conv, StyledConv):
+            torch.nn.init.normal_(conv.affine.weight)
+    return model
+
+
+@torch.no_grad()
+def test_every_style_vector_of_a_prior_matters() -> None:
+    model = with_prior()
+    assert model.generator.levels == (0,) * 4 + (1,) * 3 + (2,)  # 4 and 8 px, 16 px, the second convolution at 32 px
+    assert model.generator.feature_channels == {8: 12, 16: 8, 32: 6}
+    image, mask = torch.rand(1, 3, 32, 32) * 2 - 1, torch.zeros(1, 1, 32, 32)
+    mask[..., 8:24, 8:24] = 1
+    codes = torch.randn(1, 8, 16)
+    before, sketch = model.draw(image, mask, codes), model.generator.sketch(codes)
+    assert sketch is not None and sketch.shape == (1, 3, 16, 16)
+    for layer in range(8):
+        other = codes.clone()
+        other[:, layer] += 1
+        assert not torch.allclose(model.draw(image, mask, other), before, atol=1e-5), layer
+        after = model.generator.sketch(other)
+        assert after is not None and torch.equal(after, sketch) == (layer == 7)
+
+
+def test_a_prior_stays_as_it_is_in_training() -> None:
+    model = with_prior()
+    choose_parameters(model, "generator", learns=True)
+    learning = {name.split(".")[1] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {"joins", "first", "second", "to_rgb", "const"} <= learning
+    assert not learning & {"map", "prior", "prior_rgb"}
+
+
+@torch.no_grad()
+def test_a_low_rank_layer_of_full_rank_is_the_convolution_of_the_constant(join: ModuleType) -> None:
+    torch.manual_seed(0)
+    trunk = MobileStyleGANGenerator(16, (8, 8, 4), latent_dim=16)
+    w = torch.randn(64, 16)
+    layer = join.low_rank(trunk, w, 16)
+    torch.testing.assert_close(layer(w), trunk.first(trunk.input.expand(64, -1, -1, -1), w), rtol=1e-4, atol=1e-5)
+    lost = [(join.low_rank(trunk, w, rank)(w) - layer(w)).square().mean() for rank in (4, 8, 12)]
+    assert lost[0] > lost[1] > lost[2] > 0
+
+
+@torch.no_grad()
+def test_joined_models_fill_as_the_body_does_at_first(join: ModuleType) -> None:
+    torch.manual_seed(0)
+    body, joined = InvertFill(CONFIG).eval(), InvertFill(PRIOR).eval()
+    for conv in [*body.generator.first, *body.generator.second]:
+        torch.nn.init.normal_(conv.affine.weight)
+    torch.nn.init.zeros_(body.generator.to_rgb[0].weight)  # of what goes, its picture at 4 px
+    torch.nn.init.zeros_(body.generator.to_rgb[0].bias)
+    image, mask = torch.rand(1, 3, 32, 32) * 2 - 1, torch.zeros(1, 1, 32, 32)
+    mask[..., 8:24, 8:24] = 1
+    join.copy_body(body, joined, image, mask)
+    w = body.w_mean.expand(1, body.generator.num_layers, -1)
+    codes = torch.randn(1, joined.generator.num_layers, 16)
+    torch.testing.assert_close(joined.draw(image, mask, codes), body.draw(image, mask, w), rtol=1e-4, atol=1e-5)

@@ -37,6 +37,20 @@ def test_known_distance_against_numpy() -> None:
         assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
+def test_known_distance_of_a_smaller_picture_is_that_of_squares() -> None:
+    rng = np.random.default_rng(0)
+    image, small = rng.uniform(-1, 1, (1, 3, 32, 32)), rng.uniform(-1, 1, (1, 3, 8, 8))
+    known = np.ones((1, 1, 32, 32))
+    known[..., :6, :] = 0
+    large = small.repeat(4, 2).repeat(4, 3)
+    expected = 0.0
+    for scale in (4, 16):
+        blocks = ((large - image) * known).reshape(3, 32 // scale, scale, 32 // scale, scale).mean((2, 4))
+        expected += np.abs(blocks).mean() / known.mean()
+    found = known_distance(*(torch.tensor(x) for x in (small, image, known)))
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
 def test_a_code_is_found_again(engine: TorchEngine) -> None:
     """Pictures that the generator drew: from a code beside theirs, the way leads back, in the hole too."""
     network, w_std = engine.network, engine.w_std

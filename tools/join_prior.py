@@ -60,7 +60,7 @@ def copy_body(body: InvertFill, joined: InvertFill, images: Tensor, masks: Tenso
     activations: list[Tensor] = []
     hook = old.first[skipped - 1].register_forward_hook(lambda _, __, x: activations.append(x.mean(0, keepdim=True)))
     for image, mask in zip(images.split(4), masks.split(4), strict=True):
-        body(image, mask)
+        body.draw(image, mask, w.expand(len(image), old.num_layers, -1))
     hook.remove()
     new.const.copy_(torch.stack(activations).mean(0))
     for i in range(len(new.feature_channels)):
