@@ -231,3 +231,19 @@ def test_joined_models_fill_as_the_body_does_at_first(join: ModuleType) -> None:
     w = body.w_mean.expand(1, body.generator.num_layers, -1)
     codes = torch.randn(1, joined.generator.num_layers, 16)
     torch.testing.assert_close(joined.draw(image, mask, codes), body.draw(image, mask, w), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_what_is_drawn_where_nothing_is_known() -> None:
+    model = with_prior()
+    w = torch.randn(2, 16)
+    codes = w[:, None].expand(-1, 8, -1)
+    nothing, mask = torch.zeros(2, 3, 32, 32), torch.ones(2, 1, 32, 32)
+    drawn = model.sample(w)
+    torch.testing.assert_close(drawn, model.draw(nothing, mask, codes))
+    assert (drawn[0] - drawn[1]).abs().max() > 1e-3
+    features = model.blank_features(w)
+    for resolution in (8, 16, 32):  # and in two parts
+        activations = model.generator.head(codes, resolution, features)
+        assert activations.shape[2:] == (resolution, resolution)
+        torch.testing.assert_close(model.generator.tail(activations, codes, resolution, features), drawn)

@@ -171,8 +171,7 @@ class Synthesis(Fill):
     """synthesis.onnx."""
 
     def forward(self, w: Tensor) -> Tensor:  # type: ignore[override]
-        image: Tensor = self.model.generator.synthesis(w[:, None].expand(-1, self.model.generator.num_layers, -1))
-        return image
+        return self.model.sample(w)
 
 
 def _export_graphs(model: InvertFill, folder: Path) -> None:

@@ -41,6 +41,8 @@ class Inversion(ABC):
         found.verify()
         engine = TorchEngine(found, device)
         self.generator: Any = engine.network.generator  # of either kind; modules call anything a Tensor
+        with torch.no_grad():
+            self.features = engine.network.blank_features(engine.network.w_mean[None])
         self.w_mean, self.w_std, self.device = engine.network.w_mean, engine.w_std, engine.device
         self.size = engine.size
         self.steps, self.rate, self.weight = steps, rate, lpips

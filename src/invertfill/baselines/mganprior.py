@@ -31,7 +31,7 @@ class MGANPrior(Inversion):
         device: str = "auto",
     ) -> None:
         super().__init__(model, steps, rate, lpips, device)
-        layers = [2**power for power in range(2, self.generator.size.bit_length())]
+        layers = list(self.generator.feature_channels)
         if layer not in layers:
             raise InputError(f"mganprior: layer {layer}; accepted for {model}: {', '.join(map(str, layers))}")
         self.codes, self.layer = codes, layer
@@ -40,15 +40,25 @@ class MGANPrior(Inversion):
         z = torch.randn(self.codes, self.generator.latent_dim, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             offsets = (self.generator.mapping(z.to(self.device)) - self.w_mean) / self.w_std
-            activations = self.generator.head(_for_all_layers(self.generator, self.w_mean[None]), self.layer)
+            activations = self.generator.head(
+                _for_all_layers(self.generator, self.w_mean[None]), self.layer, self.features
+            )
         return [offsets, activations.new_ones(self.codes, activations.shape[1])]
 
     def draw(self, found: list[Tensor]) -> Tensor:
         offsets, importance = found  # N times the importance, so that one rate suits both
-        return compose(self.generator, offsets * self.w_std, importance / self.codes, self.w_mean, self.layer)
+        weights = importance / self.codes
+        return compose(self.generator, offsets * self.w_std, weights, self.w_mean, self.layer, self.features)
 
 
-def compose(generator: Any, offsets: Tensor, importance: Tensor, w_mean: Tensor, layer: int) -> Tensor:
+def compose(
+    generator: Any,
+    offsets: Tensor,
+    importance: Tensor,
+    w_mean: Tensor,
+    layer: int,
+    features: dict[int, Tensor] | None = None,
+) -> Tensor:
     """G2(sum_n F_n * a_n), F_n = G1(w_n): activations of all codes, each channel by its importance.
 
     Layers behind need a style vector too: the mean latent and each code's offset by the mean of its importance, so that
@@ -60,14 +70,15 @@ def compose(generator: Any, offsets: Tensor, importance: Tensor, w_mean: Tensor,
         importance: a, (N, C), for the channels of `generator.head`.
         w_mean: (D,).
         layer: resolution of the composing layer.
+        features: those without which the generator doesn't draw, (1, C, r, r) each.
 
     Returns:
         (1, 3, s, s).
     """
-    activations = generator.head(_for_all_layers(generator, w_mean + offsets), layer)  # (N, C, r, r)
+    activations = generator.head(_for_all_layers(generator, w_mean + offsets), layer, features)  # (N, C, r, r)
     joined = (activations * importance[:, :, None, None]).sum(0, keepdim=True)
     w = w_mean + (offsets * importance.mean(1, keepdim=True)).sum(0, keepdim=True)
-    image: Tensor = generator.tail(joined, _for_all_layers(generator, w), layer)
+    image: Tensor = generator.tail(joined, _for_all_layers(generator, w), layer, features)
     return image
 
 

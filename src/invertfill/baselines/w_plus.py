@@ -20,7 +20,7 @@ class WPlus(Inversion):
         return [self.w_mean.new_zeros(1, self.generator.num_layers, self.generator.latent_dim)]
 
     def draw(self, found: list[Tensor]) -> Tensor:
-        image: Tensor = self.generator.synthesis(self.w_mean + found[0] * self.w_std)
+        image: Tensor = self.generator.synthesis(self.w_mean + found[0] * self.w_std, self.features)
         return image
 
 

@@ -59,8 +59,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def synthesis(self, w: np.ndarray) -> np.ndarray:
-        w_plus = self._tensor(w)[:, None].expand(-1, self.network.generator.num_layers, -1)
-        return self._array(self.network.generator.synthesis(w_plus))
+        return self._array(self.network.sample(self._tensor(w)))
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)

@@ -133,6 +133,22 @@ class InvertFill(nn.Module):
         w_plus, rgb = self.encode(image, mask, w_mean)
         return InvertFillOutput(self.draw(image, mask, w_plus), w_plus, rgb)
 
+    def sample(self, w: Tensor) -> Tensor:
+        """What style vectors (N, D), the same for all layers, draw where nothing is known: (N, 3, s, s)."""
+        w_plus = w[:, None].expand(-1, self.generator.num_layers, -1)
+        return self.generator.synthesis(w_plus, self.blank_features(w))
+
+    def blank_features(self, w: Tensor) -> dict[int, Tensor]:
+        """Those with which the generator draws when nothing is known, for as many pictures as there are w (N, D).
+
+        MI-GAN's: its encoder's, of a picture that is all hole, (N, C, r, r) each. Any other's: none.
+        """
+        if not isinstance(self.rgb_branch, MIGANBranch):
+            return {}
+        size = self.generator.size
+        nothing = (0 * w[:, :1, None, None]).expand(-1, 3, size, size)  # of w, lest an exported graph hold it
+        return self.rgb_branch(nothing, nothing[:, :1] + 1)
+
     def draw(self, image: Tensor, mask: Tensor, w_plus: Tensor) -> Tensor:
         """O_G (N, 3, s, s) of a picture whose style vectors (N, L, D) are known."""
         features = self.rgb_branch(image * (1 - mask), mask) if self.rgb_branch is not None else None

@@ -166,18 +166,19 @@ class MIGANGenerator(nn.Module):
             return None
         return self.prior_rgb(self.prior.head(w_plus, max(self.prior.feature_channels)))
 
-    def head(self, w_plus: Tensor, resolution: int) -> Tensor:
+    def head(self, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The first part of `synthesis`: w_plus (N, L, latent_dim) -> activations and RGB so far, (N, C + 3, r, r).
 
         Args:
             w_plus: of which the style vectors up to r count.
+            features: see `synthesis`.
             resolution: r, where the generator is cut, behind the last convolution there: one of feature_channels.
         """
-        return torch.cat(self._blocks(None, None, w_plus, 0, resolution, {}), 1)
+        return torch.cat(self._blocks(None, None, w_plus, 0, resolution, features or {}), 1)
 
-    def tail(self, x: Tensor, w_plus: Tensor, resolution: int) -> Tensor:
+    def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
-        _, rgb = self._blocks(x[:, :-3], x[:, -3:], w_plus, resolution, self.size, {})
+        _, rgb = self._blocks(x[:, :-3], x[:, -3:], w_plus, resolution, self.size, features or {})
         return rgb
 
     def _blocks(

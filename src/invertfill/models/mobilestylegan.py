@@ -140,11 +140,12 @@ class Trunk(nn.Module):
             for c_in, c_out, s in zip(channels[:-1], channels[1:], sizes[1:], strict=True)
         )
 
-    def head(self, w_plus: Tensor, resolution: int) -> Tensor:
+    def head(self, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The first part of `synthesis`: w_plus (N, num_layers, latent_dim) -> activations (N, C, r, r).
 
         Args:
             w_plus: of which the style vectors up to r count.
+            features: see `synthesis`.
             resolution: r, where the generator is cut, behind the last convolution there: 4, 8, ... ``size``.
         """
         if isinstance(self.first, LowRankInput):
@@ -152,7 +153,7 @@ class Trunk(nn.Module):
         else:
             x = self.input.expand(w_plus.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
             x = self.first(x, w_plus[:, 0])
-        return self.between(x, w_plus, 4, resolution, {})
+        return self.between(x, w_plus, 4, resolution, features or {})
 
     def between(self, x: Tensor, w_plus: Tensor, after: int, to: int, features: dict[int, Tensor]) -> Tensor:
         """Activations behind the last convolution at ``after`` px -> those at ``to`` px."""

@@ -97,18 +97,18 @@ class StyleGAN2Generator(nn.Module):
         """What w* says without features: here, the whole picture."""
         return self.synthesis(w_plus, noise="const")
 
-    def head(self, w_plus: Tensor, resolution: int) -> Tensor:
+    def head(self, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The first part of `synthesis`: w_plus (N, L, latent_dim) -> activations and RGB so far, (N, C + 3, r, r).
 
         Args:
             w_plus: of which the style vectors up to r count.
             resolution: r, where the generator is cut, behind its block there: 4, 8, ... ``size``.
         """
-        return torch.cat(self._blocks(None, None, w_plus, 0, resolution, {}, "const"), 1)
+        return torch.cat(self._blocks(None, None, w_plus, 0, resolution, features or {}, "const"), 1)
 
-    def tail(self, x: Tensor, w_plus: Tensor, resolution: int) -> Tensor:
+    def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
-        _, rgb = self._blocks(x[:, :-3], x[:, -3:], w_plus, resolution, self.size, {}, "const")
+        _, rgb = self._blocks(x[:, :-3], x[:, -3:], w_plus, resolution, self.size, features or {}, "const")
         return rgb
 
     def _blocks(
