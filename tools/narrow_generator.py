@@ -188,7 +188,7 @@ def distil(
                     w = wide.mapping(z)[:, None].expand(-1, wide.num_layers, -1)
                 theirs = features_of(model, batch.images, batch.masks) if filling else {}
                 coarse = {r: f for r, f in theirs.items() if r <= at}
-                x = wide._blocks(wide.first(wide.input.expand(len(w), -1, -1, -1), w[:, 0]), w, 4, at, coarse)
+                x = wide.head(w, at, coarse)
                 wanted = wide.tail(x, w, at, theirs).float()
             ours = features_of(small, batch.images, batch.masks) if filling else {}
             found = generator.tail(x, w, at, ours).float()
