@@ -217,6 +217,15 @@ def test_a_low_rank_layer_of_full_rank_is_the_convolution_of_the_constant(join: 
     assert lost[0] > lost[1] > lost[2] > 0
 
 
+def test_joining_names_a_model_of_another_kind(join: ModuleType) -> None:
+    from typer import BadParameter
+
+    with pytest.raises(BadParameter, match="faces-256: its generator is a migan; a mobilestylegan is accepted"):
+        join.load("faces-256", "mobilestylegan", "PRIOR")
+    with pytest.raises(BadParameter, match="nobody: unknown model"):
+        join.load("nobody", "migan", "BODY")
+
+
 @torch.no_grad()
 def test_joined_models_fill_as_the_body_does_at_first(join: ModuleType) -> None:
     torch.manual_seed(0)

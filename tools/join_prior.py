@@ -1,8 +1,9 @@
 """Make the start of `faces-256` from two fill networks: one that knows photographs, one whose generator knows faces.
 
-    python tools/join_prior.py scenery-256 faces-256 --images data/faces/train -o joined
+    python tools/join_prior.py scenery-256 PRIOR --images data/faces/train -o joined
 
-BODY's MI-GAN draws, without what it has at the coarsest resolutions (`--channels` says where it begins): there, PRIOR's
+PRIOR is a fill network with a MobileStyleGAN, such as configs/faces-256-inversion.yaml makes.
+BODY's MI-GAN draws, without what it has at the coarsest resolutions (`--first` says where it begins): there, PRIOR's
 MobileStyleGAN says what is in the picture, by the activations that it has up to `--prior` px. They join by convolutions
 that are zero, so that OUT begins by filling as BODY does. Encoder, pre-modulation and mapping network are PRIOR's.
 
@@ -23,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from invertfill.data.readers import decode, open_source
+from invertfill.errors import InputError
 from invertfill.imaging.masks import sample_masks
 from invertfill.models.invertfill import InvertFill
 from invertfill.models.migan import MIGANBranch, MIGANGenerator, SeparableConv, StyledConv
@@ -34,8 +36,18 @@ DRAWN = 256  # pictures that its toRGB is fitted to
 LATENTS = 8192  # that say which directions of w the low-rank layer keeps
 
 
-def load(name: str) -> InvertFill:
-    found = find_model(name)
+def load(name: str, kind: str, argument: str) -> InvertFill:
+    """A model whose generator is of a kind.
+
+    Raises:
+        typer.BadParameter: no such model, or its generator is of another kind.
+    """
+    try:
+        found = find_model(name)
+    except InputError as error:
+        raise typer.BadParameter(str(error), param_hint=argument) from error
+    if (other := found.config["generator"]["kind"]) != kind:
+        raise typer.BadParameter(f"{name}: its generator is a {other}; a {kind} is accepted", param_hint=argument)
     model = InvertFill(found.config)
     model.load_state_dict(load_file(found.folder / FILES[0]))
     return model.eval()
@@ -127,14 +139,14 @@ def main(
     out: Annotated[Path, typer.Option("--out", "-o")],
     first: Annotated[int, typer.Option(help="Pixels a side where BODY's generator begins.")] = 8,
     prior: Annotated[int, typer.Option(help="Pixels a side up to which PRIOR's generator draws.")] = 32,
-    rank: int = 64,
+    rank: Annotated[int, typer.Option(help="Of what the prior has at 4 px.")] = 32,
 ) -> None:
     """Write OUT/model.safetensors."""
     torch.manual_seed(0)
-    body, model = load(body_name), load(prior_name)
+    body, model = load(body_name, "migan", "BODY"), load(prior_name, "mobilestylegan", "PRIOR")
     generator = cast(MobileStyleGANGenerator, model.generator)
     channels = [c for r, c in body.generator.feature_channels.items() if r >= first]
-    widths = [generator.feature_channels[8], *(c for r, c in generator.feature_channels.items() if r <= prior)]
+    widths = [generator.blocks[0].up.out_features, *(c for r, c in generator.feature_channels.items() if r <= prior)]
     config = model.config | {
         "generator": {
             "kind": "migan",

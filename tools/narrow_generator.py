@@ -1,6 +1,6 @@
 """Take channels away from the last two resolutions of a fill network's MobileStyleGAN, and let the rest make up for it.
 
-    python tools/narrow_generator.py src/invertfill/weights/faces-256 narrow/faces-256 --images data/faces/train
+    python tools/narrow_generator.py MODEL narrow/faces-256 --images data/faces/train
 
 More than half of a fill's time in the model goes into 128 and 256 px. The channels that stay there are those that
 contribute most to what follows; then the narrowed levels, toRGB and the RGB branch's outputs to them learn to draw what

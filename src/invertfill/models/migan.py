@@ -9,7 +9,7 @@ begins from MI-GAN as it is. Its gains of sqrt(2) are folded into the weights.
 Its layers know photographs but draw no face. Where a prior is given, a MobileStyleGAN that does, from w* alone up to
 32 px, say, its activations join MI-GAN's at those resolutions.
 
-The `scenery-256` prior has this form (tools/convert_migan.py).
+`scenery-256` has this form (tools/convert_migan.py), and, with a prior, `faces-256` (tools/join_prior.py).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class StyledConv(SeparableConv):
 
 
 class MIGANGenerator(nn.Module):
-    """The generator behind `scenery-256`, with the interface that every generator here has.
+    """The generator behind the shipped models, with the interface that every generator here has.
 
     Args:
         size: output size in pixels, a power of two from 8.
@@ -185,7 +185,7 @@ class MIGANGenerator(nn.Module):
         self, x: Tensor | None, rgb: Tensor | None, w_plus: Tensor, after: int, to: int, features: dict[int, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Those of the resolutions above ``after``, up to ``to``."""
-        joining = self._joining(w_plus)
+        joining = self._joining(w_plus, to)
         for i, size in enumerate(self.feature_channels):
             if not after < size <= to:
                 continue
@@ -206,12 +206,12 @@ class MIGANGenerator(nn.Module):
         assert x is not None and rgb is not None
         return x, rgb
 
-    def _joining(self, w_plus: Tensor) -> dict[int, Tensor]:
-        """What the prior adds: resolution r -> (N, feature_channels[r], r, r)."""
+    def _joining(self, w_plus: Tensor, to: int) -> dict[int, Tensor]:
+        """What the prior adds up to a resolution: r -> (N, feature_channels[r], r, r)."""
         joining: dict[int, Tensor] = {}
         if self.prior is not None:
             at, x = 4, self.prior.head(w_plus, 4)
-            for size in (int(key) for key in self.joins):
+            for size in (int(key) for key in self.joins if int(key) <= to):
                 at, x = size, self.prior.between(x, w_plus, at, size, {})
                 joining[size] = self.joins[f"{size}"](x)
         return joining

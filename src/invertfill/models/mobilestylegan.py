@@ -5,7 +5,8 @@ Source: Belousov, "MobileStyleGAN: A Lightweight Convolutional Neural Network fo
 the demodulation is left out (it was folded into the weights when the network was distilled), and resolutions are joined
 by an inverse Haar transform, so that a quarter of the channels reaches the next resolution.
 
-The `faces-256` prior has this form, with a 1x1 toRGB fitted to its activations at 256 px.
+The generator of the PyPI package random-face has this form, here with a 1x1 toRGB fitted to its activations at 256 px.
+Of it, `faces-256` has the trunk up to 32 px.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ class Trunk(nn.Module):
 
 
 class MobileStyleGANGenerator(Trunk):
-    """The generator behind `faces-256`, with the interface that every generator here has.
+    """The whole generator, with the interface that every generator here has.
 
     Args:
         size: output size in pixels, a power of two from 8.

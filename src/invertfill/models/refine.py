@@ -32,8 +32,6 @@ def refine(network: InvertFill, image: Tensor, mask: Tensor, w_plus: Tensor, w_s
     Returns:
         (N, L, D), one style vector for all L; ``w_plus`` as it is where the generator sketches nothing.
     """
-    if network.generator.sketch(w_plus[:1]) is None:
-        return w_plus
     known = 1 - mask
     start = w_plus.mean(1, keepdim=True)
     with torch.enable_grad():
@@ -42,7 +40,8 @@ def refine(network: InvertFill, image: Tensor, mask: Tensor, w_plus: Tensor, w_s
         for step in range(STEPS):
             adam.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
             drawn = network.generator.sketch((start + offset * w_std).expand_as(w_plus))
-            assert drawn is not None
+            if drawn is None:
+                return w_plus
             loss = known_distance(drawn, image, known) + KEEP * offset.square().mean((1, 2))
             (offset.grad,) = torch.autograd.grad(loss.sum(), [offset])
             adam.step()

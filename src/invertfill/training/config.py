@@ -112,24 +112,25 @@ class StyleGAN2Config(Section):
     mapping_layers: Count = 8
 
 
-class MobileStyleGANConfig(Section):
+class SeparableConfig(Section):
+    """What the generators of separable convolutions share."""
+
+    size: Size = 256
+    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
+    latent_dim: Count = 512
+    mapping_layers: Count = 8
+
+
+class MobileStyleGANConfig(SeparableConfig):
     """models/mobilestylegan.py."""
 
     kind: Literal["mobilestylegan"] = "mobilestylegan"
-    size: Size = 256
-    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
-    latent_dim: Count = 512
-    mapping_layers: Count = 8
 
 
-class MIGANConfig(Section):
+class MIGANConfig(SeparableConfig):
     """models/migan.py."""
 
     kind: Literal["migan"] = "migan"
-    size: Size = 256
-    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
-    latent_dim: Count = 512
-    mapping_layers: Count = 8
     prior: tuple[Count, ...] = ()  # channels at 4, 8, ... px of a MobileStyleGAN that joins; () for none
     prior_rank: Count = 64
 
