@@ -216,6 +216,7 @@ class LossConfig(Section):
     lpips_crop: Annotated[int, Field(ge=32)] | None = None  # sees a square of so many pixels, a new one each step
     adversarial: NonNegative = 0.0  # losses/adversarial.py, on the features of `lpips_net`
     code: NonNegative = 0.0  # squared distance to the known style code (`codes`), in its standard deviations
+    sketch: NonNegative = 0.0  # |I - O|, O what w* alone says (`sketch` of the generators), I averaged to its size
 
 
 class MeanLatentConfig(Section):
@@ -268,10 +269,17 @@ class InversionConfig(RunConfig):
 
     @model_validator(mode="after")
     def codes_known(self) -> InversionConfig:
-        if (self.losses.code or not self.through_generator) and not self.codes:
-            raise ValueError("losses.code and through_generator=false need `codes`")
-        if not self.through_generator and not self.losses.code:
-            raise ValueError("through_generator=false needs losses.code above 0")
+        if self.losses.code and not self.codes:
+            raise ValueError("losses.code needs `codes`")
+        if not self.through_generator and not (self.losses.code or self.losses.sketch):
+            raise ValueError("through_generator=false needs losses.code or losses.sketch above 0")
+        return self
+
+    @model_validator(mode="after")
+    def something_sketches(self) -> InversionConfig:
+        generator = self.model.generator
+        if self.losses.sketch and isinstance(generator, MIGANConfig) and not generator.prior:
+            raise ValueError("losses.sketch needs a generator that draws from w* alone; MI-GAN does with a `prior`")
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -146,6 +147,10 @@ class InversionTask:
                 loss, extra = self.weights.msr * loss, {}
             if self.config.losses.code and codes is not None:
                 extra["code"] = (self.config.losses.code, self._code_loss(w_plus, codes))
+            if self.config.losses.sketch:
+                sketch = self.generator.sketch(w_plus).float()
+                small = F.avg_pool2d(real, real.shape[-1] // sketch.shape[-1])
+                extra["sketch"] = (self.config.losses.sketch, F.l1_loss(sketch, small))
         loss = loss + sum(weight * term for weight, term in extra.values())
         terms |= {name: term.detach() for name, (_, term) in extra.items()}
         self._update("model", loss, step)
