@@ -13,6 +13,7 @@ from torch import Tensor
 from training_runs import ROOT, config_of
 
 from invertfill.errors import InputError
+from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import save_checkpoint
 from invertfill.training.config import AdamConfig, InversionConfig, load_config
 from invertfill.training.inversion import InversionTask, learning_rate, load_codes, load_metric
@@ -74,13 +75,13 @@ def test_a_batch_can_be_learned_and_every_term_is_reported() -> None:
 def test_the_anchor_is_the_mean_latent_of_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     it = task("mean_latent.tau=0.5")
     seen: list[Tensor] = []
-    forward = it.model.forward
+    guesses = it.model.guesses
 
     def spy(image: Tensor, mask: Tensor, w_mean: Tensor) -> Any:
         seen.append(w_mean)
-        return forward(image, mask, w_mean)
+        return guesses(image, mask, w_mean)
 
-    monkeypatch.setattr(it.model, "forward", spy)
+    monkeypatch.setattr(it.model, "guesses", spy)
     for step in range(3):
         it.train_step(*batch(), step)
         assert torch.equal(seen[step][0], it.mean_latent.w_o)
@@ -126,6 +127,64 @@ def test_codes_alone_train_encoder_and_pre_modulation_only(tmp_path: Path) -> No
     assert logs[-1]["code"] < 0.75 * logs[0]["code"]
     moved = {name.split(".")[0] for name, value in it.model.named_parameters() if not torch.equal(value, before[name])}
     assert moved == {"encoder", "premodulation"}
+
+
+def test_a_sketch_alone_teaches_the_encoder() -> None:
+    it = task("losses.sketch=1", "through_generator=false", "mean_latent.tau=0")
+    real, mask = batch()
+    logs = [it.train_step(real, mask, step) for step in range(60)]
+    assert set(logs[0]) == {"total", "msr_rec", "sketch"}
+    assert logs[-1]["sketch"] < 0.9 * logs[0]["sketch"]
+    w_plus, _ = it.model.encode(real, mask, it.mean_latent.step(it.generator.mapping))
+    expected = (it.generator.sketch(w_plus) - real).abs().mean()  # of the paper's generator: all of its picture
+    assert it.train_step(real, mask, 60)["sketch"] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_sketch_needs_a_generator_that_draws_from_codes_alone() -> None:
+    with pytest.raises(InputError, match="need a generator that draws"):
+        task("losses.sketch=1", "model.generator={kind: migan, size: 32, channels: [8, 8, 8, 8]}")
+
+
+def test_feedback_corrects_codes_step_by_step(tmp_path: Path) -> None:
+    it = task(
+        f"codes={tmp_path}",
+        "losses={code: 1, sketch: 0.1, msr: 0, perceptual: 0, style: 0}",
+        "through_generator=false",
+        "mean_latent.tau=0",
+        "model.feedback={steps: 2, channels: [8, 8, 8, 16, 16]}",
+        "rates={encoder: 0, premodulation: 0}",
+        "optimizer={lr: 0.01}",
+    )
+    real, mask = batch()
+    codes = it.generator.mapping(torch.randn(4, 32, generator=torch.Generator().manual_seed(2))).detach()
+    real = it.generator.synthesis(codes[:, None].expand(-1, it.generator.num_layers, -1)).detach()
+    before, (first, *_) = copies(it.model), it.model.guesses(real, mask)[0]
+    for step in range(80):
+        it.train_step(real, mask, step, codes)
+    guesses, _ = it.model.guesses(real, mask)
+    assert torch.equal(guesses[0], first) and torch.equal(it.model.encode(real, mask)[0], guesses[2])
+    start, once, twice = (float(it._code_loss(guess, codes)) for guess in guesses)
+    assert max(once, twice) < 0.5 * start
+    moved = {name.split(".")[0] for name, value in it.model.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == {"feedback"}
+
+
+def test_pictures_drawn_from_their_code_are_all_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = task(f"codes={tmp_path}", "from_code=1")
+    real, mask = batch()
+    codes = it.generator.mapping(torch.randn(4, 32)).detach()
+    codes[0] = math.nan
+    seen: dict[str, Tensor] = {}
+
+    def draw(image: Tensor, hole: Tensor, w_plus: Tensor) -> Tensor:
+        seen.update(hole=hole, w_plus=w_plus)
+        return InvertFill.draw(it.model, image, hole, w_plus)
+
+    monkeypatch.setattr(it.model, "draw", draw)
+    it.train_step(real, mask, 0, codes)
+    assert torch.equal(seen["hole"][0], mask[0]) and bool((seen["hole"][1:] == 1).all())
+    assert torch.equal(seen["w_plus"][1:], codes[1:, None].expand_as(seen["w_plus"][1:]))
+    assert not seen["w_plus"].isnan().any()
 
 
 def test_code_loss_is_in_standard_deviations_and_skips_the_unknown(tmp_path: Path) -> None:

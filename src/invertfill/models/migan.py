@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from invertfill.models.hole_noise import HoleNoise
 from invertfill.models.mobilestylegan import MappingNetwork, Trunk
+from invertfill.models.premodulation import ChannelStyle
 from invertfill.models.stylegan2 import COARSE, FINE, MIDDLE, Blur, EqualLinear, resolutions, upsample
 
 NOISY = 32  # px: below, noise would move things about, not draw texture
@@ -68,6 +69,25 @@ class StyledConv(SeparableConv):
     def forward(self, x: Tensor, w: Tensor | None = None) -> Tensor:
         assert w is not None
         return super().forward(x * self.affine(w)[:, :, None, None].to(x.dtype))
+
+
+class SketchRGB(nn.Module):
+    """A prior's toRGB: (N, in_channels, r, r) and w -> (N, 3, r, r).
+
+    A linear one, by w* or not, isn't enough: the prior settles colours in its layers above r.
+    """
+
+    def __init__(self, latent_dim: int, in_channels: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(in_channels, hidden, 1)
+        self.style = ChannelStyle(latent_dim, hidden, hidden)
+        self.mix = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.to_rgb = nn.Conv2d(hidden, 3, 3, padding=1)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = F.leaky_relu(self.style(self.reduce(x), w), 0.2)
+        rgb: Tensor = self.to_rgb(F.leaky_relu(self.mix(x), 0.2))
+        return rgb
 
 
 class MIGANGenerator(nn.Module):
@@ -125,7 +145,7 @@ class MIGANGenerator(nn.Module):
             )
             for parameter in self.joins.parameters():
                 nn.init.zeros_(parameter)
-            self.prior_rgb = nn.Conv2d(prior[-1], 3, 1)
+            self.prior_rgb = SketchRGB(latent_dim, prior[-1])
             self.levels = (*self.prior.levels, *(FINE for r in sizes if r > last))
             self.first = nn.ModuleList(SeparableConv(a, b, "up", noise=r) for (a, b), r in ups)
             self.second = nn.ModuleList(
@@ -164,7 +184,8 @@ class MIGANGenerator(nn.Module):
         """What w* says without features: the prior's picture, (N, 3, r, r) for a prior up to r px; None without one."""
         if self.prior is None:
             return None
-        return self.prior_rgb(self.prior.head(w_plus, max(self.prior.feature_channels)))
+        activations = self.prior.head(w_plus, max(self.prior.feature_channels))
+        return self.prior_rgb(activations, w_plus[:, len(self.prior.levels) - 1])
 
     def head(self, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The first part of `synthesis`: w_plus (N, L, latent_dim) -> activations and RGB so far, (N, C + 3, r, r).

@@ -188,6 +188,13 @@ class RGBBranchSection(Section):
     noise: bool = False
 
 
+class FeedbackSection(Section):
+    """models/feedback.py, `FeedbackConfig`."""
+
+    steps: Times = 0
+    channels: Annotated[tuple[Count, ...], Field(min_length=2)] = (32, 48, 64, 96, 112, 112)
+
+
 class ModelConfig(Section):
     """models/invertfill.py."""
 
@@ -197,6 +204,7 @@ class ModelConfig(Section):
     encoder: EncoderSection = EncoderSection()
     premodulation: PreModulationSection = PreModulationSection()
     rgb_branch: RGBBranchSection = RGBBranchSection()
+    feedback: FeedbackSection = FeedbackSection()
 
 
 class LossConfig(Section):
@@ -233,6 +241,7 @@ class RatesConfig(Section):
     encoder: NonNegative = 1.0
     premodulation: NonNegative = 1.0
     rgb_branch: NonNegative = 1.0
+    feedback: NonNegative = 1.0
     # Not in the paper. Its mapping network stays, so that latents and their mean keep their meaning.
     generator: NonNegative = 0.0
     discriminator: NonNegative = 1.0  # where there is an adversarial loss
@@ -260,6 +269,8 @@ class InversionConfig(RunConfig):
     # latent_dim); a picture's name is its seed.
     codes: Path | None = None
     code_metric: Path | None = None  # weighs differences of codes by how visible they are (tools/code_metric.py)
+    # So many of the pictures whose code is known are all hole and drawn from it: what `invertfill sample` asks for.
+    from_code: Fraction = 0.0
     through_generator: bool = True  # false: only the codes are regressed, without the generator in the loop
     masks: MaskConfig = MaskConfig()
     losses: LossConfig = LossConfig()
@@ -269,8 +280,8 @@ class InversionConfig(RunConfig):
 
     @model_validator(mode="after")
     def codes_known(self) -> InversionConfig:
-        if self.losses.code and not self.codes:
-            raise ValueError("losses.code needs `codes`")
+        if (self.losses.code or self.from_code) and not self.codes:
+            raise ValueError("losses.code and from_code need `codes`")
         if not self.through_generator and not (self.losses.code or self.losses.sketch):
             raise ValueError("through_generator=false needs losses.code or losses.sketch above 0")
         return self
@@ -278,8 +289,11 @@ class InversionConfig(RunConfig):
     @model_validator(mode="after")
     def something_sketches(self) -> InversionConfig:
         generator = self.model.generator
-        if self.losses.sketch and isinstance(generator, MIGANConfig) and not generator.prior:
-            raise ValueError("losses.sketch needs a generator that draws from w* alone; MI-GAN does with a `prior`")
+        asked = self.losses.sketch or self.model.feedback.steps
+        if asked and isinstance(generator, MIGANConfig) and not generator.prior:
+            raise ValueError(
+                "losses.sketch and model.feedback need a generator that draws from w* alone; MI-GAN does with a `prior`"
+            )
         return self
 
     @model_validator(mode="after")

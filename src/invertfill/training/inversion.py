@@ -134,19 +134,26 @@ class InversionTask:
         """
         real = self._place(real)
         w_mean = self.mean_latent.step(self.generator.mapping)
+        alone = None
+        if self.config.from_code and codes is not None:
+            alone = (torch.rand(len(real), device=real.device) < self.config.from_code) & ~codes.isnan().any(1)
+            mask = mask.masked_fill(alone[:, None, None, None], 1)
         with self._autocast():
+            found, rgb_found = self.model.guesses(real, mask, w_mean)
+            guesses, rgb = [w.float() for w in found], [o.float() for o in rgb_found]
+            w_plus = guesses[-1]
+            if alone is not None and codes is not None:
+                w_plus = torch.where(alone[:, None, None], codes[:, None], w_plus)
             if self.config.through_generator:
-                output = self.model(real, mask, w_mean)
-                image, rgb, w_plus = output.image.float(), [o.float() for o in output.rgb], output.w_plus.float()
+                image = self.model.draw(real, mask, w_plus).float()
                 loss, terms = total_loss(image, rgb, w_plus, w_mean, real, mask, self.features, self.weights)
                 extra = self._composite_losses(image, real, mask, step)
             else:
-                codes_found, rgb = self.model.encode(real, mask, w_mean)
-                w_plus = codes_found.float()
-                loss, terms = msr_loss([o.float() for o in rgb], real, self.features, self.weights)
+                loss, terms = msr_loss(rgb, real, self.features, self.weights)
                 loss, extra = self.weights.msr * loss, {}
             if self.config.losses.code and codes is not None:
-                extra["code"] = (self.config.losses.code, self._code_loss(w_plus, codes))
+                errors = torch.stack([self._code_loss(guess, codes) for guess in guesses])
+                extra["code"] = (self.config.losses.code, errors.mean())
             if self.config.losses.sketch:
                 sketch = self.generator.sketch(w_plus).float()
                 small = F.avg_pool2d(real, real.shape[-1] // sketch.shape[-1])
@@ -307,7 +314,7 @@ def load_model(model: InvertFill, path: Path) -> None:
     """Fill a whole InvertFill from a run's folder, a checkpoint (its moving average), a model folder or its file.
 
     Normalisation that the checkpoint's encoder has and the model's hasn't is folded. Noise that the model's RGB branch
-    has and the checkpoint's hasn't is new.
+    has and the checkpoint's hasn't is new, so is feedback.
 
     Raises:
         InputError: nothing of the kind there, or weights of another architecture.
@@ -318,7 +325,7 @@ def load_model(model: InvertFill, path: Path) -> None:
         config = model_config(file.parent)
         if config["encoder"].get("norm") and not model.config["encoder"].get("norm"):
             source = InvertFill(config)
-    load_module(source, file, optional="rgb_branch.noise")
+    load_module(source, file, optional=("rgb_branch.noise", "feedback."))
     if source is not model:
         fold_norm(source.encoder)
         model.load_state_dict(model.state_dict() | source.state_dict())
