@@ -1,4 +1,4 @@
-"""Fit the toRGB of a fill network's prior: what `losses.sketch`, feedback and `--quality best` look at.
+"""Fit the toRGB of a fill network's prior: what `--quality best` looks at.
 
     python tools/fit_sketch.py joined weights/face-codes.safetensors data/faces/train -o sketching
 

@@ -7,7 +7,7 @@ BODY's MI-GAN draws, without what it has at the coarsest resolutions (`--first` 
 MobileStyleGAN says what is in the picture, by the activations that it has up to `--prior` px. They join by convolutions
 that are zero, so that OUT begins by filling as BODY does. Encoder, pre-modulation and mapping network are PRIOR's.
 
-OUT/model.safetensors is what a run's `init` goes on from.
+OUT/model.safetensors is what tools/fit_sketch.py goes on from: what the prior draws from w* alone is random till then.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from invertfill.models.mobilestylegan import LowRankInput, MobileStyleGANGenerat
 from invertfill.zoo import FILES, find_model
 
 PICTURES = 32  # over which the activations that BODY's coarse layers leave behind are averaged
-DRAWN = 256  # pictures that its toRGB is fitted to
 LATENTS = 8192  # that say which directions of w the low-rank layer keeps
 
 
@@ -113,25 +112,6 @@ def low_rank(trunk: Trunk, w: Tensor, rank: int) -> LowRankInput:
     return layer
 
 
-@torch.no_grad()
-def fit_rgb(generator: MobileStyleGANGenerator, joined: MIGANGenerator, w: Tensor) -> None:
-    """The prior's toRGB, by least squares from its activations to the pictures that the whole generator draws."""
-    assert joined.prior is not None
-    last = max(joined.prior.feature_channels)
-    squares = products = torch.zeros((), dtype=torch.float64)
-    for part in w.split(8):
-        picture = generator.synthesis(part[:, None].expand(-1, generator.num_layers, -1))
-        y = F.avg_pool2d(picture, generator.size // last).movedim(1, -1).flatten(0, 2).double()
-        x = joined.prior.head(part[:, None].expand(-1, joined.num_layers, -1), last).movedim(1, -1).flatten(0, 2)
-        x = F.pad(x, (0, 1), value=1.0).double()
-        squares, products = squares + x.T @ x, products + x.T @ y
-    found = torch.linalg.solve(squares + 1e-4 * torch.eye(len(squares)) * squares.diagonal().mean(), products)
-    joined.prior_rgb.weight.copy_(found[:-1].T[:, :, None, None])
-    joined.prior_rgb.bias.copy_(found[-1])
-    left = (y - x @ found).square().mean() / y.var(0).mean()
-    print(f"toRGB at {last} px: {left:.2%} of the last pictures' variance left")
-
-
 def main(
     body_name: Annotated[str, typer.Argument(metavar="BODY")],
     prior_name: Annotated[str, typer.Argument(metavar="PRIOR")],
@@ -175,7 +155,6 @@ def main(
     with torch.no_grad():
         w = generator.mapping(torch.randn(LATENTS, generator.latent_dim))
     target.prior.first = low_rank(generator, w, rank)
-    fit_rgb(generator, target, w[:DRAWN])
     target.map.load_state_dict(generator.map.state_dict())
     joined.encoder.load_state_dict(model.encoder.state_dict())
     joined.w_mean.copy_(model.w_mean)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from invertfill.models import build_generator
 from invertfill.models.encoder import Encoder, EncoderConfig, ResidualBlock
-from invertfill.models.feedback import Feedback, FeedbackConfig
 from invertfill.models.hole_noise import HoleNoise
 from invertfill.models.migan import MIGANBranch
 from invertfill.models.premodulation import PreModulation
@@ -92,8 +91,7 @@ class InvertFill(nn.Module):
 
     Args:
         config: {"generator": {"kind": ..., ...}, "encoder": EncoderConfig's fields, "premodulation": {"hidden": int,
-            "enabled": bool}, "rgb_branch": RGBBranchConfig's fields, "feedback": FeedbackConfig's fields}; plain
-            values, as stored in checkpoints.
+            "enabled": bool}, "rgb_branch": RGBBranchConfig's fields}; plain values, as stored in checkpoints.
 
     Attributes:
         w_mean: (D,), the long-run mean latent that inference starts from (Sec. 3.2).
@@ -115,31 +113,14 @@ class InvertFill(nn.Module):
             self.rgb_branch = MIGANBranch(self.generator.feature_channels, branch_config.noise)
         elif branch_config.channels:
             self.rgb_branch = RGBBranch(branch_config, size, self.generator.feature_channels)
-        feedback = FeedbackConfig(**_arguments(config, "feedback"))
-        self.corrections = feedback.steps
-        self.feedback = Feedback(feedback, dim) if feedback.steps else None
         self.register_buffer("w_mean", torch.zeros(dim))
         self.generator.requires_grad_(False)  # as in the paper; training may free it
 
     def encode(self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """w* = E(I_m) + w_o (Sec. 3.2), corrected by the feedback: (N, L, D), and the reconstructions O_E."""
-        guesses, rgb = self.guesses(image, mask, w_mean)
-        return guesses[-1], rgb
-
-    def guesses(self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
-        """See `encode`: w* as the encoder says it, then after each correction, and O_E.
-
-        A correction's gradient ends at the guess that it begins from: each is learned for itself.
-        """
+        """w* = E(I_m) + w_o (Sec. 3.2): (N, L, D), and the reconstructions O_E."""
         rgb, codes, structure = self.encoder(image * (1 - mask), mask)
         w_mean = self.w_mean if w_mean is None else w_mean
-        guesses = [self.premodulation(codes, structure) + w_mean.reshape(-1, 1, w_mean.shape[-1])]
-        if self.feedback is not None:
-            for _ in range(self.corrections):
-                last = guesses[-1].detach()
-                correction = self.feedback(self.generator.sketch(last), image, mask, last.mean(1))
-                guesses.append(last + correction[:, None])
-        return guesses, rgb
+        return self.premodulation(codes, structure) + w_mean.reshape(-1, 1, w_mean.shape[-1]), rgb
 
     def forward(self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None) -> InvertFillOutput:
         """Eq. 3: O_G = G(E(I_m), I_m).

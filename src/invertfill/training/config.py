@@ -188,13 +188,6 @@ class RGBBranchSection(Section):
     noise: bool = False
 
 
-class FeedbackSection(Section):
-    """models/feedback.py, `FeedbackConfig`."""
-
-    steps: Times = 0
-    channels: Annotated[tuple[Count, ...], Field(min_length=2)] = (32, 48, 64, 96, 112, 112)
-
-
 class ModelConfig(Section):
     """models/invertfill.py."""
 
@@ -204,7 +197,6 @@ class ModelConfig(Section):
     encoder: EncoderSection = EncoderSection()
     premodulation: PreModulationSection = PreModulationSection()
     rgb_branch: RGBBranchSection = RGBBranchSection()
-    feedback: FeedbackSection = FeedbackSection()
 
 
 class LossConfig(Section):
@@ -224,7 +216,6 @@ class LossConfig(Section):
     lpips_crop: Annotated[int, Field(ge=32)] | None = None  # sees a square of so many pixels, a new one each step
     adversarial: NonNegative = 0.0  # losses/adversarial.py, on the features of `lpips_net`
     code: NonNegative = 0.0  # squared distance to the known style code (`codes`), in its standard deviations
-    sketch: NonNegative = 0.0  # |I - O|, O what w* alone says (`sketch` of the generators), I averaged to its size
 
 
 class MeanLatentConfig(Section):
@@ -241,7 +232,6 @@ class RatesConfig(Section):
     encoder: NonNegative = 1.0
     premodulation: NonNegative = 1.0
     rgb_branch: NonNegative = 1.0
-    feedback: NonNegative = 1.0
     # Not in the paper. Its mapping network stays, so that latents and their mean keep their meaning.
     generator: NonNegative = 0.0
     discriminator: NonNegative = 1.0  # where there is an adversarial loss
@@ -282,18 +272,8 @@ class InversionConfig(RunConfig):
     def codes_known(self) -> InversionConfig:
         if (self.losses.code or self.from_code) and not self.codes:
             raise ValueError("losses.code and from_code need `codes`")
-        if not self.through_generator and not (self.losses.code or self.losses.sketch):
-            raise ValueError("through_generator=false needs losses.code or losses.sketch above 0")
-        return self
-
-    @model_validator(mode="after")
-    def something_sketches(self) -> InversionConfig:
-        generator = self.model.generator
-        asked = self.losses.sketch or self.model.feedback.steps
-        if asked and isinstance(generator, MIGANConfig) and not generator.prior:
-            raise ValueError(
-                "losses.sketch and model.feedback need a generator that draws from w* alone; MI-GAN does with a `prior`"
-            )
+        if not self.through_generator and not self.losses.code:
+            raise ValueError("through_generator=false needs losses.code above 0, and with it `codes`")
         return self
 
     @model_validator(mode="after")

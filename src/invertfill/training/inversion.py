@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -139,9 +138,8 @@ class InversionTask:
             alone = (torch.rand(len(real), device=real.device) < self.config.from_code) & ~codes.isnan().any(1)
             mask = mask.masked_fill(alone[:, None, None, None], 1)
         with self._autocast():
-            found, rgb_found = self.model.guesses(real, mask, w_mean)
-            guesses, rgb = [w.float() for w in found], [o.float() for o in rgb_found]
-            w_plus = guesses[-1]
+            w_found, rgb_found = self.model.encode(real, mask, w_mean)
+            w_plus, rgb = w_found.float(), [o.float() for o in rgb_found]
             if alone is not None and codes is not None:
                 w_plus = torch.where(alone[:, None, None], codes[:, None], w_plus)
             if self.config.through_generator:
@@ -152,12 +150,7 @@ class InversionTask:
                 loss, terms = msr_loss(rgb, real, self.features, self.weights)
                 loss, extra = self.weights.msr * loss, {}
             if self.config.losses.code and codes is not None:
-                errors = torch.stack([self._code_loss(guess, codes) for guess in guesses])
-                extra["code"] = (self.config.losses.code, errors.mean())
-            if self.config.losses.sketch:
-                sketch = self.generator.sketch(w_plus).float()
-                small = F.avg_pool2d(real, real.shape[-1] // sketch.shape[-1])
-                extra["sketch"] = (self.config.losses.sketch, F.l1_loss(sketch, small))
+                extra["code"] = (self.config.losses.code, self._code_loss(w_plus, codes))
         loss = loss + sum(weight * term for weight, term in extra.values())
         terms |= {name: term.detach() for name, (_, term) in extra.items()}
         self._update("model", loss, step)
@@ -314,7 +307,7 @@ def load_model(model: InvertFill, path: Path) -> None:
     """Fill a whole InvertFill from a run's folder, a checkpoint (its moving average), a model folder or its file.
 
     Normalisation that the checkpoint's encoder has and the model's hasn't is folded. Noise that the model's RGB branch
-    has and the checkpoint's hasn't is new, so is feedback.
+    has and the checkpoint's hasn't is new.
 
     Raises:
         InputError: nothing of the kind there, or weights of another architecture.
@@ -325,7 +318,7 @@ def load_model(model: InvertFill, path: Path) -> None:
         config = model_config(file.parent)
         if config["encoder"].get("norm") and not model.config["encoder"].get("norm"):
             source = InvertFill(config)
-    load_module(source, file, optional=("rgb_branch.noise", "feedback."))
+    load_module(source, file, optional="rgb_branch.noise")
     if source is not model:
         fold_norm(source.encoder)
         model.load_state_dict(model.state_dict() | source.state_dict())
