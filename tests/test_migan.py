@@ -206,6 +206,22 @@ def test_a_prior_stays_as_it_is_in_training() -> None:
     assert not learning & {"map", "prior", "prior_rgb"}
 
 
+def test_a_sketch_is_fitted_to_the_pictures_of_codes() -> None:
+    torch.manual_seed(0)
+    fit = script(ROOT / "tools" / "fit_sketch.py").fit
+    generator = with_prior().generator
+    assert isinstance(generator, MIGANGenerator) and generator.prior is not None
+    codes = torch.randn(400, 16)
+    activations = generator.prior.head(codes[:, None].expand(-1, 8, -1), 16).detach()
+    pictures = torch.tanh(activations[:, :3] * (1 + 0.3 * codes[:, :3, None, None]))
+    unknown = F.l1_loss(pictures, pictures.mean((0, 2, 3), keepdim=True).expand_as(pictures))
+    off = fit(generator, codes, pictures, steps=150)
+    assert off < 0.4 * unknown
+    held_out = codes[-100:]
+    again = F.l1_loss(generator.sketch(held_out[:, None].expand(-1, 8, -1)), pictures[-100:])
+    assert again.item() == pytest.approx(off, rel=0.05)  # fitted in bfloat16
+
+
 @torch.no_grad()
 def test_a_low_rank_layer_of_full_rank_is_the_convolution_of_the_constant(join: ModuleType) -> None:
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from invertfill.models.invertfill import InvertFill
 
-STEPS = 20
+STEPS = 60
 RATE = 0.06  # of Adam at the first step, in standard deviations of w; falls to 0
 KEEP = 0.01  # weight of the mean squared distance to the encoder's code, in the same unit
 SCALES = (1, 4, 16)  # pixels; colours that are compared are averages over such squares
