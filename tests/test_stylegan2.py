@@ -163,6 +163,19 @@ def test_upsample_is_the_1331_filter() -> None:
     torch.testing.assert_close(upsample(x)[..., 1:-1, 1:-1], filtered[..., 1:-1, 1:-1])
 
 
+def test_halving_has_the_gradients_of_the_convolution() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    blur = Blur(3, padding=1, gain=2, stride=2).double()
+    plain = F.conv2d(x, blur.kernel.expand(3, 1, 4, 4), padding=1, stride=2, groups=3)
+    assert torch.equal(blur(x), plain)
+    towards = torch.randn_like(plain)
+    expected, found = (torch.autograd.grad(y, x, towards)[0] for y in (plain, blur(x)))
+    torch.testing.assert_close(found, expected)
+    assert torch.autograd.gradgradcheck(blur, [x])
+
+
+
 def test_minibatch_stddev() -> None:
     x = torch.tensor([0.0, 1.0, 4.0, 3.0]).view(4, 1, 1, 1).expand(4, 2, 4, 4)
     extra = minibatch_stddev(x, 2)[:, 2]  # groups (0, 2) and (1, 3)

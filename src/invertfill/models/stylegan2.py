@@ -367,7 +367,7 @@ class Blur(nn.Module):
 
 
 class _Halve(torch.autograd.Function):
-    """The blurred half of a picture; its gradient is an enlargement, ten times as fast as oneDNN's for depthwise ones."""
+    """The blurred half of a picture. Its gradient is an enlargement: ten times as fast as oneDNN's here."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
