@@ -175,7 +175,6 @@ def test_halving_has_the_gradients_of_the_convolution() -> None:
     assert torch.autograd.gradgradcheck(blur, [x])
 
 
-
 def test_minibatch_stddev() -> None:
     x = torch.tensor([0.0, 1.0, 4.0, 3.0]).view(4, 1, 1, 1).expand(4, 2, 4, 4)
     extra = minibatch_stddev(x, 2)[:, 2]  # groups (0, 2) and (1, 3)
