@@ -10,7 +10,6 @@ OUT/model.safetensors is MODEL with that toRGB.
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -24,12 +23,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from invertfill.data.readers import decode, open_source
+from invertfill.errors import InputError
 from invertfill.models.invertfill import InvertFill
 from invertfill.models.migan import MIGANGenerator
-from invertfill.training.inversion import load_codes
+from invertfill.training.config import AdamConfig
+from invertfill.training.inversion import learning_rate, load_codes
 from invertfill.zoo import FILES
 
-BATCH, RATE, HELD_OUT = 32, 3e-3, 100
+BATCH, HELD_OUT = 32, 100
+SCHEDULE = AdamConfig(lr=3e-3, warmup=20, decay="cosine")
 
 
 def read_small(pictures: Path, side: int, size: int) -> tuple[list[str], Tensor]:
@@ -53,10 +55,9 @@ def fit(generator: MIGANGenerator, codes: Tensor, small: Tensor, steps: int) -> 
             return prior.head(w[:, None].expand(-1, generator.num_layers, -1), side)
 
     head.requires_grad_(True)
-    adam = torch.optim.Adam(head.parameters(), lr=RATE, betas=(0.9, 0.99))
+    adam = torch.optim.Adam(head.parameters(), betas=(0.9, 0.99))
     for step in track(range(steps), "fitting"):
-        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps))
-        adam.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 20) * fall
+        adam.param_groups[0]["lr"] = learning_rate(SCHEDULE, step, steps)
         chosen = torch.randint(len(codes) - HELD_OUT, (BATCH,))
         w = codes[chosen]
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -83,7 +84,7 @@ def main(
         with safe_open(model_folder / FILES[0], "pt") as file:
             config = json.loads(file.metadata()["config"])
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise typer.BadParameter(f"{model_folder}: no model there ({error})", param_hint="MODEL") from error
     model = InvertFill(config).eval()
     generator = cast(MIGANGenerator, model.generator)
@@ -92,8 +93,11 @@ def main(
     new = {k: v for k, v in model.state_dict().items() if k.startswith("generator.prior_rgb.")}
     model.load_state_dict({k: v for k, v in stored.items() if not k.startswith("generator.prior_rgb.")} | new)
     assert generator.prior is not None
-    names, small = read_small(pictures, max(generator.prior.feature_channels), generator.size)
-    known = load_codes(codes, names)
+    try:
+        names, small = read_small(pictures, max(generator.prior.feature_channels), generator.size)
+        known = load_codes(codes, names)
+    except (InputError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
     usable = ~known.isnan().any(1)
     if usable.sum() <= HELD_OUT:
         raise typer.BadParameter(f"{pictures}: {usable.sum()} pictures with a known code", param_hint="PICTURES")

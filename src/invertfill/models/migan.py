@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from invertfill.models.hole_noise import HoleNoise
 from invertfill.models.mobilestylegan import MappingNetwork, Trunk
-from invertfill.models.premodulation import ChannelStyle
 from invertfill.models.stylegan2 import COARSE, FINE, MIDDLE, Blur, EqualLinear, resolutions, upsample
 
 NOISY = 32  # px: below, noise would move things about, not draw texture
@@ -69,6 +68,25 @@ class StyledConv(SeparableConv):
     def forward(self, x: Tensor, w: Tensor | None = None) -> Tensor:
         assert w is not None
         return super().forward(x * self.affine(w)[:, :, None, None].to(x.dtype))
+
+
+class ChannelStyle(nn.Module):
+    """Scales and shifts channels of activations (N, C, h, w) by a code (N, D), through a few numbers; starts at none.
+
+    Source: Perez et al. 2018, "FiLM: Visual Reasoning with a General Conditioning Layer".
+    """
+
+    def __init__(self, latent_dim: int, hidden: int, channels: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(latent_dim, hidden)
+        self.affine = nn.Linear(hidden, 2 * channels)
+        nn.init.zeros_(self.affine.weight)
+        nn.init.zeros_(self.affine.bias)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        scale, shift = self.affine(self.hidden(w))[:, :, None, None].chunk(2, 1)
+        styled: Tensor = x * (1 + scale) + shift
+        return styled
 
 
 class SketchRGB(nn.Module):

@@ -17,25 +17,6 @@ def modulate(code: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     return gamma * instance_norm(code) + beta
 
 
-class ChannelStyle(nn.Module):
-    """Scales and shifts channels of activations (N, C, h, w) by a code (N, D), through a few numbers; starts at none.
-
-    Source: Perez et al. 2018, "FiLM: Visual Reasoning with a General Conditioning Layer".
-    """
-
-    def __init__(self, latent_dim: int, hidden: int, channels: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(latent_dim, hidden)
-        self.affine = nn.Linear(hidden, 2 * channels)
-        nn.init.zeros_(self.affine.weight)
-        nn.init.zeros_(self.affine.bias)
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        scale, shift = self.affine(self.hidden(w))[:, :, None, None].chunk(2, 1)
-        styled: Tensor = x * (1 + scale) + shift
-        return styled
-
-
 class PreModulation(nn.Module):
     """L pre-modulation networks, one for each style vector of the generator.
 

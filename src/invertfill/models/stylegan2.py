@@ -361,7 +361,7 @@ class Blur(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, h) -> (N, C, k, k), k = (h + 2 padding - 4) / stride + 1."""
         kernel = self.kernel.to(x.dtype).expand(self.channels, 1, 4, 4)
-        if (self.stride, self.padding) == (2, 1) and torch.is_grad_enabled():
+        if (self.stride, self.padding) == (2, 1) and torch.is_grad_enabled():  # an export can't trace a Function
             halved: Tensor = _Halve.apply(x, kernel, self.gain)
             return halved
         return F.conv2d(x, kernel, padding=self.padding, stride=self.stride, groups=self.channels)

@@ -37,7 +37,7 @@ from invertfill.models.encoder import fold_norm
 from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import STATE, load_module, newest_checkpoint, read_state
 from invertfill.training.config import AdamConfig, InversionConfig
-from invertfill.training.distributed import average_gradients, world_size
+from invertfill.training.distributed import average_gradients, my_part, world_size
 from invertfill.training.gan import ema_decay, update_ema
 from invertfill.training.mean_latent import SoftUpdateMeanLatent, long_run_mean
 
@@ -135,7 +135,8 @@ class InversionTask:
         w_mean = self.mean_latent.step(self.generator.mapping)
         alone = None
         if self.config.from_code and codes is not None:
-            alone = (torch.rand(len(real), device=real.device) < self.config.from_code) & ~codes.isnan().any(1)
+            draws = my_part(torch.rand(len(real) * world_size(), device=real.device))
+            alone = (draws < self.config.from_code) & ~codes.isnan().any(1)
             mask = mask.masked_fill(alone[:, None, None, None], 1)
         with self._autocast():
             w_found, rgb_found = self.model.encode(real, mask, w_mean)
