@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -110,7 +111,7 @@ def measure(
         config, size, precision = gan_config, gan_config.generator.size, gan.precision
         cycles = (gan_config.r1_every, gan_config.path_every)
 
-        def step(b: Batch, n: int) -> dict[str, float]:
+        def step(b: Batch, n: int) -> dict[str, Tensor]:
             return gan.train_step(b.images, n)
     else:
         # Weights don't change the speed, so the generator's random ones will do.
@@ -119,7 +120,7 @@ def measure(
         config, size, masks = inversion_config, inversion_config.model.generator.size, inversion_config.masks
         precision = inversion.precision
 
-        def step(b: Batch, n: int) -> dict[str, float]:
+        def step(b: Batch, n: int) -> dict[str, Tensor]:
             assert b.masks is not None
             return inversion.train_step(b.images, b.masks, n)
 

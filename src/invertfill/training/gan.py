@@ -63,7 +63,7 @@ class GanTask:
             "discriminator": lazy_adam(self.discriminator, config.optimizer, config.r1_every if config.r1_gamma else 0),
         }
 
-    def train_step(self, real: Tensor, step: int) -> dict[str, float]:
+    def train_step(self, real: Tensor, step: int) -> dict[str, Tensor]:
         """Train on one batch.
 
         Args:
@@ -83,7 +83,7 @@ class GanTask:
             logs["path"] = self._regularise_generator(max(1, len(real) // config.path_shrink))
         batch = len(real) * world_size()
         update_ema(self.ema, self.generator, ema_decay(batch, (step + 1) * batch, config.ema_half_life))
-        return {name: float(value) for name, value in logs.items()}
+        return logs
 
     @torch.no_grad()
     def sample_grid(self, count: int) -> Tensor:

@@ -80,14 +80,14 @@ class InversionTask:
         if world_size() > 1 and self.device.type == "cuda":  # batch statistics of all processes; exists for CUDA only
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
 
-        adam = config.optimizer
+        adam, fused = config.optimizer, self.device.type == "cuda" or None
         groups = [
             {"params": parameters, "rate": rate}
             for part, rate in config.rates
             if (parameters := choose_parameters(self.model, part, rate > 0))
         ]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "model": torch.optim.Adam(groups, lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps)
+            "model": torch.optim.Adam(groups, lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps, fused=fused)
         }
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         if not config.rates.generator:
@@ -116,9 +116,11 @@ class InversionTask:
             self.discriminator = adversarial.FeatureDiscriminator(self.lpips.widths).to(self.device)
             self.modules["discriminator"] = self.discriminator
             judge = {"params": list(self.discriminator.parameters()), "rate": config.rates.discriminator}
-            self.optimizers["discriminator"] = torch.optim.Adam([judge], lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps)
+            self.optimizers["discriminator"] = torch.optim.Adam(
+                [judge], lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps, fused=fused
+            )
 
-    def train_step(self, real: Tensor, mask: Tensor, step: int, codes: Tensor | None = None) -> dict[str, float]:
+    def train_step(self, real: Tensor, mask: Tensor, step: int, codes: Tensor | None = None) -> dict[str, Tensor]:
         """Train on one batch.
 
         Args:
@@ -129,7 +131,7 @@ class InversionTask:
 
         Returns:
             The total loss, and its unweighted terms: valid, hole, perceptual, style, tv, msr_..., fid, and those beyond
-            the paper.
+            the paper; as tensors, since a float would wait for the device.
         """
         real = self._place(real)
         w_mean = self.mean_latent.step(self.generator.mapping)
@@ -157,7 +159,7 @@ class InversionTask:
         self._update("model", loss, step)
         batch = len(real) * world_size()
         update_ema(self.ema, self.model, ema_decay(batch, (step + 1) * batch, self.config.ema_half_life))
-        return {name: float(value) for name, value in {"total": loss.detach(), **terms}.items()}
+        return {"total": loss.detach(), **terms}
 
     def _composite_losses(self, image: Tensor, real: Tensor, mask: Tensor, step: int) -> Terms:
         """Losses on the composite as the inpainter writes it: weight and value by name."""
@@ -200,8 +202,9 @@ class InversionTask:
 
         In standard deviations of the entries, or, with `code_metric`, by how visible it is.
         """
-        known = ~codes.isnan().any(1)
-        return ((w_plus - codes[:, None])[known] @ self.code_scale).square().sum() / w_plus.numel()
+        # Not by indexing, for whose size a GPU would have to be waited for.
+        difference = torch.where(codes.isnan().any(1)[:, None, None], 0.0, w_plus - codes[:, None])
+        return (difference @ self.code_scale).square().sum() / w_plus.numel()
 
     def _update(self, name: str, loss: Tensor, step: int) -> None:
         optimizer, adam = self.optimizers[name], self.config.optimizer

@@ -57,7 +57,7 @@ MAY_CHANGE = {"steps", "out", "name", "log_every", "sample_every", "checkpoint_e
 class Task:
     """What the loop needs of a stage."""
 
-    step: Callable[[Batch, int], dict[str, float]]
+    step: Callable[[Batch, int], dict[str, Tensor]]
     grid: Callable[[int], Tensor]
     columns: int
     precision: str
@@ -102,7 +102,7 @@ def train_inversion(config_path: str | Path, overrides: list[str] | tuple[str, .
         example_masks = examples.masks
         codes = load_codes(config.codes, images.names).to(accelerator.device) if config.codes else None
 
-        def step(batch: Batch, number: int) -> dict[str, float]:
+        def step(batch: Batch, number: int) -> dict[str, Tensor]:
             assert batch.masks is not None
             known = None
             if codes is not None:
@@ -173,7 +173,7 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
     if journal:
         journal.write(start)
 
-    sums: dict[str, list[float]] = defaultdict(list)
+    sums: dict[str, list[Tensor]] = defaultdict(list)
     waited, since, pictures = 0.0, time.perf_counter(), 0
     with _progress(console) as progress:
         bar = progress.add_task(config.name, total=config.steps, completed=done, speed="", loss="")
@@ -260,9 +260,9 @@ def save_grid(images: Tensor, columns: int, path: Path) -> None:
     contact_sheet([Image.fromarray(picture) for picture in pixels], columns).save(path)
 
 
-def _means(values: Mapping[str, list[float]], accelerator: Accelerator) -> dict[str, float]:
+def _means(values: Mapping[str, list[Tensor]], accelerator: Accelerator) -> dict[str, float]:
     """Mean of each figure since the last line, over the processes; each has the same number of values of a name."""
-    mine = {name: sum(numbers) / len(numbers) for name, numbers in values.items()}
+    mine = {name: torch.stack(numbers).double().mean().item() for name, numbers in values.items()}
     everyone = gather_object([mine]) if accelerator.num_processes > 1 else [mine]
     return {name: sum(one[name] for one in everyone) / len(everyone) for name in mine}
 
