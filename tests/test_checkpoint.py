@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from invertfill.training.checkpoint import (
     read_state,
     save_checkpoint,
 )
+from invertfill.training.inversion import InversionTask
 
 
 class Parts:
@@ -158,6 +160,23 @@ def test_killed_run_goes_on_bit_for_bit(stage: str, tmp_path: Path) -> None:
         assert (resumed / name).read_bytes() == (straight / name).read_bytes(), name
     assert log_lines(killed) == log_lines(whole)
     assert [line["step"] for line in log_lines(killed)] == list(range(1, steps + 1))
+
+
+def test_a_run_by_the_clock_ends_with_its_rates_at_the_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates, update = [], InversionTask._update
+
+    def watched(it: InversionTask, name: str, *rest: Any) -> None:
+        update(it, name, *rest)
+        rates.append(it.optimizers[name].param_groups[0]["lr"])
+
+    monkeypatch.setattr(InversionTask, "_update", watched)
+    common = overrides(draw_pictures(tmp_path / "pictures"), tmp_path / "run", 1_000_000)
+    begun = time.monotonic()
+    path = loop.train_inversion(config_of("inversion"), [*common, "minutes=0.05", "optimizer.decay=cosine"])
+    assert time.monotonic() - begun < 60  # seconds; three of them are its minutes
+    steps = read_state(path)["step"]
+    assert 1 < steps < 1_000_000 and len(rates) == steps
+    assert rates[-1] < 0.1 * rates[0]
 
 
 def test_a_folder_with_another_configuration_s_run_is_left_alone(tmp_path: Path) -> None:

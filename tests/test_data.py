@@ -177,6 +177,23 @@ def test_degradation_is_repeatable_slight_and_off_at_0(folder: Path) -> None:
     np.testing.assert_array_equal(degrade(picture, off, np.random.default_rng(0)), picture)
 
 
+def test_copies_join_the_set_and_keep_their_picture_s_number(folder: Path) -> None:
+    degrade = {"probability": 1, "copies": 2}
+    source = batches(folder, degrade=degrade, flip=False)
+    drawn = np.concatenate([source.indices(step) for step in range(15)])  # 60 of 30: two epochs
+    assert sorted(drawn[:30].tolist()) == sorted(drawn[30:].tolist()) == list(range(30))
+    originals, seen = source.images.batch(np.arange(10)), {}
+    for step in range(15):
+        batch = source(step)
+        assert batch.indices.tolist() == [number % 10 for number in source.indices(step)]
+        for number, image in zip(source.indices(step).tolist(), batch.images, strict=True):
+            pixels = ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+            assert np.array_equal(pixels, originals[number % 10]) == (number < 10)
+            assert np.array_equal(seen.setdefault(number, pixels), pixels)  # the same in every epoch
+    with pytest.raises(ValueError, match="copies"):
+        batches(folder, degrade=degrade, cache=False)
+
+
 def test_degradation_moves_about_the_centre(folder: Path) -> None:
     still = {"probability": 1, "colour": 0, "blur": 0, "noise": 0, "jpeg": 95, "shift": 0, "zoom": 0}
     picture = np.zeros((33, 33, 3), np.uint8)

@@ -19,7 +19,7 @@ from invertfill.data.readers import ImageSet
 from invertfill.imaging.masks import sample_mask
 from invertfill.training.config import DataConfig, MaskConfig
 
-ORDER, CHANGE, MASK, POOL, EXAMPLE = range(5)  # separate streams of random numbers from one seed
+ORDER, CHANGE, MASK, POOL, EXAMPLE, COPY = range(6)  # separate streams of random numbers from one seed
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Batches:
     """Batches of a run.
 
     Args:
-        images: the set; its decoded pixels, if it has them and nothing has to be degraded, move to `device`.
+        images: the set; its decoded pixels, if it has them and nothing has to be degraded on the fly, move to `device`.
         data: flips, degradations, threads.
         masks: None for stage 1.
         batch: pictures a step over all processes.
@@ -73,8 +73,9 @@ class Batches:
         self._ahead = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[tuple[Tensor, Tensor | None]]] | None = None
         self._resident: Tensor | None = None
-        if images.pixels is not None and not data.degrade.probability:
-            self._resident = torch.from_numpy(images.pixels).to(device)
+        if images.pixels is not None and (data.degrade.copies or not data.degrade.probability):
+            sets = [images.pixels, *(self._copy(images.pixels, number) for number in range(data.degrade.copies))]
+            self._resident = torch.cat([torch.from_numpy(pixels).to(device) for pixels in sets])
         self._pool: np.ndarray | None = None
         if masks and masks.pool:
             draws = (np.random.default_rng((seed, POOL, i)) for i in range(masks.pool))
@@ -89,7 +90,8 @@ class Batches:
         flips = torch.from_numpy(self._flips(step)).to(self.device)
         images = torch.where(flips[:, None, None, None], images.flip(-1), images)
         masks = None if masks is None else masks.to(self.device, non_blocking=True).float()
-        return Batch(images, masks, torch.from_numpy(self.indices(step)).to(self.device), flips)
+        indices = self.indices(step) % len(self.images)
+        return Batch(images, masks, torch.from_numpy(indices).to(self.device), flips)
 
     def examples(self, count: int) -> Batch:
         """The set's first pictures, as they are, with masks of their own; the same in every process."""
@@ -103,10 +105,14 @@ class Batches:
         return Batch(images, masks, torch.from_numpy(indices).to(self.device), torch.zeros(len(indices)).bool())
 
     def indices(self, step: int) -> np.ndarray:
-        """Numbers of this process's pictures: the set in a new order for every epoch, without a gap between."""
+        """Numbers of this process's pictures: the set in a new order for every epoch, without a gap between.
+
+        Copies of a picture have its number plus a multiple of the set's length.
+        """
         position = step * self.batch + np.array(self.rows)
-        epochs, places = np.divmod(position, len(self.images))
-        return np.array([_order(self.seed, int(e), len(self.images))[p] for e, p in zip(epochs, places, strict=True)])
+        count = len(self.images) * (1 + self.data.degrade.copies)
+        epochs, places = np.divmod(position, count)
+        return np.array([_order(self.seed, int(e), count)[p] for e, p in zip(epochs, places, strict=True)])
 
     def _prepare(self, step: int) -> tuple[Tensor, Tensor | None]:
         indices = self.indices(step)
@@ -119,7 +125,13 @@ class Batches:
     def _changed(self, pixels: np.ndarray, step: int) -> np.ndarray:
         if not self.data.degrade.probability:
             return pixels
-        draws = [np.random.default_rng((self.seed, CHANGE, step, row)) for row in self.rows]
+        return self._degraded(pixels, [np.random.default_rng((self.seed, CHANGE, step, row)) for row in self.rows])
+
+    def _copy(self, pixels: np.ndarray, number: int) -> np.ndarray:
+        """The whole set, degraded: a copy of its own for each number."""
+        return self._degraded(pixels, [np.random.default_rng((self.seed, COPY, number, i)) for i in range(len(pixels))])
+
+    def _degraded(self, pixels: np.ndarray, draws: list[np.random.Generator]) -> np.ndarray:
         return np.stack(list(self._threads.map(lambda p, rng: degrade(p, self.data.degrade, rng), pixels, draws)))
 
     def _flips(self, step: int) -> np.ndarray:

@@ -35,6 +35,9 @@ class DegradeConfig(Section):
     """Photometric and slight geometric changes that bring drawn pictures nearer to photographs (data/degrade.py)."""
 
     probability: Fraction = 0.0  # share of pictures that are degraded at all
+    # So many of each picture are made before the first step and join the set, on the device with it: a GPU outruns any
+    # number of threads. 0 degrades on the fly, anew in each epoch.
+    copies: Times = 0
     colour: NonNegative = 0.25  # brightness, contrast, saturation and warmth vary by a factor of up to 1 +- colour
     blur: NonNegative = 1.0  # largest Gaussian radius, px
     noise: NonNegative = 6.0  # largest standard deviation of the noise, of 255
@@ -53,6 +56,12 @@ class DataConfig(Section):
     limit: Count | None = None  # use only the first so many pictures, by name
     workers: Count = 4  # decoding threads
     degrade: DegradeConfig = DegradeConfig()
+
+    @model_validator(mode="after")
+    def copies_fit(self) -> DataConfig:
+        if self.degrade.copies and not self.cache:
+            raise ValueError("degrade.copies needs the cache: they are kept in memory")
+        return self
 
 
 class MaskConfig(Section):
@@ -89,6 +98,8 @@ class RunConfig(Section):
     out: Path  # the run's folder: checkpoints, log.jsonl, TensorBoard events, sample grids
     seed: Times = 0
     steps: Count
+    # At most so long, from the first step on, such as on a rented GPU: learning rates fall as for the steps that fit.
+    minutes: Positive | None = None
     batch: Count  # pictures a step over all processes
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA, fp32 elsewhere
     channels_last: bool = True

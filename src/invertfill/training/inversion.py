@@ -56,13 +56,14 @@ class InversionTask:
         modules: what a checkpoint stores, by name: model, ema (the one to use; it shares a frozen generator),
             mean_latent, and the discriminator if there is one.
         optimizers: by the name of the module that they train.
+        steps: of the whole run, over which learning rates fall; at first the configuration's.
 
     Raises:
         InputError: the weights that `prior` or `init` name can't be had, or those of a loss's feature network.
     """
 
     def __init__(self, config: InversionConfig, device: torch.device | str) -> None:
-        self.config = config
+        self.config, self.steps = config, config.steps
         self.device = torch.device(device)
         bf16 = config.precision == "bf16" or (config.precision == "auto" and self.device.type == "cuda")
         self.precision = "bf16" if bf16 else "fp32"
@@ -209,7 +210,7 @@ class InversionTask:
     def _update(self, name: str, loss: Tensor, step: int) -> None:
         optimizer, adam = self.optimizers[name], self.config.optimizer
         for group in optimizer.param_groups:
-            group["lr"] = group.get("rate", 1.0) * learning_rate(adam, step, self.config.steps)
+            group["lr"] = group.get("rate", 1.0) * learning_rate(adam, step, self.steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         average_gradients(optimizer)

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -50,7 +50,8 @@ from invertfill.training.distributed import seed_step
 from invertfill.training.gan import GanTask
 from invertfill.training.inversion import InversionTask, load_codes
 
-MAY_CHANGE = {"steps", "out", "name", "log_every", "sample_every", "checkpoint_every", "keep"}  # when a run goes on
+# When a run goes on.
+MAY_CHANGE = {"steps", "minutes", "out", "name", "log_every", "sample_every", "checkpoint_every", "keep"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Task:
 
     step: Callable[[Batch, int], dict[str, Tensor]]
     grid: Callable[[int], Tensor]
+    plan: Callable[[int], None]  # says how many steps the run will have, all together
     columns: int
     precision: str
     modules: Mapping[str, nn.Module]
@@ -84,6 +86,7 @@ def train_gan(config_path: str | Path, overrides: list[str] | tuple[str, ...] = 
         task = Task(
             step=lambda batch, step: gan.train_step(batch.images, step),
             grid=gan.sample_grid,
+            plan=lambda steps: None,  # its rates don't change
             columns=max(1, round(config.sample_count**0.5)),
             precision=gan.precision,
             modules=gan.modules,
@@ -112,6 +115,7 @@ def train_inversion(config_path: str | Path, overrides: list[str] | tuple[str, .
         task = Task(
             step=step,
             grid=lambda count: inversion.sample_grid(examples.images[:count], example_masks[:count]),
+            plan=lambda steps: setattr(inversion, "steps", steps),
             columns=6,  # two of input, fill and original
             precision=inversion.precision,
             modules=inversion.modules,
@@ -174,39 +178,48 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
         journal.write(start)
 
     sums: dict[str, list[Tensor]] = defaultdict(list)
-    waited, since, pictures = 0.0, time.perf_counter(), 0
+    begun = time.perf_counter()
+    waited, since, pictures = 0.0, begun, 0
+    steps = config.steps
     with _progress(console) as progress:
-        bar = progress.add_task(config.name, total=config.steps, completed=done, speed="", loss="")
-        for step in range(done, config.steps):
+        bar = progress.add_task(config.name, total=steps, completed=done, speed="", loss="")
+        while done < steps:
             asked = time.perf_counter()
-            batch = batches(step)
+            batch = batches(done)
             waited += time.perf_counter() - asked
-            seed_step(config.seed, step)
-            for name, value in task.step(batch, step).items():
+            seed_step(config.seed, done)
+            for name, value in task.step(batch, done).items():
                 sums[name].append(value)
             pictures += config.batch
-            finished = step + 1
-            last = finished == config.steps
-            if finished % config.log_every == 0 or last:
+            done += 1
+            if config.minutes and done % config.log_every == 0:
+                now = time.perf_counter()
+                fit = (60 * config.minutes - (now - begun)) * pictures / config.batch / (now - since)
+                # The first process's clock counts: all end at the same step.
+                (steps,) = broadcast_object_list([min(config.steps, done + max(0, int(fit)))])
+                task.plan(steps)
+                progress.update(bar, total=steps)
+            last = done == steps
+            if done % config.log_every == 0 or last:
                 seconds = time.perf_counter() - since
                 line = _means(sums, accelerator) | {
                     "images_per_second": pictures / seconds,
                     "data_wait": waited / seconds,
                 }
                 if journal:
-                    journal.write({"step": finished, **line})
+                    journal.write({"step": done, **line})
                 speed, loss = f"{line['images_per_second']:.1f} images/s", f"{next(iter(line.values())):.4g}"
                 progress.update(bar, speed=speed, loss=f"loss {loss}")
                 if not console.is_terminal:
-                    console.print(f"step {finished}/{config.steps}  {speed}  loss {loss}")
-            progress.update(bar, completed=finished)
-            if journal and (finished % config.sample_every == 0 or last):
-                save_grid(task.grid(config.sample_count), task.columns, out / "samples" / f"{finished:08d}.png")
-            if finished % config.checkpoint_every == 0 or last:
+                    console.print(f"step {done}/{steps}  {speed}  loss {loss}")
+            progress.update(bar, completed=done)
+            if journal and (done % config.sample_every == 0 or last):
+                save_grid(task.grid(config.sample_count), task.columns, out / "samples" / f"{done:08d}.png")
+            if done % config.checkpoint_every == 0 or last:
                 if chief:
-                    save_checkpoint(out, finished, plain, origin, task.modules, task.optimizers, config.keep)
+                    save_checkpoint(out, done, plain, origin, task.modules, task.optimizers, config.keep)
                 accelerator.wait_for_everyone()
-            if finished % config.log_every == 0:  # only now: images/s are of training alone
+            if done % config.log_every == 0:  # only now: images/s are of training alone
                 sums.clear()
                 waited, since, pictures = 0.0, time.perf_counter(), 0
     if journal:
