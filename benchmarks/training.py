@@ -37,7 +37,7 @@ from invertfill.training.inversion import InversionTask
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 PICTURES = 64
 
-Step = Callable[[Batch, int], dict[str, float]]
+Step = Callable[[Batch, int], dict[str, Tensor]]
 
 
 class Operations(TorchDispatchMode):

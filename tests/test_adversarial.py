@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from invertfill.losses.adversarial import FeatureDiscriminator, discriminator_loss, generator_loss
 
@@ -24,14 +25,15 @@ def test_nothing_is_left_to_gain_beyond_the_margin() -> None:
     assert float(discriminator_loss([(share * 3, share)], [(share * -3, share)])) == 0
 
 
-def test_one_map_of_logits_a_stage_whatever_the_features_scale() -> None:
+def test_a_head_sees_map_and_mask_together() -> None:
     torch.manual_seed(0)
     judge = FeatureDiscriminator((8, 16), strided=1).eval()
-    stages = [torch.rand(2, 8, 15, 15), torch.rand(2, 16, 7, 7)]
+    stages = [F.normalize(torch.rand(2, 8, 15, 15), dim=1), F.normalize(torch.rand(2, 16, 7, 7), dim=1)]
     mask = torch.zeros(2, 1, 64, 64)
     mask[..., 32:, :] = 1
     judged = judge(stages, mask)
     assert [tuple(logits.shape) for logits, _ in judged] == [(2, 1, 8, 8), (2, 1, 7, 7)]
     assert all(torch.isclose(share.mean(), torch.tensor(0.5), atol=0.05) for _, share in judged)
-    for (logits, _), (scaled, _) in zip(judged, judge([100 * s for s in stages], mask), strict=True):
-        torch.testing.assert_close(logits, scaled)
+    for head, stage, (logits, _) in zip(judge.heads, stages, judged, strict=True):
+        share = F.interpolate(mask, size=stage.shape[-2:], mode="area")
+        torch.testing.assert_close(head(torch.cat([stage * stage.shape[1] ** 0.5, share], 1)), logits)

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from invertfill.losses.lpips import LPIPS, unit
+from invertfill.losses.lpips import LPIPS
 from invertfill.models.mobilestylegan import MobileStyleGANGenerator
 from invertfill.training.inversion import load_prior
 
@@ -34,9 +34,9 @@ def visible(generator: MobileStyleGANGenerator, codes: Tensor) -> Tensor:
         w = w.clone().requires_grad_(True)
         picture = generator.synthesis(w[:, None].expand(-1, generator.num_layers, -1))
         projected = torch.zeros(())
-        for stage, weight in zip(lpips.stages(picture), lpips.heads.parameters(), strict=True):
-            features = unit(stage)
-            scale = (weight.clamp(min=0) / (stage.shape[2] * stage.shape[3])).sqrt()  # LPIPS is a mean over places
+        for features, weight in zip(lpips.stages(picture), lpips.heads.parameters(), strict=True):
+            places = features.shape[2] * features.shape[3]
+            scale = (weight.clamp(min=0) / places).sqrt()  # LPIPS is a mean over places
             projected = projected + (features * torch.randn_like(features) * scale).sum()
         (rows,) = torch.autograd.grad(projected, [w])
         total += rows.T @ rows

@@ -8,6 +8,7 @@ only positions in the hole count, for real pictures as for filled ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -46,18 +47,22 @@ class FeatureDiscriminator(nn.Module):
         """Judge pictures by their features.
 
         Args:
-            stages: feature maps (N, C, h, w), the first to the last.
+            stages: feature maps (N, C, h, w) with vectors of length 1 (`LPIPS.stages`), the first to the last.
             mask: (N, 1, s, s), 1 = hole.
 
         Returns:
             For each head logits (N, 1, h', w'), high for real, and the share of hole at each position, alike.
         """
         judged = []
-        for head, features in zip(self.heads, stages, strict=True):
+        for module, features in zip(self.heads, stages, strict=True):
+            head = cast(nn.Sequential, module)
+            first = cast(nn.Conv2d, head[0])
             share = F.interpolate(mask, size=features.shape[-2:], mode="area")
-            # Channels of unit mean square at every position: heads at all depths see one scale.
-            unit = F.normalize(features.float(), dim=1, eps=1e-10) * features.shape[1] ** 0.5
-            logits = head(torch.cat([unit, share], 1))
+            weight = first.weight  # once: spectral_norm estimates anew at each access
+            # Times the root of C, for a mean square of 1: heads at all depths see one scale. Map and mask by a
+            # convolution each, since one for both would have to copy the map.
+            x = F.conv2d(features, weight[:, :-1] * features.shape[1] ** 0.5, first.bias)
+            logits = head[1:](x + F.conv2d(share, weight[:, -1:]))
             judged.append((logits, F.interpolate(mask, size=logits.shape[-2:], mode="area")))
         return judged
 

@@ -67,20 +67,15 @@ class LPIPS(nn.Module):
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         """`forward`, of pictures whose `stages` are at hand: (N,)."""
         with torch.autocast(a[0].device.type, enabled=False):  # differences of unit vectors cancel in half precision
-            distance: Tensor = self.heads([(unit(x) - unit(y)).square() for x, y in zip(a, b, strict=True)])
+            distance: Tensor = self.heads([(x - y).square() for x, y in zip(a, b, strict=True)])
         return distance
 
     def stages(self, image: Tensor) -> list[Tensor]:
-        """The five feature maps of (N, 3, H, W) in [-1, 1], each (N, `widths`, h, w)."""
+        """The five feature maps of (N, 3, H, W) in [-1, 1], (N, `widths`, h, w) float32 with vectors of length 1."""
         normalised = ((image + 1) / 2 - self.mean) / self.std
         stages: list[Tensor] = self.features(normalised.contiguous(memory_format=torch.channels_last), self.taps)
-        return stages
-
-
-def unit(features: Tensor) -> Tensor:
-    """A feature map (N, C, h, w), its vectors of length 1: what the distance compares."""
-    # F.normalize, unlike x / (sqrt(sum x^2) + eps), has a finite gradient where all channels are 0.
-    return F.normalize(features.float(), dim=1, eps=1e-10)
+        # F.normalize, unlike x / (sqrt(sum x^2) + eps), has a finite gradient where all channels are 0.
+        return [F.normalize(stage.float(), dim=1, eps=1e-10) for stage in stages]
 
 
 def lpips(a: Tensor, b: Tensor, net: LpipsName | LPIPS = "alex") -> Tensor:
