@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from invertfill.errors import InputError
 from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import save_checkpoint
 from invertfill.training.config import AdamConfig, InversionConfig, load_config
+from invertfill.training.distributed import seed_step
 from invertfill.training.inversion import InversionTask, learning_rate, load_codes, load_metric
 
 SHARED = ROOT.parent / "shared" / "weights"
@@ -189,6 +191,19 @@ def test_codes_are_found_by_the_pictures_names(tmp_path: Path) -> None:
     for name in ("nothing", "junk.safetensors"):
         with pytest.raises(InputError, match="style codes as safetensors"):
             load_codes(tmp_path / name, [])
+
+
+def test_compiled_it_trains_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Traced and differentiated ahead of time, as on a GPU, but run as it is: a compiler takes too long for a test.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", fullgraph=True))
+    plain, compiled = task("model.rgb_branch.noise=true"), task("model.rgb_branch.noise=true", "compile=true")
+    for step in range(2):
+        losses = []
+        for it in (plain, compiled):
+            seed_step(0, step)
+            losses.append(it.train_step(*batch(), step)["total"])
+        torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(plain.model.state_dict(), compiled.model.state_dict(), rtol=1e-4, atol=1e-5)
 
 
 def test_learning_rate_rises_then_follows_a_cosine() -> None:

@@ -272,6 +272,7 @@ class InversionConfig(RunConfig):
     code_metric: Path | None = None  # weighs differences of codes by how visible they are (tools/code_metric.py)
     # So many of the pictures whose code is known are all hole and drawn from it: what `invertfill sample` asks for.
     from_code: Fraction = 0.0
+    compile: bool = False  # torch.compile of the drawing and of LPIPS's network: a minute or more before the first step
     through_generator: bool = True  # false: only the codes are regressed, without the generator in the loop
     masks: MaskConfig = MaskConfig()
     losses: LossConfig = LossConfig()

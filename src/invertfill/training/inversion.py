@@ -112,6 +112,10 @@ class InversionTask:
         self.lpips: LPIPS | None = None
         if config.through_generator and (losses.lpips or losses.adversarial):
             self.lpips = LPIPS(losses.lpips_net).to(self.device)
+        if config.compile:  # of these, since they are all that takes time; the moving average draws as it is
+            self.model.draw = torch.compile(self.model.draw)  # type: ignore[method-assign]
+            if self.lpips:
+                self.lpips.stages = torch.compile(self.lpips.stages)  # type: ignore[method-assign]
         self.discriminator: adversarial.FeatureDiscriminator | None = None
         if self.lpips and losses.adversarial:
             self.discriminator = adversarial.FeatureDiscriminator(self.lpips.widths).to(self.device)
