@@ -65,8 +65,10 @@ def main(
         for start in track(range(0, count, BATCH), "drawing"):
             part = w[start : start + BATCH, None].expand(-1, generator.num_layers, -1)
             pixels = ((generator.synthesis(part).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
-            for seed, picture in zip(seeds[start : start + BATCH], pixels.cpu().numpy(), strict=True):
-                threads.submit(Image.fromarray(picture).save, out / f"{seed}.png", compress_level=1)
+            pictures = [Image.fromarray(picture) for picture in pixels.cpu().numpy()]
+            paths = [out / f"{seed}.png" for seed in seeds[start : start + BATCH]]
+            # As a list: a disk that is full has to be heard of.
+            list(threads.map(lambda picture, path: picture.save(path, compress_level=1), pictures, paths))
     save_file({"seed": torch.tensor(seeds), "w": w.cpu().contiguous()}, codes)
 
 
