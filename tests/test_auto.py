@@ -32,9 +32,17 @@ class Fake:
         self.make = fill
         self.size = size
         self.w_mean = np.zeros(1, np.float32)
+        self.noise: np.ndarray | None = None
         self.calls: list[int] = []  # views in each
 
-    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
+    def fill(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        w_mean: np.ndarray,
+        quality: str = "fast",
+        noise: np.ndarray | None = None,
+    ) -> np.ndarray:
         self.calls.append(len(image))
         return self.make(image)
 

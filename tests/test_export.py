@@ -19,11 +19,12 @@ from safetensors.torch import load_file
 
 from invertfill import export as module
 from invertfill.domain import Domain
+from invertfill.engines import open_engine
 from invertfill.errors import InputError
 from invertfill.export import export, export_model
 from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import save_checkpoint
-from invertfill.zoo import FILES, SUMS, find_model
+from invertfill.zoo import FILES, NOISE, SUMS, find_model, write_sums
 
 GRAPHS = ("fill.onnx", "mapping.onnx", "synthesis.onnx")
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -99,22 +100,27 @@ def run(path: Path, *inputs: torch.Tensor) -> np.ndarray:
     )
 
 
-def fill_inputs(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def fill_inputs(count: int, model: InvertFill | None = None) -> tuple[torch.Tensor, ...]:
+    """Picture, mask and mean latent; and noise, where a model is given whose fills come of it."""
     torch.manual_seed(count)
     mask = (torch.rand(count, 1, 32, 32) < 0.5).float()
-    return torch.rand(count, 3, 32, 32) * 2 - 1, mask, torch.randn(count, 24)
+    inputs = torch.rand(count, 3, 32, 32) * 2 - 1, mask, torch.randn(count, 24)
+    if model is None or model.rgb_branch is None or model.rgb_branch.noise is None:
+        return inputs
+    return *inputs, torch.randn(count, 1, 32, 32)
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_graphs_agree_with_torch(exported: tuple[InvertFill, Path], count: int) -> None:
     model, folder = exported
-    image, mask, w = fill_inputs(count)
+    inputs = fill_inputs(count, model)
+    w = inputs[2]
     with torch.no_grad():
-        fill = model(image, mask, w).image.numpy()
+        fill = model(*inputs).image.numpy()
         mapped = model.generator.mapping(w).numpy()
         drawn = model.sample(w).numpy()
     assert fill.std() > 0.05  # a picture that is something
-    np.testing.assert_allclose(run(folder / "fill.onnx", image, mask, w), fill, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(run(folder / "fill.onnx", *inputs), fill, rtol=0, atol=1e-4)
     np.testing.assert_allclose(run(folder / "mapping.onnx", w), mapped, rtol=0, atol=1e-4)
     np.testing.assert_allclose(run(folder / "synthesis.onnx", w), drawn, rtol=0, atol=1e-4)
 
@@ -156,10 +162,25 @@ def test_ablations_export(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(folder / "fill.onnx", image, mask, w), expected, rtol=0, atol=1e-4)
 
 
+def test_a_graph_of_an_earlier_version_fills_by_its_own_noise(tmp_path: Path) -> None:
+    model = random_model(CONFIGS["migan-with-prior"])
+    folder = export_model(model, tmp_path / "old", {})
+    inputs = [x.numpy() for x in fill_inputs(2, model)]
+    engine = open_engine(find_model(folder))
+    expected, other = engine.fill(*inputs[:3]), engine.fill(*inputs[:3], noise=inputs[3])
+    assert np.abs(other - expected).max() > 0.01
+    three = dict(zip(("image", "mask", "w_mean"), fill_inputs(1), strict=True))
+    module._export_graph(module.Fill(model), three, "output", folder / "fill.onnx")
+    write_sums(folder)
+    engine = open_engine(find_model(folder))
+    np.testing.assert_allclose(engine.fill(*inputs[:3], noise=inputs[3]), expected, rtol=0, atol=1e-4)
+
+
 def test_interface_of_the_graphs(exported: tuple[InvertFill, Path]) -> None:
-    _, folder = exported
+    model, folder = exported
+    names = "image", "mask", "w_mean", "noise"
     expected = {
-        "fill.onnx": ({"image": [1, 3, 32, 32], "mask": [1, 1, 32, 32], "w_mean": [1, 24]}, "output"),
+        "fill.onnx": ({n: list(x.shape) for n, x in zip(names, fill_inputs(1, model), strict=False)}, "output"),
         "mapping.onnx": ({"z": ["N", 24]}, "w"),
         "synthesis.onnx": ({"w": [1, 24]}, "image"),
     }
@@ -195,9 +216,10 @@ def test_weights_are_on_disk_once(exported: tuple[InvertFill, Path]) -> None:
                 np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), tensors[tensor.name].numpy())
     floats = {name for name, tensor in tensors.items() if tensor.is_floating_point()}
     # Tensors of equal content (such as two untrained biases) may share a reference; these are random, so none does.
-    # Of what no graph needs, a prior's toRGB is for quality best, which runs on torch.
-    unused = {name for name in floats if name.startswith("generator.prior_rgb.")}
-    assert used == floats - unused - {"w_mean"}
+    # Of what no graph needs, a prior's toRGB is for quality best, which runs on torch; the mean latent and the noise
+    # that fills start from are inputs (MI-GAN's layers need the noise for samples, too).
+    unused = {name for name in floats if name.startswith("generator.prior_rgb.")} | {"w_mean", NOISE}
+    assert used - {NOISE} == floats - unused
     assert {path.name for path in folder.iterdir()} == {"MODEL_CARD.md", SUMS, *FILES}
 
 

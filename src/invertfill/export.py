@@ -1,7 +1,8 @@
 """A model folder for people without torch: the weights once, and three ONNX graphs that refer to them.
 
     FOLDER/model.safetensors    all of InvertFill's tensors in half precision; metadata "config" and "provenance", JSON
-    FOLDER/fill.onnx            image (1, 3, s, s), mask (1, 1, s, s), w_mean (1, D) -> output (1, 3, s, s), raw O_G
+    FOLDER/fill.onnx            image (1, 3, s, s), mask (1, 1, s, s), w_mean (1, D), noise (1, 1, s, s) where the
+                                model has such -> output (1, 3, s, s), raw O_G
     FOLDER/mapping.onnx         z (N, D) -> w (N, D)
     FOLDER/synthesis.onnx       w (1, D) -> image (1, 3, s, s): the same w for every layer
     FOLDER/domain.npz           what its pictures look like at 16 px: see domain.py
@@ -154,8 +155,8 @@ class Fill(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor, mask: Tensor, w_mean: Tensor) -> Tensor:
-        output: Tensor = self.model(image, mask, w_mean).image
+    def forward(self, image: Tensor, mask: Tensor, w_mean: Tensor, noise: Tensor | None = None) -> Tensor:
+        output: Tensor = self.model(image, mask, w_mean, noise).image
         return output
 
 
@@ -177,7 +178,10 @@ class Synthesis(Fill):
 def _export_graphs(model: InvertFill, folder: Path) -> None:
     size, dim = model.generator.size, model.generator.latent_dim
     picture, mask, latent = torch.zeros(1, 3, size, size), torch.zeros(1, 1, size, size), torch.zeros(1, dim)
-    _export_graph(Fill(model), {"image": picture, "mask": mask, "w_mean": latent}, "output", folder / "fill.onnx")
+    inputs = {"image": picture, "mask": mask, "w_mean": latent}
+    if model.rgb_branch is not None and model.rgb_branch.noise is not None:
+        inputs["noise"] = torch.zeros_like(mask)
+    _export_graph(Fill(model), inputs, "output", folder / "fill.onnx")
     _export_graph(Mapping(model), {"z": latent.expand(2, -1)}, "w", folder / "mapping.onnx", free=True)
     _export_graph(Synthesis(model), {"w": latent}, "image", folder / "synthesis.onnx")
 

@@ -108,7 +108,8 @@ class Inpainter:
         """Fill the holes of one picture in several different ways; see `fill`.
 
         The style code is the encoder's offset from a mean latent. Another mean latent, a mean of a few mapped z as in
-        training (Sec. 3.2), moves it to another person or place that the known pixels allow.
+        training (Sec. 3.2), moves it to another person or place that the known pixels allow; other noise, where the
+        model has such, draws other texture.
 
         Args:
             count: how many.
@@ -279,13 +280,15 @@ def _run(jobs: Sequence[_Job], batch: int, quality: str) -> Iterator[np.ndarray]
     for _, group in groupby(jobs, lambda job: id(job.engine)):
         same = list(group)
         engine = same[0].engine
-        anchors = {seed: _mean_latent(engine, seed) for seed in {job.seed for job in same}}
+        anchors = {seed: (_mean_latent(engine, seed), _noise(engine, seed)) for seed in {job.seed for job in same}}
         pieces = [(piece, anchors[job.seed]) for job in same for piece in job.pieces]
         for start in range(0, len(pieces), batch):
             part = pieces[start : start + batch]
             image, mask = np.stack([piece.seen for piece, _ in part]), np.stack([piece.seen_mask for piece, _ in part])
-            w_mean = np.concatenate([anchor for _, anchor in part])
-            for i, output in enumerate(engine.fill(image, mask, w_mean, quality)):
+            w_mean = np.concatenate([latent for _, (latent, _) in part])
+            noise = [own for _, (_, own) in part if own is not None]
+            outputs = engine.fill(image, mask, w_mean, quality, np.stack(noise) if noise else None)
+            for i, output in enumerate(outputs):
                 if mask[i].all():  # nothing is known
                     yield engine.synthesis(w_mean[i : i + 1])[0]
                 else:
@@ -298,6 +301,13 @@ def _mean_latent(engine: Engine, seed: int) -> np.ndarray:
         return engine.w_mean[None]
     z = np.random.default_rng(seed).standard_normal((MEAN_LATENT_SAMPLES, engine.w_mean.size), np.float32)
     return engine.mapping(z).mean(0, keepdims=True)
+
+
+def _noise(engine: Engine, seed: int) -> np.ndarray | None:
+    """What texture is drawn from, (1, s, s), where the engine's model has such noise."""
+    if seed == 0 or engine.noise is None:
+        return engine.noise
+    return np.random.default_rng([seed, 1]).standard_normal(engine.noise.shape, np.float32)
 
 
 def _piece(picture: Image.Image, hole: np.ndarray, region: Region, size: int) -> _Piece:

@@ -26,6 +26,7 @@ EXEMPLAR = "exemplar"
 NO_EXEMPLAR = "PyPatchMatch can't be loaded here"
 WEIGHTS = Path(__file__).parent / "weights"
 DOMAIN = "domain.npz"
+NOISE = "rgb_branch.noise.pixels"
 FILES = ("model.safetensors", "fill.onnx", "mapping.onnx", "synthesis.onnx", DOMAIN)
 SUMS = "SHA256SUMS"  # of FILES, as sha256sum writes and checks it
 HEADER_LIMIT = 100_000_000  # bytes, of the safetensors format
@@ -84,6 +85,11 @@ class Model:
     def sha256(self) -> str:
         """Of model.safetensors, hex."""
         return sha256_of(self.weights)
+
+    @cached_property
+    def noise(self) -> np.ndarray | None:
+        """What the texture of fills is drawn from, (1, s, s) float32; None for a model without."""
+        return self.tensor(NOISE)[0].astype("float32") if NOISE in self.tensors else None
 
     def verify(self) -> None:
         """Compare every file with its sum.

@@ -29,15 +29,25 @@ class Engine(Protocol):
         name: of the engine.
         size: the model's side s in pixels.
         w_mean: (D,), the long-run mean latent.
+        noise: (1, s, s), what the texture of fills is drawn from; None for a model that draws all texture of the rest.
     """
 
     name: str
     size: int
     w_mean: np.ndarray
+    noise: np.ndarray | None
 
-    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
+    def fill(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        w_mean: np.ndarray,
+        quality: str = "fast",
+        noise: np.ndarray | None = None,
+    ) -> np.ndarray:
         """O_G, (N, 3, s, s): image (N, 3, s, s) in [-1, 1], mask (N, 1, s, s) with 1 = hole, w_mean (N, D).
 
+        noise (N, 1, s, s), standard normal, in place of the model's own, makes other texture where the model has any.
         "best" improves the code for the picture at hand, at some forty times the cost, where the engine can.
         """
 

@@ -22,8 +22,16 @@ class ExemplarEngine:
         self.size = model.size
         self.patch = model.patch
         self.w_mean = np.zeros(1, np.float32)
+        self.noise: np.ndarray | None = None
 
-    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
+    def fill(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        w_mean: np.ndarray,
+        quality: str = "fast",
+        noise: np.ndarray | None = None,
+    ) -> np.ndarray:
         filled = []
         for picture, hole, w in zip(image, mask, w_mean, strict=True):
             pixels = ((picture.transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8)

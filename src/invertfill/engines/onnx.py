@@ -21,11 +21,21 @@ class OnnxEngine:
         self.threads = threads
         self.size = int(model.config["generator"]["size"])
         self.w_mean = model.tensor("w_mean").astype(np.float32)
+        self.noise = model.noise
 
-    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
-        pictures = zip(image[:, None], mask[:, None], w_mean[:, None], strict=True)  # the graph takes one at a time
-        inputs = (dict(zip(("image", "mask", "w_mean"), one, strict=True)) for one in pictures)
-        return np.concatenate([self._run(self._fill, one) for one in inputs])
+    def fill(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        w_mean: np.ndarray,
+        quality: str = "fast",
+        noise: np.ndarray | None = None,
+    ) -> np.ndarray:
+        inputs = {"image": image, "mask": mask, "w_mean": w_mean}
+        if self.noise is not None and "noise" in self._input_names(self._fill):  # graphs of earlier versions hold it
+            inputs["noise"] = np.broadcast_to(self.noise, mask.shape) if noise is None else noise
+        pictures = ({name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(image)))
+        return np.concatenate([self._run(self._fill, one) for one in pictures])  # the graph takes one at a time
 
     def mapping(self, z: np.ndarray) -> np.ndarray:
         return self._run(self._mapping, {"z": z})
@@ -52,6 +62,10 @@ class OnnxEngine:
             return onnxruntime.InferenceSession(path, session_options(self.threads), providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's exceptions have no common base but Exception
             raise InputError(f"{path}: a graph that ONNX Runtime can't load ({error})") from None
+
+    @staticmethod
+    def _input_names(session: onnxruntime.InferenceSession) -> set[str]:
+        return {one.name for one in session.get_inputs()}
 
     @staticmethod
     def _run(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> np.ndarray:

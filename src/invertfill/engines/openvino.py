@@ -30,6 +30,10 @@ class OpenVinoEngine(OnnxEngine):
             raise InputError(f"{path}: a graph that OpenVINO can't load ({reason})") from None
 
     @staticmethod
+    def _input_names(session: Any) -> set[str]:
+        return {name for one in session.inputs for name in one.names}
+
+    @staticmethod
     def _run(session: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
         # A request of its own for each call: several threads of a server may run one model.
         outputs = session.create_infer_request().infer({k: np.asarray(v, np.float32) for k, v in inputs.items()})

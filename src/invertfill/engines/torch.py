@@ -38,14 +38,23 @@ class TorchEngine:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = network.generator.size
         self.w_mean = network.w_mean.cpu().numpy()
+        self.noise = model.noise
 
     @torch.no_grad()  # not inference_mode, whose tensors can't be differentiated
-    def fill(self, image: np.ndarray, mask: np.ndarray, w_mean: np.ndarray, quality: str = "fast") -> np.ndarray:
+    def fill(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        w_mean: np.ndarray,
+        quality: str = "fast",
+        noise: np.ndarray | None = None,
+    ) -> np.ndarray:
         picture, hole = self._tensor(image), self._tensor(mask)
         w_plus, _ = self.network.encode(picture, hole, self._tensor(w_mean))
         if quality == "best":
             w_plus = refine(self.network, picture, hole, w_plus, self.w_std)
-        return self._array(self.network.draw(picture, hole, w_plus))
+        chosen = None if noise is None else self._tensor(noise)
+        return self._array(self.network.draw(picture, hole, w_plus, chosen))
 
     @cached_property
     def w_std(self) -> torch.Tensor:

@@ -14,7 +14,7 @@ class HoleNoise(nn.Module):
     """Noise in the hole at several resolutions, by a learned strength for each channel.
 
     For a generator that has next to none of its own: texture that is drawn of nothing repeats itself. The noise is new
-    in each training step and always the same afterwards.
+    in each training step; afterwards it is always the same, unless the caller brings another.
 
     Args:
         size: picture size s.
@@ -29,9 +29,20 @@ class HoleNoise(nn.Module):
         fixed = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0))
         self.register_buffer("pixels", fixed)
 
-    def forward(self, activations: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
-        """activations (N, channels[i], s/2^i, s/2^i), mask (N, 1, s, s), 1 = hole -> the same, with noise."""
-        noise = (torch.randn_like(mask) if self.training else self.pixels) * mask
+    def forward(self, activations: Sequence[Tensor], mask: Tensor, noise: Tensor | None = None) -> list[Tensor]:
+        """Add noise.
+
+        Args:
+            activations: (N, channels[i], s/2^i, s/2^i) each.
+            mask: (N, 1, s, s), 1 = hole.
+            noise: (N, 1, s, s), standard normal; left out, new in training and the stored one afterwards.
+
+        Returns:
+            Activations of the same shapes.
+        """
+        if noise is None:
+            noise = torch.randn_like(mask) if self.training else self.pixels
+        noise = noise * mask
         return [
             # White again at every resolution. In the activations' precision and layout: three passes over memory less.
             torch.addcmul(x, noise[..., :: 2**i, :: 2**i].to(x.dtype), strength.to(x.dtype))

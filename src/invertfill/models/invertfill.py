@@ -60,15 +60,18 @@ class RGBBranch(nn.Module):
             nn.init.zeros_(parameter)
         self.noise = HoleNoise(size, channels) if config.noise else None
 
-    def forward(self, image: Tensor, mask: Tensor) -> dict[int, Tensor]:
-        """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}."""
+    def forward(self, image: Tensor, mask: Tensor, noise: Tensor | None = None) -> dict[int, Tensor]:
+        """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}.
+
+        noise is `HoleNoise`'s.
+        """
         x = F.leaky_relu(self.stem(torch.cat([image, mask], 1)), 0.2)
         skips = [x]
         for down in self.down:
             x = F.leaky_relu(down(x), 0.2)
             skips.append(x)
         if self.noise is not None:
-            skips = self.noise(skips, mask)
+            skips = self.noise(skips, mask, noise)
         x = self.bottleneck(skips[-1])
         features = {self.sizes[-1]: self.outputs[-1](x)}
         for i in reversed(range(len(self.sizes) - 1)):
@@ -122,16 +125,19 @@ class InvertFill(nn.Module):
         w_mean = self.w_mean if w_mean is None else w_mean
         return self.premodulation(codes, structure) + w_mean.reshape(-1, 1, w_mean.shape[-1]), rgb
 
-    def forward(self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None) -> InvertFillOutput:
+    def forward(
+        self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None, noise: Tensor | None = None
+    ) -> InvertFillOutput:
         """Eq. 3: O_G = G(E(I_m), I_m).
 
         Args:
             image: (N, 3, s, s) in [-1, 1]; what it holds inside the hole is not looked at.
             mask: (N, 1, s, s), 1 = hole.
             w_mean: (1 or N, D), the mean latent w_o of this step; the long-run mean if left out.
+            noise: see `draw`.
         """
         w_plus, rgb = self.encode(image, mask, w_mean)
-        return InvertFillOutput(self.draw(image, mask, w_plus), w_plus, rgb)
+        return InvertFillOutput(self.draw(image, mask, w_plus, noise), w_plus, rgb)
 
     def sample(self, w: Tensor) -> Tensor:
         """What style vectors (N, D), the same for all layers, draw where nothing is known: (N, 3, s, s)."""
@@ -149,9 +155,13 @@ class InvertFill(nn.Module):
         nothing = (0 * w[:, :1, None, None]).expand(-1, 3, size, size)  # of w, lest an exported graph hold it
         return self.rgb_branch(nothing, nothing[:, :1] + 1)
 
-    def draw(self, image: Tensor, mask: Tensor, w_plus: Tensor) -> Tensor:
-        """O_G (N, 3, s, s) of a picture whose style vectors (N, L, D) are known."""
-        features = self.rgb_branch(image * (1 - mask), mask) if self.rgb_branch is not None else None
+    def draw(self, image: Tensor, mask: Tensor, w_plus: Tensor, noise: Tensor | None = None) -> Tensor:
+        """O_G (N, 3, s, s) of a picture whose style vectors (N, L, D) are known.
+
+        noise (N, 1, s, s), standard normal, is what the RGB branch's texture comes from, where it has `HoleNoise`; the
+        stored one if left out.
+        """
+        features = self.rgb_branch(image * (1 - mask), mask, noise) if self.rgb_branch is not None else None
         output: Tensor = self.generator.synthesis(w_plus, features)
         return output
 

@@ -276,11 +276,15 @@ class MIGANBranch(nn.Module):
         self.noisy = [size for size in self.sizes if size >= NOISY]
         self.noise = HoleNoise(self.sizes[0], channels[: len(self.noisy)]) if noise else None
 
-    def forward(self, image: Tensor, mask: Tensor) -> dict[int, Tensor]:
-        """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}."""
+    def forward(self, image: Tensor, mask: Tensor, noise: Tensor | None = None) -> dict[int, Tensor]:
+        """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}.
+
+        noise is `HoleNoise`'s.
+        """
         features = self.pyramid(self.stem(F.leaky_relu(self.from_rgb(torch.cat([image, mask], 1)), 0.2)))
         if self.noise is not None:
-            features |= zip(self.noisy, self.noise([features[size] for size in self.noisy], mask), strict=True)
+            noisy = self.noise([features[size] for size in self.noisy], mask, noise)
+            features |= zip(self.noisy, noisy, strict=True)
         return features
 
     def pyramid(self, x: Tensor, level: int = 0) -> dict[int, Tensor]:
