@@ -22,7 +22,7 @@ from PIL import Image
 from invertfill import cli
 from invertfill.batch.jobs import Job, expand
 from invertfill.batch.manifest import FOLDER
-from invertfill.batch.run import run
+from invertfill.batch.run import _first_interrupt, _interrupts_wait, run
 from invertfill.batch.work import Record, Settings
 
 Batch = Callable[..., tuple[int, str, str]]
@@ -379,6 +379,21 @@ def test_ctrl_c_finishes_what_is_in_hand_and_the_same_command_goes_on(
     assert 0 < filled < 102 and f"{filled} filled, 0 done before, 0 failed, {102 - filled} left" in out, errors
     assert not any(name.startswith(".") for name in results(Path("out")))
     assert f"{102 - filled} filled, {filled} done before, 0 failed" in batch(*arguments[:-1], 1)[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts can't be held back")
+def test_ctrl_c_is_not_lost_while_a_process_starts() -> None:
+    with _first_interrupt(lambda: None) as asked:
+        with _interrupts_wait():
+            child = subprocess.Popen(
+                [sys.executable, "-c", "import time; print(flush=True); time.sleep(0.2)"], stdout=subprocess.PIPE
+            )
+            assert child.stdout is not None and child.stdout.readline()  # Python runs, and would hear of it
+            child.send_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            assert not asked.is_set()
+        assert asked.is_set()
+    assert child.wait(timeout=30) == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -8,6 +8,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -203,7 +204,7 @@ class _Pool:
 
     def submit(self, task: Task) -> Future[Record]:
         # Processes are started as they are needed. Ctrl-C reaches them too, so they are born deaf to it.
-        with _signal_handler(signal.SIG_IGN):
+        with _interrupts_wait():
             try:
                 return self.executor.submit(_do_in_process, task)
             except BrokenProcessPool as error:  # one died since the last job came back
@@ -217,6 +218,7 @@ _worker: Worker | InputError
 
 def _start_process(settings: Settings, threads: int) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent's affair
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _worker = Worker(settings, threads)
@@ -248,20 +250,30 @@ def _first_interrupt(on_interrupt: Callable[[], None]) -> Iterator[threading.Eve
         asked.set()
         on_interrupt()
 
-    with _signal_handler(handle):
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield asked
+        return
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
-def _signal_handler(handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+def _interrupts_wait() -> Iterator[None]:
+    """Hold interrupts back until the end; ignored instead, one that comes meanwhile would be lost.
+
+    A process that is started meanwhile never hears of one. Windows can't hold them back.
+    """
+    if sys.platform == "win32":
         yield
         return
-    before = signal.signal(signal.SIGINT, handler)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check_free(jobs: Sequence[Job], out: str) -> None:
