@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-GAIN = 8  # it begins at nothing, in front of layers that are trained already: so it learns as many times as fast
+GAIN = 24  # it begins at nothing, in front of layers that are trained already: so it learns as many times as fast
 
 
 class Mirror(nn.Module):
