@@ -44,7 +44,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
         "encoder": {"trunk": "compact", "channels": [8, 12, 16], "blocks": [1, 1, 1], "pyramid_channels": 8},
         "premodulation": {"hidden": 8},
-        "rgb_branch": {"channels": [4, 8, 8], "bottleneck": 1, "noise": True, "mirror": True},
+        "rgb_branch": {"channels": [4, 8, 8], "bottleneck": 1, "noise": True},
     },
     "migan-compact": {
         "generator": {"kind": "migan", "size": 32, "channels": [16, 16, 8, 8], "mapping_layers": 2, "latent_dim": 24},
@@ -64,7 +64,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
         "encoder": {"trunk": "compact", "channels": [8, 12, 16], "blocks": [1, 1, 1], "pyramid_channels": 8},
         "premodulation": {"hidden": 8},
-        "rgb_branch": {"kind": "migan", "noise": True, "mirror": True},
+        "rgb_branch": {"kind": "migan", "noise": True},
     },
 }
 PLAIN = {**CONFIGS["stylegan2-ir_se"], "premodulation": {"enabled": False}, "rgb_branch": {"channels": []}}

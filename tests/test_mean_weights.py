@@ -53,13 +53,6 @@ def test_a_source_without_noise_counts_as_silent(tool: ModuleType) -> None:
     assert torch.equal(merged.rgb_branch.noise.pixels, noisy.rgb_branch.noise.pixels)
 
 
-def test_a_source_without_mirror_counts_as_not_looking_at_it(tool: ModuleType) -> None:
-    looking = build(0, {**CONFIG, "rgb_branch": {"channels": [4, 4, 8], "bottleneck": 1, "mirror": True}})
-    torch.nn.init.constant_(looking.rgb_branch.mirror.conv.weight, 0.5)
-    merged = tool.mean([looking, build(1)], [0.5, 0.5])
-    assert torch.allclose(merged.rgb_branch.mirror.conv.weight, torch.tensor(0.25))
-
-
 def test_other_architectures_are_refused(tool: ModuleType) -> None:
     wider = {**CONFIG, "premodulation": {"hidden": 8}}
     with pytest.raises(InputError, match="one architecture"):

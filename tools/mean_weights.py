@@ -4,9 +4,9 @@
 
 Runs that began from each other lie in one basin, so that the mean of their weights knows what each knows, without what
 it forgot (Wortsman et al. 2022, "Model soups", arXiv 2203.05482). A source is a run, one of its checkpoints (of both
-the moving average), or a model's name or folder. All are of one architecture, but for noise and mirror in the RGB
-branch, which a source without them counts as having at strength 0. What the model says of itself is what the first
-source does; it names the others.
+the moving average), or a model's name or folder. All are of one architecture, but for noise in the RGB branch, which a
+source without it counts as having at strength 0. What the model says of itself is what the first source does; it names
+the others.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def mean(models: list[InvertFill], shares: list[float]) -> InvertFill:
     """Weights' mean, of which `shares` (that sum to 1) come from each model, as a new model like the first.
 
     Raises:
-        InputError: the models differ by more than noise and mirror in the RGB branch.
+        InputError: the models differ by more than noise in the RGB branch.
     """
     merged = InvertFill(models[0].config)
     states = [model.state_dict() for model in models]
     tensors: dict[str, Tensor] = {}
     for name, first in states[0].items():
-        if name.startswith(("rgb_branch.noise", "rgb_branch.mirror")):
+        if name.startswith("rgb_branch.noise"):
             for state in states[1:]:
                 state.setdefault(name, first if name == "rgb_branch.noise.pixels" else torch.zeros_like(first))
         if any(name not in state or state[name].shape != first.shape for state in states):

@@ -14,7 +14,6 @@ from invertfill.models import build_generator
 from invertfill.models.encoder import Encoder, EncoderConfig, ResidualBlock
 from invertfill.models.hole_noise import HoleNoise
 from invertfill.models.migan import MIGANBranch
-from invertfill.models.mirror import Mirror
 from invertfill.models.premodulation import PreModulation
 
 
@@ -29,14 +28,12 @@ class RGBBranchConfig:
             branch out (the W+ ablation).
         bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, 1, ... to see across a large hole.
         noise: white noise in the hole (models/hole_noise.py).
-        mirror: look at the mirrored picture in the hole (models/mirror.py), for aligned portraits.
     """
 
     kind: str = "unet"
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
     bottleneck: int = 3
     noise: bool = False
-    mirror: bool = False
 
 
 class RGBBranch(nn.Module):
@@ -50,7 +47,6 @@ class RGBBranch(nn.Module):
         channels = config.channels
         self.sizes = [size // 2**i for i in range(len(channels))]
         self.stem = nn.Conv2d(4, channels[0], 3, 1, 1)
-        self.mirror = Mirror(channels[0]) if config.mirror else None
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(channels))
         self.bottleneck = nn.Sequential(
             *(ResidualBlock(channels[-1], channels[-1], dilation=2 ** (i % 3)) for i in range(config.bottleneck))
@@ -69,10 +65,7 @@ class RGBBranch(nn.Module):
 
         noise is `HoleNoise`'s.
         """
-        x = self.stem(torch.cat([image, mask], 1))
-        if self.mirror is not None:
-            x = x + self.mirror(image, mask)
-        x = F.leaky_relu(x, 0.2)
+        x = F.leaky_relu(self.stem(torch.cat([image, mask], 1)), 0.2)
         skips = [x]
         for down in self.down:
             x = F.leaky_relu(down(x), 0.2)
@@ -120,7 +113,7 @@ class InvertFill(nn.Module):
         branch_config = RGBBranchConfig(**_arguments(config, "rgb_branch"))
         self.rgb_branch: RGBBranch | MIGANBranch | None = None
         if branch_config.kind == "migan":
-            self.rgb_branch = MIGANBranch(self.generator.feature_channels, branch_config.noise, branch_config.mirror)
+            self.rgb_branch = MIGANBranch(self.generator.feature_channels, branch_config.noise)
         elif branch_config.channels:
             self.rgb_branch = RGBBranch(branch_config, size, self.generator.feature_channels)
         self.register_buffer("w_mean", torch.zeros(dim))

@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invertfill.models.hole_noise import HoleNoise
-from invertfill.models.mirror import Mirror
 from invertfill.models.mobilestylegan import MappingNetwork, Trunk
 from invertfill.models.stylegan2 import COARSE, FINE, MIDDLE, Blur, EqualLinear, resolutions, upsample
 
@@ -263,17 +262,13 @@ class MIGANBranch(nn.Module):
     Args:
         feature_channels: the generator's: resolution -> channels, coarse to fine.
         noise: white noise in the hole, in the features at `NOISY` px and above.
-        mirror: look at the mirrored picture in the hole, too.
         stem: channels of the first convolution.
     """
 
-    def __init__(
-        self, feature_channels: dict[int, int], noise: bool = False, mirror: bool = False, stem: int = 64
-    ) -> None:
+    def __init__(self, feature_channels: dict[int, int], noise: bool = False, stem: int = 64) -> None:
         super().__init__()
         self.sizes, channels = list(feature_channels)[::-1], list(feature_channels.values())[::-1]
         self.from_rgb = nn.Conv2d(4, stem, 3, padding=1)
-        self.mirror = Mirror(stem) if mirror else None
         self.stem = SeparableConv(stem, channels[0])
         self.first = nn.ModuleList(SeparableConv(c, c) for c in channels)
         self.down = nn.ModuleList(SeparableConv(a, b, "down") for a, b in pairwise(channels))
@@ -286,10 +281,7 @@ class MIGANBranch(nn.Module):
 
         noise is `HoleNoise`'s.
         """
-        x = self.from_rgb(torch.cat([image, mask], 1))
-        if self.mirror is not None:
-            x = x + self.mirror(image, mask)
-        features = self.pyramid(self.stem(F.leaky_relu(x, 0.2)))
+        features = self.pyramid(self.stem(F.leaky_relu(self.from_rgb(torch.cat([image, mask], 1)), 0.2)))
         if self.noise is not None:
             noisy = self.noise([features[size] for size in self.noisy], mask, noise)
             features |= zip(self.noisy, noisy, strict=True)

@@ -197,7 +197,6 @@ class RGBBranchSection(Section):
     channels: tuple[Count, ...] = (16, 32, 64, 96, 128)  # at size, size/2, ...; []: the ablation in W+
     bottleneck: Times = 3
     noise: bool = False
-    mirror: bool = False
 
 
 class ModelConfig(Section):

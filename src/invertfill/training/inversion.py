@@ -315,8 +315,8 @@ def load_prior(generator: nn.Module, path: Path) -> None:
 def load_model(model: InvertFill, path: Path) -> None:
     """Fill a whole InvertFill from a run's folder, a checkpoint (its moving average), a model folder or its file.
 
-    Normalisation that the checkpoint's encoder has and the model's hasn't is folded. Noise and mirror that the model's
-    RGB branch has and the checkpoint's hasn't are new.
+    Normalisation that the checkpoint's encoder has and the model's hasn't is folded. Noise that the model's RGB branch
+    has and the checkpoint's hasn't is new.
 
     Raises:
         InputError: nothing of the kind there, or weights of another architecture.
@@ -327,7 +327,7 @@ def load_model(model: InvertFill, path: Path) -> None:
         config = model_config(file.parent)
         if config["encoder"].get("norm") and not model.config["encoder"].get("norm"):
             source = InvertFill(config)
-    load_module(source, file, optional=("rgb_branch.noise", "rgb_branch.mirror"))
+    load_module(source, file, optional="rgb_branch.noise")
     if source is not model:
         fold_norm(source.encoder)
         model.load_state_dict(model.state_dict() | source.state_dict())
