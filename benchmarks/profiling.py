@@ -23,6 +23,7 @@ import numpy as np
 import onnxruntime
 from machine import FLOPS, Product, best, copy_rate, describe
 
+from invertfill.engines import Engine
 from invertfill.engines.onnx import OnnxEngine, session_options
 from invertfill.zoo import Model, find_models
 
@@ -77,19 +78,21 @@ def flops(kind: str, inputs: list[tuple[int, ...]], output: tuple[int, ...]) -> 
     return 0
 
 
-def example(size: int, dim: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return {
+def example(engine: Engine) -> dict[str, np.ndarray]:
+    """What fill.onnx takes, by name; the hole is half of the pixels."""
+    size, rng = engine.size, np.random.default_rng(0)
+    inputs = {
         "image": rng.uniform(-1, 1, (1, 3, size, size)).astype(np.float32),
         "mask": (rng.random((1, 1, size, size)) > 0.5).astype(np.float32),
-        "w_mean": np.zeros((1, dim), np.float32),
+        "w_mean": np.zeros((1, engine.w_mean.size), np.float32),
     }
+    return inputs if engine.noise is None else inputs | {"noise": engine.noise[None]}
 
 
 def profile(model: Model, threads: int, times: int) -> list[Node]:
     """The nodes of fill.onnx, in the order in which they run."""
     engine = OnnxEngine(model)
-    inputs = example(engine.size, engine.w_mean.size)
+    inputs = example(engine)
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(threads)
         options.enable_profiling = True

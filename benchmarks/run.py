@@ -130,7 +130,7 @@ class Bench:
         """Rows: what is compared, the figures, their ratio or value, and the target."""
         rows = []
         engine, product = open_engine(self.model), Product()
-        inputs = example(engine.size, engine.w_mean.size)
+        inputs = example(engine)
         operations = sum(node.flops for node in profile(self.model, 0, 1))
 
         def run(engine: Engine = engine) -> None:
@@ -202,7 +202,7 @@ class Bench:
 
         def alone(threads: int, batch: int) -> Callable[[], float]:
             engine = open_engine(self.model, threads=threads)
-            inputs = [np.repeat(array, batch, 0) for array in example(engine.size, engine.w_mean.size).values()]
+            inputs = [np.repeat(array, batch, 0) for array in example(engine).values()]
 
             def work() -> float:
                 engine.fill(inputs[0], inputs[1], inputs[2])
