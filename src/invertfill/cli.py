@@ -18,6 +18,7 @@ import typer
 
 from invertfill import __version__
 from invertfill.errors import InputError, InputErrors, InvertFillWarning, one_line
+from invertfill.imaging.kinds import COVERAGE, KINDS, OUTLINED
 from invertfill.zoo import AUTO
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ Quality = Annotated[str, typer.Option(help="fast, or best: some seconds more a h
 Context = Annotated[
     float | None,
     typer.Option(help="Side of the square around holes that is looked at, in sides of the holes; about 2 without it."),
+]
+Outlines = Annotated[
+    Path | None,
+    typer.Option(help=f"A folder of masks of things, white = the thing, for --kind {' and '.join(OUTLINED)}."),
 ]
 FAILURES_SHOWN = 20
 SHEET_SIDE, SHEET_GAP = 384, 6  # pixels: of each picture of a contact sheet, and between them
@@ -258,18 +263,22 @@ def masks(
     out: Annotated[Path, typer.Argument(help="The folder that the masks go to, as 00000.png and so on.")],
     count: Annotated[int, typer.Option(min=1, help="How many.")],
     size: Annotated[int, typer.Option(min=8, help="Side in pixels.")] = 256,
-    coverage: Annotated[str, typer.Option(help="easy, hard, extreme, all, or a range such as 0.5-0.6.")] = "hard",
-    kind: Annotated[str, typer.Option(help="freeform, box, outpaint or mixed.")] = "mixed",
+    coverage: Annotated[str, typer.Option(help=f"{', '.join(COVERAGE)}, or a range such as 0.5-0.6.")] = "hard",
+    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS[:-1])} or {KINDS[-1]}.")] = "mixed",
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    outlines: Outlines = None,
 ) -> None:
     """Draw random masks by coverage.
 
     Prints the SHA-256 by which a table of results names the set.
     """
-    from invertfill.imaging.masks import mask_set_hash, sample_masks, save_mask
+    from invertfill.imaging.masks import check_kind, coverage_range, mask_set_hash, sample_masks, save_mask
 
+    coverage_range(coverage)
+    check_kind(kind, outlines)
     with _progress() as progress:
-        drawn = progress.track(sample_masks(count, size, kind, coverage, seed), total=count, description="drawing")
+        masks = sample_masks(count, size, kind, coverage, seed, outlines)
+        drawn = progress.track(masks, total=count, description="drawing")
         digest = mask_set_hash(mask for i, mask in enumerate(drawn) if save_mask(mask, out / f"{i:05d}.png"))
     print(f"{count} masks: {one_line(out)}, SHA-256 of the set {digest}")
 
@@ -284,10 +293,11 @@ def evaluate(
         typer.Option(help="A folder of masks with the same names; with --coverage, all must lie in that one class."),
     ] = None,
     coverage: Annotated[
-        str, typer.Option(help="Masks to draw: easy, hard, extreme, all or ranges such as 0.5-0.6, by comma.")
+        str, typer.Option(help=f"Masks to draw: {', '.join(COVERAGE)} or ranges such as 0.5-0.6, by comma.")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the masks.")] = 0,
-    kind: Annotated[str, typer.Option(help="Of the masks: freeform, box, outpaint or mixed.")] = "freeform",
+    kind: Annotated[str, typer.Option(help=f"Of the masks: {', '.join(KINDS[:-1])} or {KINDS[-1]}.")] = "freeform",
+    outlines: Outlines = None,
     model: Annotated[
         list[str] | None, typer.Option(help="A name that `invertfill models` lists, FOLDER, or NAME=FOLDER.")
     ] = None,
@@ -340,6 +350,7 @@ def evaluate(
         masks=masks,
         coverage=[name for name in dict.fromkeys(coverage.split(",")) if name],
         kind=kind,
+        outlines=outlines,
         seed=seed,
         models=model or [],
         predictions=predictions or [],

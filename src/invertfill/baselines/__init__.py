@@ -16,7 +16,7 @@ import numpy as np
 
 from invertfill.errors import InputError
 
-FILES = ("telea", "navier_stokes", "biharmonic", "exemplar", "w_plus", "mganprior", "psp", "psp_blend")
+FILES = ("telea", "navier_stokes", "biharmonic", "exemplar", "w_plus", "mganprior", "psp", "psp_blend", "migan")
 DEVICE = "device"  # an argument that --device stands for
 
 Value = int | float | str

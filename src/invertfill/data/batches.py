@@ -16,7 +16,7 @@ from torch import Tensor
 
 from invertfill.data.degrade import degrade
 from invertfill.data.readers import ImageSet
-from invertfill.imaging.masks import sample_mask
+from invertfill.imaging.masks import check_kind, sample_mask
 from invertfill.training.config import DataConfig, MaskConfig
 
 ORDER, CHANGE, MASK, POOL, EXAMPLE, COPY = range(6)  # separate streams of random numbers from one seed
@@ -76,6 +76,8 @@ class Batches:
         if images.pixels is not None and (data.degrade.copies or not data.degrade.probability):
             sets = [images.pixels, *(self._copy(images.pixels, number) for number in range(data.degrade.copies))]
             self._resident = torch.cat([torch.from_numpy(pixels).to(device) for pixels in sets])
+        if masks:
+            check_kind(masks.kind, masks.outlines)  # reads the outlines once, before the threads ask for them
         self._pool: np.ndarray | None = None
         if masks and masks.pool:
             draws = (np.random.default_rng((seed, POOL, i)) for i in range(masks.pool))
@@ -139,8 +141,9 @@ class Batches:
         return coins[self.rows.start : self.rows.stop] & self.data.flip
 
     def _draw(self, rng: np.random.Generator) -> np.ndarray:
-        assert self.masks is not None
-        return sample_mask(self.images.size, self.masks.kind, self.masks.low, self.masks.high, rng)
+        masks = self.masks
+        assert masks is not None
+        return sample_mask(self.images.size, masks.kind, masks.low, masks.high, rng, masks.outlines)
 
     def _masks(self, step: int) -> Tensor | None:
         if self.masks is None:

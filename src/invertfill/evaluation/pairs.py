@@ -15,7 +15,8 @@ from invertfill.errors import InputError, InputErrors
 from invertfill.evaluation.metrics import LEAST_SIDE
 from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.io import list_images, open_image, save_image
-from invertfill.imaging.masks import coverage_range, mask_set_hash, read_mask, sample_masks, save_mask
+from invertfill.imaging.kinds import OUTLINED
+from invertfill.imaging.masks import check_kind, coverage_range, mask_set_hash, read_mask, sample_masks, save_mask
 
 Begin = Callable[[str, int], Callable[[], None]]  # (what, how many) -> to be called after each: progress
 RESIZE = "Pillow bicubic, antialiased"
@@ -136,6 +137,7 @@ def read_pairs(
     masks: Path | None,
     coverage: Sequence[str],
     kind: str,
+    outlines: Path | None,
     seed: int,
     count: int | None,
     begin: Begin,
@@ -148,7 +150,7 @@ def read_pairs(
         masks: a folder of masks with the same names, of that size; `coverage`, if given, is then one class that all
             must lie in. None: masks are drawn.
         coverage: classes or ranges, one set of pairs each.
-        kind, seed: of the masks that are drawn.
+        kind, outlines, seed: of the masks that are drawn.
         count: so many pictures, the first by name; None: all.
         begin: progress.
 
@@ -163,6 +165,8 @@ def read_pairs(
         raise InputError(f"{images}: {len(files)} images; accepted: --count up to that")
     files = dict(list(files.items())[:count])
     ranges = {name: coverage_range(name) for name in coverage}
+    if masks is None:
+        check_kind(kind, outlines)
     problems = Problems()
     step = begin("reading pictures", len(files))
     hashes: dict[str, str] = {}
@@ -176,13 +180,14 @@ def read_pairs(
         sets.append((coverage[0] if coverage else "masks", f"folder {masks}", drawn))
     problems.end()
     if masks is None:
+        origin = f", outlines {outlines}" if outlines is not None and kind in OUTLINED else ""
         for name in coverage:
             step = begin(f"drawing masks, {name}", len(files))
             drawn = []
-            for mask in sample_masks(len(files), size, kind, name, seed):
+            for mask in sample_masks(len(files), size, kind, name, seed, outlines):
                 drawn.append(np.packbits(mask).tobytes())
                 step()
-            sets.append((name, f"{kind}, seed {seed}", drawn))
+            sets.append((name, f"{kind}, seed {seed}{origin}", drawn))
     return [
         PairSet(
             name, source, [Pair(*file, size, hashes[file[0]], b) for file, b in zip(files.items(), bits, strict=True)]

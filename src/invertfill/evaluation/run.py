@@ -26,6 +26,7 @@ class Request:
     masks: Path | None
     coverage: Sequence[str]
     kind: str
+    outlines: Path | None
     seed: int
     models: Sequence[str]
     predictions: Sequence[str]
@@ -82,6 +83,7 @@ def run(request: Request, begin: Begin) -> Report:
         masks=request.masks,
         coverage=request.coverage,
         kind=request.kind,
+        outlines=request.outlines,
         seed=request.seed,
         count=request.count,
         begin=begin,
@@ -130,7 +132,12 @@ def _check(request: Request) -> None:
         )
     if given and request.out is None:
         raise InputError("no -o; accepted: -o with a folder for the report")
-    inputs = [request.images, request.masks, *(Path(text.partition("=")[2]) for text in request.predictions)]
+    inputs = [
+        request.images,
+        request.masks,
+        request.outlines,
+        *(Path(text.partition("=")[2]) for text in request.predictions),
+    ]
     for folder in filter(None, (request.out, request.pairs)):
         for other in filter(None, inputs):
             if os.path.realpath(folder) == os.path.realpath(other):

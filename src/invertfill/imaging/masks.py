@@ -2,6 +2,7 @@
 
 Coverage is the share of hole pixels of the final binary mask. Free-form strokes plus boxes follow the idea of the
 masks of LaMa and MAT; the public irregular-mask sets stop at 60 %, so they cannot serve for the extreme class.
+How each kind is drawn stands in mask_kinds.py, their names in kinds.py.
 """
 
 from __future__ import annotations
@@ -9,25 +10,35 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import TypeAlias, cast
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import FileSource, ImageSource, open_image
+from invertfill.imaging.io import FileSource, ImageSource, list_images, open_image
+from invertfill.imaging.kinds import COVERAGE, KINDS, OUTLINED, MaskKind
+from invertfill.imaging.mask_kinds import Outline, draw
+
+__all__ = [
+    "COVERAGE",
+    "KINDS",
+    "MaskKind",
+    "MaskSource",
+    "check_kind",
+    "coverage_range",
+    "mask_from_transparency",
+    "mask_set_hash",
+    "read_mask",
+    "read_outlines",
+    "sample_mask",
+    "sample_masks",
+    "save_mask",
+]
 
 MaskSource: TypeAlias = ImageSource
-MaskKind = Literal["freeform", "box", "outpaint", "mixed"]
-
-KINDS: tuple[str, ...] = get_args(MaskKind)
-COVERAGE: dict[str, tuple[float, float]] = {
-    "easy": (0.1, 0.3),
-    "hard": (0.5, 0.6),
-    "extreme": (0.7, 0.9),
-    "all": (0.1, 0.9),
-}
 THRESHOLD = 127  # on disk white is hole, and masks saved as JPEG are not quite binary
 
 
@@ -48,15 +59,7 @@ def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False
             the wrong file or the wrong sign.
     """
     name = str(source) if isinstance(source, FileSource) else "mask"
-    if isinstance(source, np.ndarray):
-        hole = _binary_array(source)
-    else:
-        image = open_image(source, notes=False)
-        if image.mode in ("LA", "RGBA"):
-            image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size), image.getchannel("A"))
-        hole = (
-            np.asarray(image) > THRESHOLD * 257 if image.mode == "I;16" else np.asarray(image.convert("L")) > THRESHOLD
-        )
+    hole = _binary_array(source) if isinstance(source, np.ndarray) else _binary_image(source)
     if hole.shape != (size[1], size[0]):
         raise InputError(
             f"{name}: mask of {hole.shape[1]}x{hole.shape[0]} pixels for an image of {size[0]}x{size[1]}; "
@@ -82,7 +85,7 @@ def save_mask(mask: np.ndarray, path: str | Path) -> Path:
 
 
 def coverage_range(text: str) -> tuple[float, float]:
-    """The bounds of a coverage class ("easy", "hard", "extreme", "all") or of a range such as "0.5-0.6"."""
+    """The bounds of a coverage class ("easy" and so on, see COVERAGE) or of a range such as "0.5-0.6"."""
     if text in COVERAGE:
         return COVERAGE[text]
     try:
@@ -94,40 +97,74 @@ def coverage_range(text: str) -> tuple[float, float]:
     return low, high
 
 
-def sample_mask(size: int, kind: str, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
+def read_outlines(folder: Path) -> tuple[Outline, ...]:
+    """The outlines of things in a folder of masks of any size, by name, white = the thing; read once.
+
+    Raises:
+        InputError: no such folder, no image in it, one that can't be read, or one without any white.
+    """
+    return _read_outlines(Path(folder))
+
+
+def check_kind(kind: str, outlines: Path | None = None) -> tuple[Outline, ...]:
+    """The outlines that a kind is drawn from; () where it needs none.
+
+    Raises:
+        InputError: an unknown kind, "objects" without `outlines`, or what `read_outlines` raises.
+    """
+    if kind not in KINDS:
+        raise InputError(f"mask kind {kind!r}; accepted: {', '.join(KINDS)}")
+    if kind == "objects" and outlines is None:
+        raise InputError(
+            "mask kind 'objects' without outlines; accepted: a folder of masks, white = the thing, "
+            "by --outlines FOLDER, masks.outlines=FOLDER or outlines="
+        )
+    return read_outlines(outlines) if outlines is not None and kind in OUTLINED else ()
+
+
+def sample_mask(
+    size: int, kind: str, low: float, high: float, rng: np.random.Generator, outlines: Path | None = None
+) -> np.ndarray:
     """Draw one mask.
 
     Args:
         size: side in pixels, at least 8.
-        kind: "freeform" (strokes and boxes), "box" (one box), "outpaint" (one or more sides missing) or "mixed".
+        kind: "freeform" (strokes and boxes), "box" (one box), "outpaint" (one or more sides missing), "mixed" (these
+            three), "lines" (three long thin ones), "lettering", "blobs" (smooth outlines drawn at random), "objects"
+            (outlines of real things), or "photo" (the mix for models of any photograph).
         low, high: bounds of the coverage, 0 < low < high < 1; the final binary mask lies within them.
         rng: the only source of chance.
+        outlines: a folder of masks, for "objects", and for "photo" where there is one; read once. Others ignore it.
 
     Returns:
         (size, size) bool, True = hole.
 
     Raises:
-        InputError: an unknown kind, or bounds that no mask of this size meets.
+        InputError: an unknown kind, "objects" without outlines, outlines that can't be read, or bounds that no mask
+            of this size meets.
     """
-    if kind not in KINDS:
-        raise InputError(f"mask kind {kind!r}; accepted: {', '.join(KINDS)}")
+    shapes = check_kind(kind, outlines)
     if size < 8 or not 0 < low < high < 1:
         raise InputError(f"mask of {size} pixels and coverage {low}-{high}; accepted: 8 or more, 0 < low < high < 1")
     if kind == "mixed":
         kind = cast(str, rng.choice(["freeform", "box", "outpaint"], p=[0.5, 0.25, 0.25]))
-    draw = {"freeform": _freeform, "box": _box, "outpaint": _outpaint}[kind]
     for _ in range(1000):
-        mask = draw(size, low, high, rng)
+        mask = draw(kind, size, low, high, rng, shapes)
         if low <= np.count_nonzero(mask) / mask.size <= high:
             return mask
-    raise InputError(f"no {kind} mask of {size} pixels has a coverage of {low}-{high}; accepted: a wider range")
+    raise InputError(
+        f"no {kind} mask of {size} pixels has a coverage of {low}-{high}; accepted: a wider range, up to "
+        f"{'-'.join(map(str, COVERAGE['any']))} (any)"
+    )
 
 
-def sample_masks(count: int, size: int, kind: str, coverage: str, seed: int) -> Iterator[np.ndarray]:
-    """Draw ``count`` masks (size, size) bool. Mask i depends on (seed, i) only, not on ``count``."""
+def sample_masks(
+    count: int, size: int, kind: str, coverage: str, seed: int, outlines: Path | None = None
+) -> Iterator[np.ndarray]:
+    """Draw ``count`` masks (size, size) bool. Mask i depends on (seed, i) and the outlines only, not on ``count``."""
     low, high = coverage_range(coverage)
     for index in range(count):
-        yield sample_mask(size, kind, low, high, np.random.default_rng([seed, index]))
+        yield sample_mask(size, kind, low, high, np.random.default_rng([seed, index]), outlines)
 
 
 def mask_set_hash(masks: Iterable[np.ndarray]) -> str:
@@ -137,84 +174,6 @@ def mask_set_hash(masks: Iterable[np.ndarray]) -> str:
         digest.update(repr(mask.shape).encode())
         digest.update(np.packbits(mask.astype(bool)).tobytes())
     return digest.hexdigest()
-
-
-def _freeform(size: int, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
-    """Strokes and boxes until a coverage drawn from [low, high] is reached; a shape that would pass ``high`` is undone.
-
-    Undoing one shape, not the whole mask, keeps high coverage cheap and the coverage near uniform on its range.
-    """
-    target = rng.uniform(low, high) * size * size
-    canvas = Image.new("L", (size, size))
-    filled = 0
-    scale = 1.0  # shrinks after each undone shape, so that narrow ranges are met too
-    for _ in range(200):
-        before = canvas.copy()
-        pen = ImageDraw.Draw(canvas)
-        if rng.random() < 0.3:
-            _random_box(pen, size, scale, rng)
-        else:
-            _stroke(pen, size, scale, rng)
-        covered = canvas.histogram()[255]
-        if covered > high * size * size:
-            canvas, scale = before, scale * 0.8
-            continue
-        filled = covered
-        if filled >= target:
-            break
-    return np.asarray(canvas) > 0
-
-
-def _stroke(pen: ImageDraw.ImageDraw, size: int, scale: float, rng: np.random.Generator) -> None:
-    """A wandering thick line with round joints; lengths and widths are shares of the side."""
-    count = int(rng.integers(4, 12))
-    width = max(1, round(size * scale * rng.uniform(0.05, 0.19)))
-    steps = size * scale * rng.uniform(0.06, 0.3, count)
-    # Each turn is wide and alternates in sign, which makes the brush scrub to and fro and not run away.
-    angles = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.uniform(0.3, 1.0, count) * math.pi * (-1) ** np.arange(count))
-    path = rng.uniform(0, size, 2) + np.cumsum(np.stack([np.cos(angles), np.sin(angles)], 1) * steps[:, None], 0)
-    points = [(float(x), float(y)) for x, y in np.clip(path, 0, size)]
-    pen.line(points, fill=255, width=width)
-    for x, y in points:
-        pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=255)
-
-
-def _random_box(pen: ImageDraw.ImageDraw, size: int, scale: float, rng: np.random.Generator) -> None:
-    width, height = size * scale * rng.uniform(0.1, 0.5, 2)
-    x, y = rng.uniform(-0.1 * size, size, 2)
-    pen.rectangle((x, y, x + width, y + height), fill=255)
-
-
-def _box(size: int, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
-    """One box anywhere inside; its sides are at most 2:1 where the coverage leaves room for that."""
-    area = rng.uniform(low, high)
-    stretch = min(math.log(1 / area), math.log(2)) / 2  # neither side is longer than the picture's
-    width = math.sqrt(area) * math.exp(rng.uniform(-stretch, stretch))
-    w, h = max(1, round(width * size)), max(1, round(area / width * size))
-    mask = np.zeros((size, size), bool)
-    x, y = rng.integers(0, max(size - w, 0) + 1), rng.integers(0, max(size - h, 0) + 1)
-    mask[y : y + h, x : x + w] = True
-    return mask
-
-
-def _outpaint(size: int, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
-    """All but a known rectangle: 1 to 4 sides are missing, each side as likely as the others."""
-    known = 1 - rng.uniform(low, high)
-    left, right, top, bottom = rng.permutation(np.arange(4) < rng.integers(1, 5))
-    # The known share is split over the axes that lose something: known = across * down.
-    share = rng.uniform(0.25, 0.75) if (left or right) and (top or bottom) else float(left or right)
-    x = _known_span(size, known**share, left, right, rng)
-    y = _known_span(size, known ** (1 - share), top, bottom, rng)
-    mask = np.ones((size, size), bool)
-    mask[slice(*y), slice(*x)] = False
-    return mask
-
-
-def _known_span(size: int, share: float, before: bool, after: bool, rng: np.random.Generator) -> tuple[int, int]:
-    """Start and end of the known part of one axis; what is missing lies before it, after it, or on both sides."""
-    missing = round(size * (1 - share)) if before or after else 0
-    start = round(missing * rng.uniform(0.2, 0.8)) if before and after else missing if before else 0
-    return start, start + size - missing
 
 
 def _binary_array(array: np.ndarray) -> np.ndarray:
@@ -232,3 +191,21 @@ def _binary_array(array: np.ndarray) -> np.ndarray:
         # An array of 0 and 1 can only be meant as a binary mask.
         return array > (THRESHOLD if array.max(initial=0) > 1 else 0)
     raise InputError(f"mask array of type {array.dtype}; accepted: bool, uint8 (above 127 is hole), float (above 0.5)")
+
+
+def _binary_image(source: FileSource | Image.Image) -> np.ndarray:
+    image = open_image(source, notes=False)
+    if image.mode in ("LA", "RGBA"):
+        image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size), image.getchannel("A"))
+    return np.asarray(image) > THRESHOLD * 257 if image.mode == "I;16" else np.asarray(image.convert("L")) > THRESHOLD
+
+
+@lru_cache(maxsize=4)
+def _read_outlines(folder: Path) -> tuple[Outline, ...]:
+    found = []
+    for path in list_images(folder):
+        hole = _binary_image(path)
+        if not hole.any():
+            raise InputError(f"{path}: an outline without any white; accepted: white = the thing")
+        found.append(Outline.of(hole))
+    return tuple(found)

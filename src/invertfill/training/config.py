@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from invertfill.errors import InputError
+from invertfill.imaging.kinds import MaskKind
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -67,15 +68,22 @@ class DataConfig(Section):
 class MaskConfig(Section):
     """Holes for stage 2; coverage is the share of the picture that is hole."""
 
-    kind: Literal["freeform", "box", "outpaint", "mixed"] = "mixed"
+    kind: MaskKind = "mixed"
     low: Annotated[float, Field(gt=0, lt=1)] = 0.1
     high: Annotated[float, Field(gt=0, lt=1)] = 0.9
     pool: Times = 0  # so many masks drawn before the first step; 0 draws each on the fly
+    outlines: Path | None = None  # a folder of masks of things, white = the thing, for the kinds objects and photo
 
     @model_validator(mode="after")
     def ordered(self) -> MaskConfig:
         if self.low >= self.high:
             raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+    @model_validator(mode="after")
+    def outlined(self) -> MaskConfig:
+        if self.kind == "objects" and self.outlines is None:
+            raise ValueError("kind 'objects' needs `outlines`: a folder of masks, white = the thing")
         return self
 
 
