@@ -19,11 +19,9 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
 import typer
-from onnx import numpy_helper
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -32,12 +30,12 @@ from invertfill.errors import InputError
 from invertfill.imaging.masks import sample_masks
 from invertfill.losses.lpips import LPIPS
 from invertfill.models.invertfill import InvertFill
-from invertfill.models.migan import MIGANBranch, MIGANGenerator, SeparableConv
+from invertfill.models.migan import MIGANBranch, MIGANGenerator
+from invertfill.models.migan_weights import WIDTHS, fill_layers, read_weights
 from invertfill.models.stylegan2 import resolutions, upsample
 from invertfill.training.inversion import choose_parameters
 from invertfill.zoo import FILES, find_model
 
-WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64}  # MI-GAN's channels
 SIZE = 256
 
 
@@ -47,13 +45,13 @@ class Teacher(nn.Module):
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()
         channels = tuple(WIDTHS.values())
-        self.generator = MIGANGenerator(512, channels)
+        self.generator = MIGANGenerator(512, channels, noise_to=512)
         self.branch = MIGANBranch(self.generator.feature_channels)
         self.from_rgb = nn.Conv2d(4, WIDTHS[512], 1)
         with torch.no_grad():
             for name in ("weight", "bias"):
                 getattr(self.from_rgb, name).copy_(weights[f"encoder.b512.fromrgb.{name}"] * math.sqrt(2))
-        fill(self.generator, self.branch, weights)
+        fill_layers(self.generator, self.branch, weights)
 
     def top(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """What its encoder makes at 512 px of pictures of any size s: features (N, 64, 2s, 2s), (N, 128, s, s)."""
@@ -71,42 +69,6 @@ class Teacher(nn.Module):
         features |= self.branch.pyramid(x, 1)
         w_plus = image.new_zeros(len(image), self.generator.num_layers, self.generator.latent_dim)
         return F.avg_pool2d(self.generator.synthesis(w_plus, features), 2)
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """MI-GAN's weights, and its noise as "synthesis.bR.noise", from the ONNX pipeline that its authors publish."""
-    graph = onnx.load(path).graph
-    tensors = {t.name: torch.tensor(numpy_helper.to_array(t)) for t in graph.initializer}
-    inputs = {node.name: node.input for node in graph.node}
-    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-    for r in resolutions(512)[1:]:
-        weights[f"synthesis.b{r}.noise"] = tensors[inputs[f"/model/synthesis/b{r}/conv1/Add"][1]]
-    return weights
-
-
-@torch.no_grad()
-def fill(generator: MIGANGenerator, branch: MIGANBranch, weights: dict[str, Tensor]) -> None:
-    """Copy all layers but the first convolutions, with the gains of sqrt(2) behind LeakyReLUs folded."""
-
-    def copy(conv: SeparableConv, name: str) -> None:
-        conv.depthwise.weight.copy_(weights[f"{name}.conv1.weight"])
-        conv.depthwise.bias.copy_(weights[f"{name}.conv1.bias"])  # type: ignore[union-attr]
-        conv.pointwise.weight.copy_(weights[f"{name}.conv2.weight"] * 2)
-
-    generator.const.zero_()  # MI-GAN has none
-    for i, r in enumerate(generator.feature_channels):
-        copy(generator.second[i], f"synthesis.b{r}.conv2")
-        generator.to_rgb[i].weight.copy_(weights[f"synthesis.b{r}.torgb.weight"])
-        generator.to_rgb[i].bias.copy_(weights[f"synthesis.b{r}.torgb.bias"])
-        if i:
-            copy(generator.first[i - 1], f"synthesis.b{r}.conv1")
-            generator.first[i - 1].noise.copy_(weights[f"synthesis.b{r}.noise"] * math.sqrt(2))
-    for i, r in enumerate(branch.sizes):
-        copy(branch.first[i], f"encoder.b{r}.conv1")
-        if i < len(branch.down):
-            copy(branch.down[i], f"encoder.b{r}.conv2")
-    copy(branch.bottom[0], "encoder.b4.conv2")
-    copy(branch.bottom[1], "synthesis.b4.conv1")
 
 
 @torch.no_grad()
@@ -133,7 +95,7 @@ def start(weights: dict[str, Tensor], style: str) -> InvertFill:
             mine[name] = tensor
     model.load_state_dict(mine)
     assert isinstance(model.generator, MIGANGenerator) and isinstance(model.rgb_branch, MIGANBranch)
-    fill(model.generator, model.rgb_branch, weights)
+    fill_layers(model.generator, model.rgb_branch, weights)
     return model
 
 
@@ -243,7 +205,7 @@ def main(
     steps: Annotated[int, typer.Option(help="of 4 pictures, for all layers together")] = 300,
 ) -> None:
     torch.manual_seed(0)
-    source = read(weights)
+    source = read_weights(weights)
     try:
         model = start(source, style).eval()
     except InputError as error:

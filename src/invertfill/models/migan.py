@@ -27,6 +27,23 @@ from invertfill.models.stylegan2 import COARSE, FINE, MIDDLE, Blur, EqualLinear,
 NOISY = 32  # px: below, noise would move things about, not draw texture
 
 
+class Pointwise(nn.Conv2d):
+    """1x1 convolution.
+
+    In training a matrix product in its place: oneDNN's gradient of one that gives fewer channels than it takes needs
+    ten times as long in bfloat16 (torch 2.13).
+    """
+
+    def __init__(self, in_channels: int, channels: int, bias: bool = False) -> None:
+        super().__init__(in_channels, channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, h, w) -> (N, channels, h, w)."""
+        if not torch.is_grad_enabled():
+            return super().forward(x)
+        return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
+
+
 class SeparableConv(nn.Module):
     """Depthwise 3x3 and pointwise convolution, LeakyReLU behind each.
 
@@ -34,14 +51,16 @@ class SeparableConv(nn.Module):
         resample: "up" doubles the side behind the pointwise convolution, "down" halves it before it, both by the
             [1, 3, 3, 1] filter.
         noise: side of the fixed noise that is added before the last LeakyReLU; 0 for none.
+        dark: the doubled side, where zeros lie beyond the border when it is doubled (`fade_edge`); 0: the border
+            repeats.
     """
 
-    def __init__(self, in_channels: int, channels: int, resample: str = "", noise: int = 0) -> None:
+    def __init__(self, in_channels: int, channels: int, resample: str = "", noise: int = 0, dark: int = 0) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels)
-        self.pointwise = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.pointwise = Pointwise(in_channels, channels)
         self.down = Blur(in_channels, padding=1, stride=2) if resample == "down" else None
-        self.up = resample == "up"
+        self.up, self.dark = resample == "up", dark
         self.noise = nn.Parameter(torch.zeros(1, 1, noise, noise)) if noise else None
 
     def forward(self, x: Tensor, w: Tensor | None = None) -> Tensor:
@@ -51,17 +70,26 @@ class SeparableConv(nn.Module):
             x = self.down(x)
         x = self.pointwise(x)
         if self.up:
-            x = upsample(x)
+            x = fade_edge(upsample(x), self.dark) if self.dark else upsample(x)
         if self.noise is not None:
             x = x + self.noise.to(x.dtype)
         return F.leaky_relu(x, 0.2)
 
 
+def fade_edge(x: Tensor, size: int) -> Tensor:
+    """Pictures (N, C, size, size) doubled with a repeated border -> as if zeros lay beyond it: 0.75 of the outer rows."""
+    line = x.new_ones(size)
+    line[0] = line[-1] = 0.75
+    return x * torch.outer(line, line)
+
+
 class StyledConv(SeparableConv):
     """A separable convolution whose input w scales by channel."""
 
-    def __init__(self, latent_dim: int, in_channels: int, channels: int, resample: str = "", noise: int = 0) -> None:
-        super().__init__(in_channels, channels, resample, noise)
+    def __init__(
+        self, latent_dim: int, in_channels: int, channels: int, resample: str = "", noise: int = 0, dark: int = 0
+    ) -> None:
+        super().__init__(in_channels, channels, resample, noise, dark)
         self.affine = EqualLinear(latent_dim, in_channels, bias=1.0)
         nn.init.zeros_(self.affine.weight)
 
@@ -118,6 +146,10 @@ class MIGANGenerator(nn.Module):
         mapping_layers: depth of the mapping network.
         prior: channels at 4, 8, ... px of a MobileStyleGAN whose activations join; () for none.
         prior_rank: its `LowRankInput`'s.
+        noise_to: fixed noise up to so many px; above, MI-GAN's is below 0.0002 (standard deviation) and costs a pass
+            over the widest activations.
+        dark_to: up to so many px, zeros lie beyond the border when activations are doubled, as MI-GAN has it, to which
+            8 px are mostly border; above, where it is a pass over memory for one row of pixels, the border repeats.
 
     Attributes:
         num_layers: style vectors in ``w_plus``: one at 4 px, two at each further size; with a prior, the prior's, and
@@ -137,13 +169,15 @@ class MIGANGenerator(nn.Module):
         mapping_layers: int = 8,
         prior: tuple[int, ...] = (),
         prior_rank: int = 64,
+        noise_to: int = 256,
+        dark_to: int = 0,
     ) -> None:
         super().__init__()
         sizes = resolutions(size)
         if len(channels) != len(sizes) and not (prior and 0 < len(sizes) - len(channels) < len(prior)):
             raise ValueError(f"{size} px needs {len(sizes)} channel counts (4 to {size} px), not {len(channels)}")
         sizes = sizes[-len(channels) :]
-        self.size, self.latent_dim = size, latent_dim
+        self.size, self.latent_dim, self.dark_to = size, latent_dim, dark_to
         self.feature_channels = dict(zip(sizes, channels, strict=True))
         self.map = MappingNetwork(latent_dim, mapping_layers)
         self.const = nn.Parameter(torch.randn(1, channels[0], sizes[0], sizes[0]))
@@ -172,10 +206,13 @@ class MIGANGenerator(nn.Module):
             )
         else:
             self.levels = tuple(COARSE if i < 3 else MIDDLE if i < 7 else FINE for i in range(2 * len(sizes) - 1))
-            self.first = nn.ModuleList(StyledConv(latent_dim, a, b, "up", noise=r) for (a, b), r in ups)
+            self.first = nn.ModuleList(
+                StyledConv(latent_dim, a, b, "up", noise=r * (r <= noise_to), dark=r * (r <= dark_to))
+                for (a, b), r in ups
+            )
             self.second = nn.ModuleList(StyledConv(latent_dim, c, c) for c in channels)
         self.num_layers = len(self.levels)
-        self.to_rgb = nn.ModuleList(nn.Conv2d(c, 3, 1) for c in channels)
+        self.to_rgb = nn.ModuleList(Pointwise(c, 3, bias=True) for c in channels)
 
     def mapping(self, z: Tensor) -> Tensor:
         """z (N, latent_dim), standard normal -> w (N, latent_dim)."""
@@ -241,7 +278,9 @@ class MIGANGenerator(nn.Module):
                     x = x + more[size]
             x = self.second[i](x, w2)
             new = self.to_rgb[i](x).float()
-            rgb = new if rgb is None else upsample(rgb) + new
+            if rgb is not None:
+                new = new + (fade_edge(upsample(rgb), size) if size <= self.dark_to else upsample(rgb))
+            rgb = new
         assert x is not None and rgb is not None
         return x, rgb
 
@@ -262,14 +301,15 @@ class MIGANBranch(nn.Module):
     Args:
         feature_channels: the generator's: resolution -> channels, coarse to fine.
         noise: white noise in the hole, in the features at `NOISY` px and above.
-        stem: channels of the first convolution.
+        stem: channels of the first convolution, 3x3, which a separable one follows; 0: one 1x1 convolution is all, as
+            in MI-GAN itself.
     """
 
     def __init__(self, feature_channels: dict[int, int], noise: bool = False, stem: int = 64) -> None:
         super().__init__()
         self.sizes, channels = list(feature_channels)[::-1], list(feature_channels.values())[::-1]
-        self.from_rgb = nn.Conv2d(4, stem, 3, padding=1)
-        self.stem = SeparableConv(stem, channels[0])
+        self.from_rgb = nn.Conv2d(4, stem, 3, padding=1) if stem else Pointwise(4, channels[0], bias=True)
+        self.stem = SeparableConv(stem, channels[0]) if stem else nn.Identity()
         self.first = nn.ModuleList(SeparableConv(c, c) for c in channels)
         self.down = nn.ModuleList(SeparableConv(a, b, "down") for a, b in pairwise(channels))
         self.bottom = nn.Sequential(*(SeparableConv(channels[-1], channels[-1]) for _ in range(2)))
