@@ -24,22 +24,23 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         inverse = 1 / torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32).clamp(min=1e-10)
-        unit = x * inverse
+        unit = x * inverse.to(x.dtype)
         ctx.save_for_backward(unit, inverse)
-        ctx.dtype = x.dtype
         return unit
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         unit, inverse = ctx.saved_tensors
-        along = (gradients[0] * unit).sum(1, keepdim=True)
+        gradient = gradients[0]
+        along = (gradient * unit).sum(1, keepdim=True)
         # Where all channels are 0 the inverse is no derivative: 0 there.
-        found: Tensor = torch.addcmul(gradients[0], unit, along, value=-1).mul_(inverse * (inverse < 1e10))
-        return found.to(ctx.dtype)
+        scale = (inverse * (inverse < 1e10)).to(gradient.dtype)
+        found: Tensor = torch.addcmul(gradient, unit, along, value=-1).mul_(scale)
+        return found
 
 
 def unit_vectors(x: Tensor) -> Tensor:
-    """(N, C, h, w) -> float32, each position's vector at length 1, and 0 where all channels are 0."""
+    """(N, C, h, w) -> the same, each position's vector at length 1, and 0 where all channels are 0."""
     unit: Tensor = _Unit.apply(x)
     return unit
 
@@ -56,7 +57,7 @@ class _Heads(nn.Module):
         """Sum over stages of the spatial mean of the weighted squares: list of (N, C, h, w) -> (N,)."""
         # The mean first: a convolution would pass over the large maps once more.
         stages = [
-            square.mean(dim=(2, 3)) @ cast(nn.Conv2d, lin).weight[0, :, 0, 0]
+            square.mean(dim=(2, 3), dtype=torch.float32) @ cast(nn.Conv2d, lin).weight[0, :, 0, 0]
             for lin, square in zip(self.children(), squares, strict=True)
         ]
         return torch.stack(stages).sum(dim=0)
@@ -95,12 +96,15 @@ class LPIPS(nn.Module):
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         """`forward`, of pictures whose `stages` are at hand: (N,)."""
-        with torch.autocast(a[0].device.type, enabled=False):  # differences of unit vectors cancel in half precision
+        with torch.autocast(a[0].device.type, enabled=False):
             distance: Tensor = self.heads([(x - y).square() for x, y in zip(a, b, strict=True)])
         return distance
 
     def stages(self, image: Tensor) -> list[Tensor]:
-        """The five feature maps of (N, 3, H, W) in [-1, 1], (N, `widths`, h, w) float32 with vectors of length 1."""
+        """The five feature maps of (N, 3, H, W) in [-1, 1], (N, `widths`, h, w) with vectors of length 1.
+
+        Float32, or under autocast bfloat16, whose rounding adds some 1e-5 to a distance: enough to train with.
+        """
         normalised = ((image + 1) / 2 - self.mean) / self.std
         stages: list[Tensor] = self.features(normalised.contiguous(memory_format=torch.channels_last), self.taps)
         return [unit_vectors(stage) for stage in stages]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,8 @@ class EncoderConfig:
         structure_channels: channels of map2structure.
         norm: batch normalisation in the compact trunk and behind the lateral convolutions. It helps where batches are
             large (regressing style codes); stage 2's are small, so it starts from the folded weights (`fold_norm`).
+        size: side of what it sees, to which pictures and masks are averaged down; 0: the generator's.
+        z_dim: entries of the z that it says a picture may have, as a Gaussian (`Encoder.gaussian`); 0: says nothing.
     """
 
     trunk: str = "compact"
@@ -37,6 +39,28 @@ class EncoderConfig:
     pyramid_channels: int = 96
     structure_channels: int = 48
     norm: bool = False
+    size: int = 0
+    z_dim: int = 0
+
+
+LOG_VARIANCE = (-4.0, 0.5)  # bounds of `Encoder.gaussian`'s
+
+
+class Gaussian(NamedTuple):
+    """Independent normal distributions: mean and logarithm of the variance, (N, D) each."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def at(self, deviation: Tensor) -> Tensor:
+        """The value so many standard deviations from the mean, (N, D)."""
+        return self.mean + (self.log_variance / 2).exp() * deviation
+
+    def divergence(self, other: Gaussian) -> Tensor:
+        """Kullback-Leibler divergence KL(self || other) in nats, (N,)."""
+        ratio = self.log_variance - other.log_variance
+        square = (self.mean - other.mean).square() / other.log_variance.exp()
+        return 0.5 * (ratio.exp() + square - 1 - ratio).sum(1)
 
 
 class EqualLinear(nn.Module):
@@ -174,12 +198,16 @@ class Encoder(nn.Module):
     """Feature pyramid encoder.
 
     Args:
-        size: picture size s.
+        size: the generator's.
         latent_dim: entries of w' and S.
+
+    Attributes:
+        size: side s of what it sees.
     """
 
     def __init__(self, config: EncoderConfig, size: int, latent_dim: int):
         super().__init__()
+        self.size = size = config.size or size
         p, taps = config.pyramid_channels, config.channels[-3:]
         self.trunk = Trunk(config)
         self.lateral = nn.ModuleList(_conv(config.norm, c, p, 1) for c in taps)  # fine, middle, coarse
@@ -187,22 +215,43 @@ class Encoder(nn.Module):
         self.rgb_heads = nn.ModuleList(nn.Conv2d(p, 3, 3, 1, 1) for _ in scales)
         self.map2style = nn.ModuleList(Map2Vector(p, p, s, latent_dim) for s in scales)
         self.map2structure = nn.ModuleList(Map2Vector(3, config.structure_channels, s, latent_dim) for s in scales)
+        self.map2gaussian = Map2Vector(p, p, scales[0], 2 * config.z_dim) if config.z_dim else None
+        for layer in self.map2gaussian or ():
+            if isinstance(layer, nn.Conv2d):  # torch's own shrinks what it passes on: all z would begin alike
+                nn.init.kaiming_normal_(layer.weight, a=0.2)
+
+    def pyramid(self, image: Tensor, mask: Tensor) -> list[Tensor]:
+        """What all heads read, (N, P, s/16, s/16), (N, P, s/8, s/8) and (N, P, s/4, s/4); arguments as of `forward`."""
+        if (times := image.shape[-1] // self.size) > 1:
+            image, mask = F.avg_pool2d(image, times), F.avg_pool2d(mask, times)
+        fine, middle, coarse = self.trunk(torch.cat([image, mask], 1))
+        pyramid = [self.lateral[2](coarse)]
+        for lateral, tap in ((self.lateral[1], middle), (self.lateral[0], fine)):
+            pyramid.append(lateral(tap) + F.interpolate(pyramid[-1], scale_factor=2.0, mode="nearest"))
+        return pyramid
+
+    def gaussian(self, pyramid: list[Tensor]) -> Gaussian:
+        """What z may be, of the coarse level: q(z|I) of a whole picture, p(z|I_m) of a masked one; (N, z_dim) each."""
+        assert self.map2gaussian is not None
+        mean, spread = self.map2gaussian(pyramid[0]).float().chunk(2, 1)
+        low, high = LOG_VARIANCE
+        return Gaussian(mean, low + (high - low) * torch.sigmoid(spread + 2))  # begins at -0.04: nearly 1
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """Encode a masked picture.
 
         Args:
-            image: I_m (N, 3, s, s) in [-1, 1], zero in the hole.
+            image: I_m (N, 3, s, s) in [-1, 1], zero in the hole; of a larger size, averaged down.
             mask: M (N, 1, s, s), 1 = hole.
 
         Returns:
             O_E: three pictures (N, 3, s/16, s/16), (N, 3, s/8, s/8), (N, 3, s/4, s/4);
             w': (N, 3, latent_dim), coarse to fine; S: (N, 3, latent_dim).
         """
-        fine, middle, coarse = self.trunk(torch.cat([image, mask], 1))
-        pyramid = [self.lateral[2](coarse)]
-        for lateral, tap in ((self.lateral[1], middle), (self.lateral[0], fine)):
-            pyramid.append(lateral(tap) + F.interpolate(pyramid[-1], scale_factor=2.0, mode="nearest"))
+        return self.heads(self.pyramid(image, mask))
+
+    def heads(self, pyramid: list[Tensor]) -> tuple[list[Tensor], Tensor, Tensor]:
+        """The rest of `forward`, of `pyramid`."""
         rgb = [head(F.leaky_relu(level, 0.2)) for head, level in zip(self.rgb_heads, pyramid, strict=True)]
         codes = torch.stack([to(level) for to, level in zip(self.map2style, pyramid, strict=True)], 1)
         structure = torch.stack([to(o) for to, o in zip(self.map2structure, rgb, strict=True)], 1)

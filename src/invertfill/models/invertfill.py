@@ -28,12 +28,14 @@ class RGBBranchConfig:
             branch out (the W+ ablation).
         bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, 1, ... to see across a large hole.
         noise: white noise in the hole (models/hole_noise.py).
+        stem: of the "migan" kind, channels of its first convolution; 0: MI-GAN's own (models/migan.py).
     """
 
     kind: str = "unet"
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
     bottleneck: int = 3
     noise: bool = False
+    stem: int = 64
 
 
 class RGBBranch(nn.Module):
@@ -96,8 +98,12 @@ class InvertFill(nn.Module):
         config: {"generator": {"kind": ..., ...}, "encoder": EncoderConfig's fields, "premodulation": {"hidden": int,
             "enabled": bool}, "rgb_branch": RGBBranchConfig's fields}; plain values, as stored in checkpoints.
 
+    Where encoder and generator have a `z_dim`, the encoder says what z the known pixels allow, p(z|I_m), and the mean
+    latent's place is taken by what z is mapped to: w* = E(I_m) + mapping(z). So a picture has many fills.
+
     Attributes:
         w_mean: (D,), the long-run mean latent that inference starts from (Sec. 3.2).
+        guesses_z: whether the encoder does.
     """
 
     w_mean: Tensor
@@ -113,36 +119,66 @@ class InvertFill(nn.Module):
         branch_config = RGBBranchConfig(**_arguments(config, "rgb_branch"))
         self.rgb_branch: RGBBranch | MIGANBranch | None = None
         if branch_config.kind == "migan":
-            self.rgb_branch = MIGANBranch(self.generator.feature_channels, branch_config.noise)
+            self.rgb_branch = MIGANBranch(self.generator.feature_channels, branch_config.noise, branch_config.stem)
         elif branch_config.channels:
             self.rgb_branch = RGBBranch(branch_config, size, self.generator.feature_channels)
+        self.guesses_z = self.encoder.map2gaussian is not None
         self.register_buffer("w_mean", torch.zeros(dim))
         self.generator.requires_grad_(False)  # as in the paper; training may free it
 
-    def encode(self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """w* = E(I_m) + w_o (Sec. 3.2): (N, L, D), and the reconstructions O_E."""
-        rgb, codes, structure = self.encoder(image * (1 - mask), mask)
+    def encode(
+        self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None, deviation: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """w* = E(I_m) + w_o (Sec. 3.2): (N, L, D), and the reconstructions O_E.
+
+        Args:
+            deviation: (N, z_dim), of z from the mean of p(z|I_m) in its standard deviations, where the encoder guesses
+                z and no w_mean is given; left out, 0.
+        """
+        pyramid = self.encoder.pyramid(image * (1 - mask), mask)
+        rgb, codes, structure = self.encoder.heads(pyramid)
+        if w_mean is None and self.guesses_z:
+            guess = self.encoder.gaussian(pyramid)
+            w_mean = self.generator.mapping(guess.mean if deviation is None else guess.at(deviation))
         w_mean = self.w_mean if w_mean is None else w_mean
         return self.premodulation(codes, structure) + w_mean.reshape(-1, 1, w_mean.shape[-1]), rgb
 
     def forward(
-        self, image: Tensor, mask: Tensor, w_mean: Tensor | None = None, noise: Tensor | None = None
+        self,
+        image: Tensor,
+        mask: Tensor,
+        w_mean: Tensor | None = None,
+        noise: Tensor | None = None,
+        deviation: Tensor | None = None,
     ) -> InvertFillOutput:
         """Eq. 3: O_G = G(E(I_m), I_m).
 
         Args:
             image: (N, 3, s, s) in [-1, 1]; what it holds inside the hole is not looked at.
             mask: (N, 1, s, s), 1 = hole.
-            w_mean: (1 or N, D), the mean latent w_o of this step; the long-run mean if left out.
+            w_mean: (1 or N, D), the mean latent w_o of this step; if left out, the long-run mean, or what the z that
+                the encoder guesses is mapped to.
             noise: see `draw`.
+            deviation: see `encode`.
         """
-        w_plus, rgb = self.encode(image, mask, w_mean)
+        w_plus, rgb = self.encode(image, mask, w_mean, deviation)
         return InvertFillOutput(self.draw(image, mask, w_plus, noise), w_plus, rgb)
 
     def sample(self, w: Tensor) -> Tensor:
-        """What style vectors (N, D), the same for all layers, draw where nothing is known: (N, 3, s, s)."""
+        """What style vectors (N, D), the same for all layers, draw where nothing is known: (N, 3, s, s).
+
+        Where the encoder guesses z, its offset for a picture that is all hole comes on top, as in training.
+        """
         w_plus = w[:, None].expand(-1, self.generator.num_layers, -1)
+        if self.guesses_z:
+            nothing = self._nothing(w)
+            w_plus, _ = self.encode(nothing, nothing[:, :1] + 1, w)
         return self.generator.synthesis(w_plus, self.blank_features(w))
+
+    def _nothing(self, w: Tensor) -> Tensor:
+        """A black picture for each w: (N, 3, s, s)."""
+        size = self.generator.size
+        return (0 * w[:, :1, None, None]).expand(-1, 3, size, size)  # of w, lest an exported graph hold it
 
     def blank_features(self, w: Tensor) -> dict[int, Tensor]:
         """Those with which the generator draws when nothing is known, for as many pictures as there are w (N, D).
@@ -151,8 +187,7 @@ class InvertFill(nn.Module):
         """
         if not isinstance(self.rgb_branch, MIGANBranch):
             return {}
-        size = self.generator.size
-        nothing = (0 * w[:, :1, None, None]).expand(-1, 3, size, size)  # of w, lest an exported graph hold it
+        nothing = self._nothing(w)
         return self.rgb_branch(nothing, nothing[:, :1] + 1)
 
     def draw(self, image: Tensor, mask: Tensor, w_plus: Tensor, noise: Tensor | None = None) -> Tensor:

@@ -136,6 +136,24 @@ class SketchRGB(nn.Module):
         return rgb
 
 
+class CodeMapping(nn.Sequential):
+    """z (N, z_dim) -> w (N, latent_dim) by fully connected layers with LeakyReLU between them.
+
+    No normalisation of z, unlike StyleGAN2's: a mean of a Gaussian is short where little is known.
+    """
+
+    def __init__(self, z_dim: int, latent_dim: int, depth: int) -> None:
+        widths = [z_dim, *[latent_dim] * depth]
+        layers: list[nn.Module] = []
+        for i, (a, b) in enumerate(pairwise(widths)):
+            layers += [nn.LeakyReLU(0.2)] * (i > 0) + [nn.Linear(a, b)]
+        super().__init__(*layers)
+        for layer in self:
+            if isinstance(layer, nn.Linear):  # variance is kept: w is about as large as z
+                nn.init.normal_(layer.weight, std=(1.9 / layer.in_features) ** 0.5)
+                nn.init.zeros_(layer.bias)
+
+
 class MIGANGenerator(nn.Module):
     """The generator behind the shipped models, with the interface that every generator here has.
 
@@ -148,6 +166,7 @@ class MIGANGenerator(nn.Module):
         prior_rank: its `LowRankInput`'s.
         noise_to: fixed noise up to so many px; above, MI-GAN's is below 0.0002 (standard deviation) and costs a pass
             over the widest activations.
+        z_dim: entries of z, where the encoder says what z may be (`InvertFill`); 0: as many as of w, on the unit sphere.
         dark_to: up to so many px, zeros lie beyond the border when activations are doubled, as MI-GAN has it, to which
             8 px are mostly border; above, where it is a pass over memory for one row of pixels, the border repeats.
 
@@ -171,15 +190,20 @@ class MIGANGenerator(nn.Module):
         prior_rank: int = 64,
         noise_to: int = 256,
         dark_to: int = 0,
+        z_dim: int = 0,
     ) -> None:
         super().__init__()
         sizes = resolutions(size)
         if len(channels) != len(sizes) and not (prior and 0 < len(sizes) - len(channels) < len(prior)):
             raise ValueError(f"{size} px needs {len(sizes)} channel counts (4 to {size} px), not {len(channels)}")
         sizes = sizes[-len(channels) :]
-        self.size, self.latent_dim, self.dark_to = size, latent_dim, dark_to
+        self.size, self.latent_dim, self.z_dim, self.dark_to = size, latent_dim, z_dim or latent_dim, dark_to
         self.feature_channels = dict(zip(sizes, channels, strict=True))
-        self.map = MappingNetwork(latent_dim, mapping_layers)
+        self.map: nn.Module
+        if z_dim:
+            self.map = CodeMapping(z_dim, latent_dim, mapping_layers)
+        else:
+            self.map = MappingNetwork(latent_dim, mapping_layers)
         self.const = nn.Parameter(torch.randn(1, channels[0], sizes[0], sizes[0]))
         ups = list(
             zip(pairwise(channels), sizes[1:], strict=True)
@@ -215,8 +239,9 @@ class MIGANGenerator(nn.Module):
         self.to_rgb = nn.ModuleList(Pointwise(c, 3, bias=True) for c in channels)
 
     def mapping(self, z: Tensor) -> Tensor:
-        """z (N, latent_dim), standard normal -> w (N, latent_dim)."""
-        return self.map(z)
+        """z (N, z_dim), standard normal -> w (N, latent_dim)."""
+        w: Tensor = self.map(z)
+        return w
 
     def synthesis(self, w_plus: Tensor, features: dict[int, Tensor] | None = None, noise: str = "const") -> Tensor:
         """Draw pictures.

@@ -188,7 +188,8 @@ class MobileStyleGANGenerator(Trunk):
         if len(channels) != len(sizes):
             raise ValueError(f"{size} px needs {len(sizes)} channel counts (4 to {size} px), not {len(channels)}")
         super().__init__(channels, latent_dim)
-        self.size, self.latent_dim = size, latent_dim
+        self.size = size
+        self.latent_dim = self.z_dim = latent_dim
         self.levels = (*self.levels, self.levels[-1])
         self.num_layers = len(self.levels)
         self.map = MappingNetwork(latent_dim, mapping_layers)

@@ -60,7 +60,7 @@ class StyleGAN2Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.size = size
-        self.latent_dim = latent_dim
+        self.latent_dim = self.z_dim = latent_dim
         self.feature_channels = {r: min(channel_base // r, channel_max) for r in resolutions(size)}
         self.num_layers = 2 * len(self.feature_channels)
         self.levels = tuple(COARSE if i < 3 else MIDDLE if i < 7 else FINE for i in range(self.num_layers))

@@ -152,6 +152,9 @@ class MIGANConfig(SeparableConfig):
     kind: Literal["migan"] = "migan"
     prior: tuple[Count, ...] = ()  # channels at 4, 8, ... px of a MobileStyleGAN that joins; () for none
     prior_rank: Count = 64
+    noise_to: Times = 256
+    dark_to: Times = 0
+    z_dim: Times = 0
 
 
 class DiscriminatorConfig(Section):
@@ -188,6 +191,8 @@ class EncoderSection(Section):
     pyramid_channels: Count = 512
     structure_channels: Count = 64
     norm: bool = False
+    size: Times = 0
+    z_dim: Times = 0
 
 
 class PreModulationSection(Section):
@@ -205,6 +210,7 @@ class RGBBranchSection(Section):
     channels: tuple[Count, ...] = (16, 32, 64, 96, 128)  # at size, size/2, ...; []: the ablation in W+
     bottleneck: Times = 3
     noise: bool = False
+    stem: Times = 64
 
 
 class ModelConfig(Section):
@@ -216,6 +222,13 @@ class ModelConfig(Section):
     encoder: EncoderSection = EncoderSection()
     premodulation: PreModulationSection = PreModulationSection()
     rgb_branch: RGBBranchSection = RGBBranchSection()
+    blend: Literal["membrane", "none"] = "membrane"  # how a fill meets the known pixels (imaging/blend.py)
+
+    @model_validator(mode="after")
+    def guessed(self) -> ModelConfig:
+        if self.encoder.z_dim != getattr(self.generator, "z_dim", 0):
+            raise ValueError("encoder.z_dim and generator.z_dim differ; z_dim alike in both is accepted")
+        return self
 
 
 class LossConfig(Section):
@@ -251,9 +264,33 @@ class RatesConfig(Section):
     encoder: NonNegative = 1.0
     premodulation: NonNegative = 1.0
     rgb_branch: NonNegative = 1.0
-    # Not in the paper. Its mapping network stays, so that latents and their mean keep their meaning.
+    # Not in the paper. Its mapping network stays, so that latents and their mean keep their meaning (but see `guess`).
     generator: NonNegative = 0.0
     discriminator: NonNegative = 1.0  # where there is an adversarial loss
+
+
+class PathsConfig(Section):
+    """Shares of the pictures that take each way to the style code w* = E(I_m) + mapping(z)."""
+
+    whole: NonNegative = 0.4  # z of q(z|I), which sees what the hole hides
+    mean: NonNegative = 0.3  # z the mean of p(z|I_m): what a fill gets
+    drawn: NonNegative = 0.2  # z of p(z|I_m): what another seed gets
+    anchor: NonNegative = 0.1  # w_o in place of mapping(z): the soft-update mean latent
+
+
+class GuessConfig(Section):
+    """Training of an encoder that guesses z (training/guess.py); none of it is in the paper."""
+
+    paths: PathsConfig = PathsConfig()
+    all_hole: Fraction = 0.1  # of the pictures: nothing is known, and z is standard normal
+    nats: Positive = 60.0  # what z may tell of the hidden part: the mean of KL(q||p) is steered to it
+    ramp: Times = 5000  # pictures over which the weight of KL(q||p) on q rises from 0
+    follow: NonNegative = 0.003  # weight of KL(q||p) on p alone
+    recover: NonNegative = 0.3  # weight of |E_z(O) - z| for fills of a z that was drawn
+    blind: Fraction = 0.25  # of the pictures: the branch's features at 4 to 16 px are zero in the hole
+    freeze: Times = 2000  # pictures before the layers that were trained already learn, too
+    affine: NonNegative = 8.0  # times the generator's rate: layers that turn w* into factors, and the mapping network
+    balance: Fraction = 0.5  # a picture counts by its hole's share of the window to the minus this
 
 
 class AboutConfig(Section):
@@ -273,6 +310,7 @@ class InversionConfig(RunConfig):
     about: AboutConfig = AboutConfig()
     model: ModelConfig = ModelConfig()
     prior: Path | None = None  # the generator's weights: a run of stage 1, a checkpoint or a .safetensors file
+    layers: Path | None = None  # weights of generator and RGB branch alone, as of recipes/photos-512/lean.py
     init: Path | None = None  # weights of the whole model to go on from: a run of stage 2, a checkpoint, a model folder
     # Known style codes, where the prior drew the pictures itself: safetensors with "seed" (K,) and "w" (K,
     # latent_dim); a picture's name is its seed.
@@ -283,6 +321,7 @@ class InversionConfig(RunConfig):
     compile: bool = False  # torch.compile of the drawing and of LPIPS's network: a minute or more before the first step
     through_generator: bool = True  # false: only the codes are regressed, without the generator in the loop
     masks: MaskConfig = MaskConfig()
+    guess: GuessConfig = GuessConfig()  # where the encoder has a z_dim
     losses: LossConfig = LossConfig()
     rates: RatesConfig = RatesConfig()
     mean_latent: MeanLatentConfig = MeanLatentConfig()

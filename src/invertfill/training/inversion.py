@@ -35,7 +35,7 @@ from invertfill.losses.lpips import LPIPS
 from invertfill.losses.vgg import vgg16
 from invertfill.models.encoder import fold_norm
 from invertfill.models.invertfill import InvertFill
-from invertfill.training.checkpoint import STATE, load_module, newest_checkpoint, read_state
+from invertfill.training.checkpoint import STATE, load_module, newest_checkpoint, read_state, read_tensors
 from invertfill.training.config import AdamConfig, InversionConfig
 from invertfill.training.distributed import average_gradients, my_part, world_size
 from invertfill.training.gan import ema_decay, update_ema
@@ -71,30 +71,31 @@ class InversionTask:
         self.model = InvertFill(config.model.model_dump(mode="json"))
         if config.prior:
             load_prior(self.model.generator, config.prior)
+        if config.layers:
+            load_layers(self.model, config.layers)
         if config.init:
             load_model(self.model, config.init)
         self.model = self.model.to(self.device)
         if config.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.generator = cast(Any, self.model.generator.eval())
-        self.model.w_mean.copy_(long_run_mean(self.generator.mapping, self.generator.latent_dim, self.device))
+        self.model.w_mean.copy_(long_run_mean(self.generator.mapping, self.generator.z_dim, self.device))
         if world_size() > 1 and self.device.type == "cuda":  # batch statistics of all processes; exists for CUDA only
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
 
         adam, fused = config.optimizer, self.device.type == "cuda" or None
-        groups = [
-            {"params": parameters, "rate": rate}
-            for part, rate in config.rates
-            if (parameters := choose_parameters(self.model, part, rate > 0))
-        ]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "model": torch.optim.Adam(groups, lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps, fused=fused)
+            "model": torch.optim.Adam(
+                self._groups(), lr=adam.lr, betas=(adam.beta1, adam.beta2), eps=adam.eps, fused=fused
+            )
         }
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         if not config.rates.generator:
             self.ema.generator = self.model.generator
         latent = config.mean_latent
-        self.mean_latent = SoftUpdateMeanLatent(self.model.w_mean, latent.samples, latent.tau, latent.tolerance)
+        self.mean_latent = SoftUpdateMeanLatent(
+            self.model.w_mean, latent.samples, latent.tau, latent.tolerance, self.generator.z_dim
+        )
         self.modules: dict[str, nn.Module] = {"model": self.model, "ema": self.ema, "mean_latent": self.mean_latent}
         losses = config.losses
         paper = losses.model_dump(include=set(LossWeights.__dataclass_fields__))
@@ -124,6 +125,14 @@ class InversionTask:
             self.optimizers["discriminator"] = torch.optim.Adam(
                 [judge], lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps, fused=fused
             )
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters that learn, and their shares of the learning rate, for Adam."""
+        return [
+            {"params": parameters, "rate": rate}
+            for part, rate in self.config.rates
+            if (parameters := choose_parameters(self.model, part, rate > 0))
+        ]
 
     def train_step(self, real: Tensor, mask: Tensor, step: int, codes: Tensor | None = None) -> dict[str, Tensor]:
         """Train on one batch.
@@ -171,7 +180,7 @@ class InversionTask:
         weights = self.config.losses
         if not (weights.border or self.lpips):
             return {}
-        matched = match_border(image, real, mask)
+        matched = self._match(image, real, mask)
         terms: Terms = {"border": (weights.border, hole_loss(matched, real, mask))}
         if self.lpips is None:
             return terms
@@ -227,9 +236,13 @@ class InversionTask:
         """Input, fill by the shadow weights, and original of each picture: (N, 3, s, s) -> (3N, 3, s, s) in [-1, 1]."""
         with self._autocast():
             filled = self.ema(self._place(real), mask).image.float()
-        filled = composite(match_border(filled, real, mask).clamp(-1, 1), real, mask)
+        filled = composite(self._match(filled, real, mask).clamp(-1, 1), real, mask)
         rows = torch.stack([real * (1 - mask), filled, real], 1)
         return rows.flatten(0, 1)
+
+    def _match(self, image: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+        """As the inpainter will."""
+        return match_border(image, real, mask) if self.config.model.blend == "membrane" else image
 
     def _place(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images
@@ -310,6 +323,25 @@ def load_prior(generator: nn.Module, path: Path) -> None:
     """
     file = _weights_file(path, "a run of stage 1, a checkpoint, or a .safetensors file is accepted")
     load_module(generator, file, part="generator.")
+
+
+def load_layers(model: InvertFill, path: Path) -> None:
+    """Fill generator and RGB branch from a file that holds these alone; what it hasn't (styles, noise) stays new.
+
+    Raises:
+        InputError: nothing of the kind there, or weights of another architecture.
+    """
+    file = _weights_file(path, "a folder with model.safetensors, or a .safetensors file is accepted")
+    tensors, state = read_tensors(file), model.state_dict()
+    fits = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in state and tensor.shape == state[name].shape and ".affine." not in name
+    }
+    styles = ("generator.map.", "affine.")
+    if unfit := sorted(n for n in tensors.keys() - fits.keys() if not any(s in n for s in styles)):
+        raise InputError(f"{file}: weights of another architecture: {unfit[0]} doesn't fit")
+    model.load_state_dict(state | fits)
 
 
 def load_model(model: InvertFill, path: Path) -> None:

@@ -48,6 +48,7 @@ from invertfill.training.checkpoint import (
 from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config
 from invertfill.training.distributed import seed_step
 from invertfill.training.gan import GanTask
+from invertfill.training.guess import GuessTask
 from invertfill.training.inversion import InversionTask, load_codes
 
 # When a run goes on.
@@ -99,7 +100,8 @@ def train_inversion(config_path: str | Path, overrides: list[str] | tuple[str, .
     """Stage 2: train encoder, mapping networks and RGB branch in front of a frozen generator; see `train_gan`."""
     config = load_config(InversionConfig, config_path, overrides)
     with _started(config, config.model.generator.size, config.masks) as (accelerator, images, batches):
-        inversion = InversionTask(config, accelerator.device)
+        task_of = GuessTask if config.model.encoder.z_dim else InversionTask
+        inversion = task_of(config, accelerator.device)
         examples = batches.examples(config.sample_count)
         assert examples.masks is not None
         example_masks = examples.masks

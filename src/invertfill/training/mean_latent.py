@@ -28,15 +28,19 @@ class SoftUpdateMeanLatent(nn.Module):
         samples: K, mapped z in a target.
         tau: share of the remaining way a step, in [0, 1]; 0 stays put.
         tolerance: share of the way at the target's drawing that counts as arrived.
+        z_dim: entries of z; left out, as many as of w.
     """
 
     w_o: Tensor
     w_t: Tensor
     way: Tensor
 
-    def __init__(self, start: Tensor, samples: int = 8, tau: float = 0.01, tolerance: float = 0.05) -> None:
+    def __init__(
+        self, start: Tensor, samples: int = 8, tau: float = 0.01, tolerance: float = 0.05, z_dim: int | None = None
+    ) -> None:
         super().__init__()
         self.samples, self.tau, self.tolerance = samples, tau, tolerance
+        self.z_dim = z_dim or len(start)
         self.register_buffer("w_o", start.detach().clone())
         self.register_buffer("w_t", start.detach().clone())  # arrived: the first step draws a target
         self.register_buffer("way", start.new_zeros(()))  # |w_o - w_t| when w_t was drawn
@@ -59,7 +63,7 @@ class SoftUpdateMeanLatent(nn.Module):
         """
         if self.tau:
             if self.arrived:
-                z = torch.randn(self.samples, len(self.w_o), device=self.w_o.device)
+                z = torch.randn(self.samples, self.z_dim, device=self.w_o.device)
                 self.w_t.copy_(mapping(z).mean(0))
                 self.way.copy_((self.w_o - self.w_t).norm())
             self.w_o.lerp_(self.w_t, self.tau)
@@ -70,6 +74,6 @@ class SoftUpdateMeanLatent(nn.Module):
 
 @torch.no_grad()
 def long_run_mean(mapping: Mapping, dim: int, device: torch.device | str = "cpu") -> Tensor:
-    """Mean w of many z from a fixed seed: (dim,)."""
+    """Mean w of many z, of dim entries each, from a fixed seed: (D,)."""
     z = torch.randn(LONG_RUN, dim, generator=torch.Generator().manual_seed(0))
     return torch.stack([mapping(part.to(device)).mean(0) for part in z.split(1024)]).mean(0)
