@@ -66,6 +66,29 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "premodulation": {"hidden": 8},
         "rgb_branch": {"kind": "migan", "noise": True},
     },
+    "migan-that-guesses-z": {
+        "generator": {
+            "kind": "migan",
+            "size": 32,
+            "channels": [16, 16, 8, 8],
+            "mapping_layers": 2,
+            "latent_dim": 24,
+            "noise_to": 8,
+            "dark_to": 16,
+            "z_dim": 4,
+        },
+        "encoder": {
+            "trunk": "compact",
+            "channels": [8, 12, 16],
+            "blocks": [1, 1, 1],
+            "pyramid_channels": 8,
+            "size": 32,
+            "z_dim": 4,
+        },
+        "premodulation": {"hidden": 8},
+        "rgb_branch": {"kind": "migan", "noise": True, "stem": 0},
+        "blend": "none",
+    },
 }
 PLAIN = {**CONFIGS["stylegan2-ir_se"], "premodulation": {"enabled": False}, "rgb_branch": {"channels": []}}
 
@@ -101,10 +124,11 @@ def run(path: Path, *inputs: torch.Tensor) -> np.ndarray:
 
 
 def fill_inputs(count: int, model: InvertFill | None = None) -> tuple[torch.Tensor, ...]:
-    """Picture, mask and mean latent; and noise, where a model is given whose fills come of it."""
+    """Picture, mask and mean latent or deviation; and noise, where a model is given whose fills come of it."""
     torch.manual_seed(count)
     mask = (torch.rand(count, 1, 32, 32) < 0.5).float()
-    inputs = torch.rand(count, 3, 32, 32) * 2 - 1, mask, torch.randn(count, 24)
+    entries = model.generator.z_dim if model and model.guesses_z else 24
+    inputs = torch.rand(count, 3, 32, 32) * 2 - 1, mask, torch.randn(count, entries)
     if model is None or model.rgb_branch is None or model.rgb_branch.noise is None:
         return inputs
     return *inputs, torch.randn(count, 1, 32, 32)
@@ -114,14 +138,14 @@ def fill_inputs(count: int, model: InvertFill | None = None) -> tuple[torch.Tens
 def test_graphs_agree_with_torch(exported: tuple[InvertFill, Path], count: int) -> None:
     model, folder = exported
     inputs = fill_inputs(count, model)
-    w = inputs[2]
+    z, w = torch.randn(count, model.generator.z_dim), torch.randn(count, 24)
     with torch.no_grad():
-        fill = model(*inputs).image.numpy()
-        mapped = model.generator.mapping(w).numpy()
+        fill = module.Fill(model)(*inputs).numpy()
+        mapped = model.generator.mapping(z).numpy()
         drawn = model.sample(w).numpy()
     assert fill.std() > 0.05  # a picture that is something
     np.testing.assert_allclose(run(folder / "fill.onnx", *inputs), fill, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(run(folder / "mapping.onnx", w), mapped, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(run(folder / "mapping.onnx", z), mapped, rtol=0, atol=1e-4)
     np.testing.assert_allclose(run(folder / "synthesis.onnx", w), drawn, rtol=0, atol=1e-4)
 
 
@@ -129,7 +153,9 @@ def test_the_domain_is_of_what_the_generator_draws_or_of_pictures(
     exported: tuple[InvertFill, Path], tmp_path: Path
 ) -> None:
     model, folder = exported
-    drawn = run(folder / "synthesis.onnx", model.generator.mapping(torch.randn(64, 24)).detach()).clip(-1, 1)
+    drawn = run(
+        folder / "synthesis.onnx", model.generator.mapping(torch.randn(64, model.generator.z_dim)).detach()
+    ).clip(-1, 1)
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (8, 40, 32, 3), np.uint8)
     (tmp_path / "pictures").mkdir()
@@ -178,10 +204,10 @@ def test_a_graph_of_an_earlier_version_fills_by_its_own_noise(tmp_path: Path) ->
 
 def test_interface_of_the_graphs(exported: tuple[InvertFill, Path]) -> None:
     model, folder = exported
-    names = "image", "mask", "w_mean", "noise"
+    names = "image", "mask", "deviation" if model.guesses_z else "w_mean", "noise"
     expected = {
         "fill.onnx": ({n: list(x.shape) for n, x in zip(names, fill_inputs(1, model), strict=False)}, "output"),
-        "mapping.onnx": ({"z": ["N", 24]}, "w"),
+        "mapping.onnx": ({"z": ["N", model.generator.z_dim]}, "w"),
         "synthesis.onnx": ({"w": [1, 24]}, "image"),
     }
     for name, (inputs, output) in expected.items():

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from invertfill.domain import Domain
-from invertfill.engines import Engine
-from invertfill.imaging.blend import match_border
+from invertfill.engines import Engine, latent_of
+from invertfill.imaging.blend import BLENDS
 from invertfill.imaging.resize import resize
 from invertfill.zoo import EXEMPLAR, NO_EXEMPLAR
 
@@ -93,8 +93,9 @@ class Chooser:
         engine = self.engines[name]
         mask = (resize(np.maximum(masks, hidden), engine.size) > 0).astype(np.float32)
         image = resize(seen, engine.size) * (1 - mask)
-        outputs = engine.fill(image, mask, engine.w_mean[None].repeat(len(image), 0))
-        matched = np.stack([match_border(*arrays) for arrays in zip(outputs, image, mask, strict=True)])
+        outputs = engine.fill(image, mask, latent_of(engine).repeat(len(image), 0))
+        blend = BLENDS[engine.blend]
+        matched = np.stack([blend(*arrays) for arrays in zip(outputs, image, mask, strict=True)])
         return difference(resize(matched, seen.shape[-1]), seen, masks, hidden)
 
 

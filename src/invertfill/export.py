@@ -1,9 +1,10 @@
 """A model folder for people without torch: the weights once, and three ONNX graphs that refer to them.
 
     FOLDER/model.safetensors    all of InvertFill's tensors in half precision; metadata "config" and "provenance", JSON
-    FOLDER/fill.onnx            image (1, 3, s, s), mask (1, 1, s, s), w_mean (1, D), noise (1, 1, s, s) where the
-                                model has such -> output (1, 3, s, s), raw O_G
-    FOLDER/mapping.onnx         z (N, D) -> w (N, D)
+    FOLDER/fill.onnx            image (1, 3, s, s), mask (1, 1, s, s), w_mean (1, D) or, where the encoder guesses z,
+                                deviation (1, Z), noise (1, 1, s, s) where the model has such -> output (1, 3, s, s),
+                                raw O_G
+    FOLDER/mapping.onnx         z (N, Z) -> w (N, D)
     FOLDER/synthesis.onnx       w (1, D) -> image (1, 3, s, s): the same w for every layer
     FOLDER/domain.npz           what its pictures look like at 16 px: see domain.py
     FOLDER/SHA256SUMS           of these five, checked whenever the model is loaded
@@ -127,7 +128,7 @@ def _read(pictures: Path, size: int) -> Iterator[np.ndarray]:
 @torch.no_grad()
 def _drawn(model: InvertFill) -> Iterator[np.ndarray]:
     generator = torch.Generator().manual_seed(0)
-    for z in torch.randn(DRAWN, 1, model.generator.latent_dim, generator=generator):
+    for z in torch.randn(DRAWN, 1, model.generator.z_dim, generator=generator):
         yield Synthesis(model)(model.generator.mapping(z))[0].clamp(-1, 1).numpy()
 
 
@@ -155,8 +156,9 @@ class Fill(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor, mask: Tensor, w_mean: Tensor, noise: Tensor | None = None) -> Tensor:
-        output: Tensor = self.model(image, mask, w_mean, noise).image
+    def forward(self, image: Tensor, mask: Tensor, latent: Tensor, noise: Tensor | None = None) -> Tensor:
+        start = {"deviation" if self.model.guesses_z else "w_mean": latent}
+        output: Tensor = self.model(image, mask, noise=noise, **start).image
         return output
 
 
@@ -178,11 +180,13 @@ class Synthesis(Fill):
 def _export_graphs(model: InvertFill, folder: Path) -> None:
     size, dim = model.generator.size, model.generator.latent_dim
     picture, mask, latent = torch.zeros(1, 3, size, size), torch.zeros(1, 1, size, size), torch.zeros(1, dim)
-    inputs = {"image": picture, "mask": mask, "w_mean": latent}
+    z = torch.zeros(1, model.generator.z_dim)
+    start = {"deviation": z} if model.guesses_z else {"w_mean": latent}
+    inputs = {"image": picture, "mask": mask, **start}
     if model.rgb_branch is not None and model.rgb_branch.noise is not None:
         inputs["noise"] = torch.zeros_like(mask)
     _export_graph(Fill(model), inputs, "output", folder / "fill.onnx")
-    _export_graph(Mapping(model), {"z": latent.expand(2, -1)}, "w", folder / "mapping.onnx", free=True)
+    _export_graph(Mapping(model), {"z": z.expand(2, -1)}, "w", folder / "mapping.onnx", free=True)
     _export_graph(Synthesis(model), {"w": latent}, "image", folder / "synthesis.onnx")
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from invertfill.choice import Chooser
 from invertfill.domain import Domain
-from invertfill.engines import Engine, open_engine
+from invertfill.engines import Engine, latent_of, open_engine
 from invertfill.errors import InputError, InvertFillWarning
-from invertfill.imaging.blend import match_border
+from invertfill.imaging.blend import BLENDS
 from invertfill.imaging.canvas import Margins, extend
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.deep import LOW, low_of
@@ -24,8 +24,6 @@ from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.regions import Box, Region, bounds, cut, find_regions, is_nearly_square, put_back
 from invertfill.zoo import AUTO, DOMAIN, Model, find_models
-
-MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
 
 
 def open_inpainter(
@@ -78,8 +76,9 @@ class Inpainter:
             image: a path, a PIL image, or an array (H, W[, 3 or 4]) uint8 or float 0..1; any size.
             mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
                 fully transparent.
-            seed: 0 fills from the long-run mean latent; any other seed draws a mean latent of its own, as in training,
-                and gives another fill. The same seed gives the same picture.
+            seed: 0 fills from the long-run mean latent, or from the likeliest one where the model guesses it; any other
+                seed draws a latent of its own, as in training, and gives another fill. The same seed gives the same
+                picture.
             invert_mask: white is known instead.
 
         Returns:
@@ -199,7 +198,7 @@ class Inpainter:
         """
         pictures = []
         for seed in seeds:
-            z = np.random.default_rng(seed).standard_normal((1, self.engine.w_mean.size), np.float32)
+            z = np.random.default_rng(seed).standard_normal((1, self.engine.z_dim), np.float32)
             w = self.engine.w_mean + truncation * (self.engine.mapping(z) - self.engine.w_mean)
             pixels = self.engine.synthesis(w)[0].transpose(1, 2, 0).clip(-1, 1)
             pictures.append(Image.fromarray(((pixels + 1) * 127.5).round().astype(np.uint8)))
@@ -280,27 +279,21 @@ def _run(jobs: Sequence[_Job], batch: int, quality: str) -> Iterator[np.ndarray]
     for _, group in groupby(jobs, lambda job: id(job.engine)):
         same = list(group)
         engine = same[0].engine
-        anchors = {seed: (_mean_latent(engine, seed), _noise(engine, seed)) for seed in {job.seed for job in same}}
+        anchors = {seed: (latent_of(engine, seed), _noise(engine, seed)) for seed in {job.seed for job in same}}
         pieces = [(piece, anchors[job.seed]) for job in same for piece in job.pieces]
         for start in range(0, len(pieces), batch):
             part = pieces[start : start + batch]
             image, mask = np.stack([piece.seen for piece, _ in part]), np.stack([piece.seen_mask for piece, _ in part])
-            w_mean = np.concatenate([latent for _, (latent, _) in part])
+            latents = np.concatenate([latent for _, (latent, _) in part])
             noise = [own for _, (_, own) in part if own is not None]
-            outputs = engine.fill(image, mask, w_mean, quality, np.stack(noise) if noise else None)
+            outputs = engine.fill(image, mask, latents, quality, np.stack(noise) if noise else None)
             for i, output in enumerate(outputs):
-                if mask[i].all():  # nothing is known
-                    yield engine.synthesis(w_mean[i : i + 1])[0]
+                if not mask[i].all():
+                    yield BLENDS[engine.blend](output, image[i], mask[i])
+                elif engine.guesses_z:  # of nothing, too
+                    yield output
                 else:
-                    yield match_border(output, image[i], mask[i])
-
-
-def _mean_latent(engine: Engine, seed: int) -> np.ndarray:
-    """w_o of Sec. 3.2, (1, D)."""
-    if seed == 0:
-        return engine.w_mean[None]
-    z = np.random.default_rng(seed).standard_normal((MEAN_LATENT_SAMPLES, engine.w_mean.size), np.float32)
-    return engine.mapping(z).mean(0, keepdims=True)
+                    yield engine.synthesis(latents[i : i + 1])[0]
 
 
 def _noise(engine: Engine, seed: int) -> np.ndarray | None:

@@ -63,6 +63,27 @@ class Model:
         return int(self.config["generator"]["size"])
 
     @property
+    def guesses_z(self) -> bool:
+        """Its encoder says which z the known pixels allow."""
+        return bool(self.config.get("encoder", {}).get("z_dim", 0))
+
+    @property
+    def z_dim(self) -> int:
+        """Entries of z."""
+        generator = self.config["generator"]
+        return int(generator.get("z_dim", 0) or generator.get("latent_dim", 512))
+
+    @property
+    def blend(self) -> str:
+        """How its fills meet the known pixels: a key of `invertfill.imaging.blend.BLENDS`."""
+        return str(self.config.get("blend", "membrane"))
+
+    @property
+    def early(self) -> bool:
+        """Its training isn't at its end: `auto` leaves it out."""
+        return bool(self.provenance.get("early", False))
+
+    @property
     def domain(self) -> str:
         """What the model has learnt to draw."""
         return str(self.provenance.get("domain", "unknown"))
@@ -134,6 +155,7 @@ class Exemplar:
     domain = "what the rest of the picture shows: textures, grounds, anything that repeats"
     licence = "MIT"
     aligned = False
+    early = False
     bytes = 0
 
     @property
@@ -162,7 +184,7 @@ def find_models(name_or_folder: str | Path) -> list[AnyModel]:
         InputError: see `find_model`; or nothing is installed.
     """
     if name_or_folder == AUTO:
-        if not (found := list_models()):
+        if not (found := [model for model in list_models() if not model.early]):
             raise InputError("no model ships with this installation; accepted elsewhere: --model FOLDER")
         return found
     if name_or_folder == EXEMPLAR:

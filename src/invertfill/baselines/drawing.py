@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from invertfill.engines import Engine
+from invertfill.engines import Engine, latent_of
 
 
 class Drawing:
@@ -20,7 +20,7 @@ class Drawing:
 
     def fill(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
         picture, mask = as_input(image, hole)
-        return as_picture(self._engine.fill(picture, mask, self._engine.w_mean[None])[0])
+        return as_picture(self._engine.fill(picture, mask, latent_of(self._engine))[0])
 
 
 def as_input(image: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "onnx", "openvino", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 QUALITIES = ("fast", "best")
+MEAN_LATENT_SAMPLES = 8  # K of Sec. 3.2: a mean latent other than the long-run one is the mean of so many mapped z
 
 # From 1.29 on, ONNX Runtime tells its makers about each model that is run, unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -29,33 +30,55 @@ class Engine(Protocol):
         name: of the engine.
         size: the model's side s in pixels.
         w_mean: (D,), the long-run mean latent.
+        z_dim: entries of z.
+        guesses_z: the model says which z the known pixels allow, and a fill's latent is a deviation from that.
+        blend: how a fill meets the known pixels, one of `invertfill.imaging.blend.BLENDS`.
         noise: (1, s, s), what the texture of fills is drawn from; None for a model that draws all texture of the rest.
     """
 
     name: str
     size: int
     w_mean: np.ndarray
+    z_dim: int
+    guesses_z: bool
+    blend: str
     noise: np.ndarray | None
 
     def fill(
         self,
         image: np.ndarray,
         mask: np.ndarray,
-        w_mean: np.ndarray,
+        latent: np.ndarray,
         quality: str = "fast",
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
-        """O_G, (N, 3, s, s): image (N, 3, s, s) in [-1, 1], mask (N, 1, s, s) with 1 = hole, w_mean (N, D).
+        """O_G, (N, 3, s, s): image (N, 3, s, s) in [-1, 1], mask (N, 1, s, s) with 1 = hole, latent as of `latent_of`.
 
         noise (N, 1, s, s), standard normal, in place of the model's own, makes other texture where the model has any.
         "best" improves the code for the picture at hand, at some forty times the cost, where the engine can.
         """
 
     def mapping(self, z: np.ndarray) -> np.ndarray:
-        """z (N, D) standard normal -> w (N, D)."""
+        """z (N, z_dim) standard normal -> w (N, D)."""
 
     def synthesis(self, w: np.ndarray) -> np.ndarray:
         """w (N, D), the same for every layer -> pictures (N, 3, s, s), about [-1, 1]."""
+
+
+def latent_of(engine: Engine, seed: int = 0) -> np.ndarray:
+    """What a fill with a seed starts from, (1, D or z_dim).
+
+    A mean latent w_o (Sec. 3.2): with seed 0 the long-run mean, else the mean of a few mapped z, as in training. Where
+    the model guesses z: its deviation from the guess's mean in standard deviations, with seed 0 none.
+    """
+    rng = np.random.default_rng(seed)
+    if engine.guesses_z:
+        none = np.zeros((1, engine.z_dim), np.float32)
+        return rng.standard_normal(none.shape, np.float32) if seed else none
+    if seed == 0:
+        return engine.w_mean[None]
+    z = rng.standard_normal((MEAN_LATENT_SAMPLES, engine.z_dim), np.float32)
+    return engine.mapping(z).mean(0, keepdims=True)
 
 
 def open_engine(

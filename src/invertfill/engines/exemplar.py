@@ -22,18 +22,19 @@ class ExemplarEngine:
         self.size = model.size
         self.patch = model.patch
         self.w_mean = np.zeros(1, np.float32)
+        self.z_dim, self.guesses_z, self.blend = 1, False, "membrane"
         self.noise: np.ndarray | None = None
 
     def fill(
         self,
         image: np.ndarray,
         mask: np.ndarray,
-        w_mean: np.ndarray,
+        latent: np.ndarray,
         quality: str = "fast",
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
         filled = []
-        for picture, hole, w in zip(image, mask, w_mean, strict=True):
+        for picture, hole, w in zip(image, mask, latent, strict=True):
             pixels = ((picture.transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8)
             with _seeded:
                 patchmatch.set_random_seed(int(w.astype(np.float32).view(np.uint32)[0]))

@@ -21,17 +21,18 @@ class OnnxEngine:
         self.threads = threads
         self.size = int(model.config["generator"]["size"])
         self.w_mean = model.tensor("w_mean").astype(np.float32)
+        self.z_dim, self.guesses_z, self.blend = model.z_dim, model.guesses_z, model.blend
         self.noise = model.noise
 
     def fill(
         self,
         image: np.ndarray,
         mask: np.ndarray,
-        w_mean: np.ndarray,
+        latent: np.ndarray,
         quality: str = "fast",
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
-        inputs = {"image": image, "mask": mask, "w_mean": w_mean}
+        inputs = {"image": image, "mask": mask, "deviation" if self.guesses_z else "w_mean": latent}
         if self.noise is not None and "noise" in self._input_names(self._fill):  # graphs of earlier versions hold it
             inputs["noise"] = np.broadcast_to(self.noise, mask.shape) if noise is None else noise
         pictures = ({name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(image)))

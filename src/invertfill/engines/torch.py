@@ -38,6 +38,7 @@ class TorchEngine:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = network.generator.size
         self.w_mean = network.w_mean.cpu().numpy()
+        self.z_dim, self.guesses_z, self.blend = model.z_dim, model.guesses_z, model.blend
         self.noise = model.noise
 
     @torch.no_grad()  # not inference_mode, whose tensors can't be differentiated
@@ -45,12 +46,13 @@ class TorchEngine:
         self,
         image: np.ndarray,
         mask: np.ndarray,
-        w_mean: np.ndarray,
+        latent: np.ndarray,
         quality: str = "fast",
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
         picture, hole = self._tensor(image), self._tensor(mask)
-        w_plus, _ = self.network.encode(picture, hole, self._tensor(w_mean))
+        start = {"deviation" if self.guesses_z else "w_mean": self._tensor(latent)}
+        w_plus, _ = self.network.encode(picture, hole, **start)
         if quality == "best":
             w_plus = refine(self.network, picture, hole, w_plus, self.w_std)
         chosen = None if noise is None else self._tensor(noise)
@@ -59,7 +61,7 @@ class TorchEngine:
     @cached_property
     def w_std(self) -> torch.Tensor:
         """(D,), of w over the generator's own pictures."""
-        z = np.random.default_rng(0).standard_normal((STD_SAMPLES, self.w_mean.size), np.float32)
+        z = np.random.default_rng(0).standard_normal((STD_SAMPLES, self.z_dim), np.float32)
         return self._tensor(self.mapping(z).std(0))
 
     @torch.inference_mode()

@@ -203,17 +203,18 @@ class _Recorder:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name, self.size, self.w_mean, self.noise = engine.name, engine.size, engine.w_mean, engine.noise
+        self.z_dim, self.guesses_z, self.blend = engine.z_dim, engine.guesses_z, engine.blend
         self.recorded: list[np.ndarray] = []
 
     def fill(
         self,
         image: np.ndarray,
         mask: np.ndarray,
-        w_mean: np.ndarray,
+        latent: np.ndarray,
         quality: str = "fast",
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
-        output = self._engine.fill(image, mask, w_mean, quality, noise)
+        output = self._engine.fill(image, mask, latent, quality, noise)
         self.recorded.extend(output)
         return output
 

@@ -7,6 +7,8 @@ level up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -53,3 +55,10 @@ def _upsample(x: np.ndarray) -> np.ndarray:
         doubled[..., 1::2] = 0.75 * x + 0.25 * after
         x = doubled.swapaxes(axis, 2)
     return x
+
+
+BLENDS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "membrane": match_border,
+    "none": lambda output, image, mask: output,
+}
+"""How a fill meets the known pixels, by name: what a model was trained with. Arguments as of `match_border`."""

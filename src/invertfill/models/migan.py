@@ -77,9 +77,8 @@ class SeparableConv(nn.Module):
 
 
 def fade_edge(x: Tensor, size: int) -> Tensor:
-    """Pictures (N, C, size, size) doubled with a repeated border -> as if zeros lay beyond it: 0.75 of the outer rows."""
-    line = x.new_ones(size)
-    line[0] = line[-1] = 0.75
+    """(N, C, size, size) doubled with a repeated border -> as if zeros lay beyond it: 0.75 of the outer rows."""
+    line = F.pad(x.new_ones(size - 2), (1, 1), value=0.75)
     return x * torch.outer(line, line)
 
 
@@ -166,7 +165,8 @@ class MIGANGenerator(nn.Module):
         prior_rank: its `LowRankInput`'s.
         noise_to: fixed noise up to so many px; above, MI-GAN's is below 0.0002 (standard deviation) and costs a pass
             over the widest activations.
-        z_dim: entries of z, where the encoder says what z may be (`InvertFill`); 0: as many as of w, on the unit sphere.
+        z_dim: entries of z, where the encoder says what z may be (`InvertFill`); 0: as many as of w, and z is brought
+            to unit length.
         dark_to: up to so many px, zeros lie beyond the border when activations are doubled, as MI-GAN has it, to which
             8 px are mostly border; above, where it is a pass over memory for one row of pixels, the border repeats.
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import cast
 
 import onnx
 import torch
 from onnx import numpy_helper
-from torch import Tensor
+from torch import Tensor, nn
 
 from invertfill.errors import InputError
-from invertfill.models.migan import MIGANBranch, MIGANGenerator, SeparableConv
+from invertfill.models.migan import MIGANBranch, MIGANGenerator, Pointwise, SeparableConv
 from invertfill.models.stylegan2 import resolutions
 
 WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64}  # MI-GAN's channels at each px
@@ -45,7 +46,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def fill_layers(generator: MIGANGenerator, branch: MIGANBranch, weights: dict[str, Tensor]) -> None:
     """Copy all layers but the first convolutions, with the gains of sqrt(2) behind LeakyReLUs folded."""
 
-    def copy(conv: SeparableConv, name: str) -> None:
+    def copy(module: nn.Module, name: str) -> None:
+        conv = cast(SeparableConv, module)
         conv.depthwise.weight.copy_(weights[f"{name}.conv1.weight"])
         conv.depthwise.bias.copy_(weights[f"{name}.conv1.bias"])  # type: ignore[union-attr]
         conv.pointwise.weight.copy_(weights[f"{name}.conv2.weight"] * 2)
@@ -53,11 +55,12 @@ def fill_layers(generator: MIGANGenerator, branch: MIGANBranch, weights: dict[st
     generator.const.zero_()  # MI-GAN has none
     for i, r in enumerate(generator.feature_channels):
         copy(generator.second[i], f"synthesis.b{r}.conv2")
-        generator.to_rgb[i].weight.copy_(weights[f"synthesis.b{r}.torgb.weight"])
-        generator.to_rgb[i].bias.copy_(weights[f"synthesis.b{r}.torgb.bias"])
+        to_rgb = cast(Pointwise, generator.to_rgb[i])
+        to_rgb.weight.copy_(weights[f"synthesis.b{r}.torgb.weight"])
+        to_rgb.bias.copy_(weights[f"synthesis.b{r}.torgb.bias"])  # type: ignore[union-attr]
         if i:
             copy(generator.first[i - 1], f"synthesis.b{r}.conv1")
-            if (noise := generator.first[i - 1].noise) is not None:
+            if (noise := cast(SeparableConv, generator.first[i - 1]).noise) is not None:
                 noise.copy_(weights[f"synthesis.b{r}.noise"] * math.sqrt(2))
     for i, r in enumerate(branch.sizes):
         copy(branch.first[i], f"encoder.b{r}.conv1")

@@ -28,7 +28,7 @@ from invertfill.models.encoder import Gaussian
 from invertfill.training.config import InversionConfig
 from invertfill.training.distributed import world_size
 from invertfill.training.gan import ema_decay, update_ema
-from invertfill.training.inversion import InversionTask, choose_parameters
+from invertfill.training.inversion import InversionTask
 from invertfill.training.mean_latent import long_run_mean
 
 WHOLE, MEAN, DRAWN, ANCHOR = range(4)
@@ -213,8 +213,9 @@ class GuessTask(InversionTask):
 
 
 def windows(pictures: Tensor, mask: Tensor, side: int) -> Tensor:
-    """A square of each picture in which a place of its hole lies: (N, C, s, s), mask (N, 1, s, s) -> (N, C, side, side).
+    """A square of each picture in which a place of its hole lies.
 
+    (N, C, s, s), mask (N, 1, s, s) -> (N, C, side, side).
     Not always the same places: LPIPS's networks look at every second to sixteenth pixel, and would be tuned to.
     """
     last = pictures.shape[-1] - side
