@@ -65,7 +65,7 @@ def test_every_narrowed_space_is_read_and_written_once(lean: ModuleType) -> None
     assert len(set(read)) == len(read) and len(set(written)) == len(written)
     small = lean.Pair(*lean.empty()).state_dict()
     for name, tensor in wide.state_dict().items():
-        if "pointwise.weight" in name or "to_rgb" in name and name.endswith("weight"):
+        if "pointwise.weight" in name or ("to_rgb" in name and name.endswith("weight")):
             layer, other = name.removesuffix(".weight"), small[name]
             assert (tensor.shape[1] != other.shape[1]) == (layer in read), name
             assert (tensor.shape[0] != other.shape[0]) == (layer in written), name

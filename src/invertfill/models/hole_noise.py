@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-STRENGTH = 0.3  # what it starts with; it hardly moves, and the layers behind it learn what to make of it
+STRENGTH = 0.3  # it hardly moves, and the layers behind it learn what to make of it
 
 
 class HoleNoise(nn.Module):
@@ -19,13 +19,14 @@ class HoleNoise(nn.Module):
     Args:
         size: picture size s.
         channels: of the activations at s, s/2, s/4, ...
+        strength: what it starts with.
     """
 
     pixels: Tensor
 
-    def __init__(self, size: int, channels: Sequence[int]) -> None:
+    def __init__(self, size: int, channels: Sequence[int], strength: float = STRENGTH) -> None:
         super().__init__()
-        self.strengths = nn.ParameterList(nn.Parameter(torch.full((c, 1, 1), STRENGTH)) for c in channels)
+        self.strengths = nn.ParameterList(nn.Parameter(torch.full((c, 1, 1), strength)) for c in channels)
         fixed = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0))
         self.register_buffer("pixels", fixed)
 

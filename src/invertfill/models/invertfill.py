@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from invertfill.models import build_generator
 from invertfill.models.encoder import Encoder, EncoderConfig, ResidualBlock
-from invertfill.models.hole_noise import HoleNoise
+from invertfill.models.hole_noise import STRENGTH, HoleNoise
 from invertfill.models.migan import MIGANBranch
 from invertfill.models.premodulation import PreModulation
 
@@ -28,6 +28,7 @@ class RGBBranchConfig:
             branch out (the W+ ablation).
         bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, 1, ... to see across a large hole.
         noise: white noise in the hole (models/hole_noise.py).
+        noise_strength: of the "migan" kind's at first.
         stem: of the "migan" kind, channels of its first convolution; 0: MI-GAN's own (models/migan.py).
     """
 
@@ -35,6 +36,7 @@ class RGBBranchConfig:
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
     bottleneck: int = 3
     noise: bool = False
+    noise_strength: float = STRENGTH
     stem: int = 64
 
 
@@ -119,7 +121,9 @@ class InvertFill(nn.Module):
         branch_config = RGBBranchConfig(**_arguments(config, "rgb_branch"))
         self.rgb_branch: RGBBranch | MIGANBranch | None = None
         if branch_config.kind == "migan":
-            self.rgb_branch = MIGANBranch(self.generator.feature_channels, branch_config.noise, branch_config.stem)
+            self.rgb_branch = MIGANBranch(
+                self.generator.feature_channels, branch_config.noise, branch_config.stem, branch_config.noise_strength
+            )
         elif branch_config.channels:
             self.rgb_branch = RGBBranch(branch_config, size, self.generator.feature_channels)
         self.guesses_z = self.encoder.map2gaussian is not None

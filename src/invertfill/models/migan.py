@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invertfill.models.hole_noise import HoleNoise
+from invertfill.models.hole_noise import STRENGTH, HoleNoise
 from invertfill.models.mobilestylegan import MappingNetwork, Trunk
 from invertfill.models.stylegan2 import COARSE, FINE, MIDDLE, Blur, EqualLinear, resolutions, upsample
 
@@ -326,11 +326,14 @@ class MIGANBranch(nn.Module):
     Args:
         feature_channels: the generator's: resolution -> channels, coarse to fine.
         noise: white noise in the hole, in the features at `NOISY` px and above.
+        strength: of the noise at first. MI-GAN's own features vary by 0.02 (512 px) to 0.3 (32 px) in a hole.
         stem: channels of the first convolution, 3x3, which a separable one follows; 0: one 1x1 convolution is all, as
             in MI-GAN itself.
     """
 
-    def __init__(self, feature_channels: dict[int, int], noise: bool = False, stem: int = 64) -> None:
+    def __init__(
+        self, feature_channels: dict[int, int], noise: bool = False, stem: int = 64, strength: float = STRENGTH
+    ) -> None:
         super().__init__()
         self.sizes, channels = list(feature_channels)[::-1], list(feature_channels.values())[::-1]
         self.from_rgb = nn.Conv2d(4, stem, 3, padding=1) if stem else Pointwise(4, channels[0], bias=True)
@@ -339,7 +342,7 @@ class MIGANBranch(nn.Module):
         self.down = nn.ModuleList(SeparableConv(a, b, "down") for a, b in pairwise(channels))
         self.bottom = nn.Sequential(*(SeparableConv(channels[-1], channels[-1]) for _ in range(2)))
         self.noisy = [size for size in self.sizes if size >= NOISY]
-        self.noise = HoleNoise(self.sizes[0], channels[: len(self.noisy)]) if noise else None
+        self.noise = HoleNoise(self.sizes[0], channels[: len(self.noisy)], strength) if noise else None
 
     def forward(self, image: Tensor, mask: Tensor, noise: Tensor | None = None) -> dict[int, Tensor]:
         """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}.

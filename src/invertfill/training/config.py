@@ -210,6 +210,7 @@ class RGBBranchSection(Section):
     channels: tuple[Count, ...] = (16, 32, 64, 96, 128)  # at size, size/2, ...; []: the ablation in W+
     bottleneck: Times = 3
     noise: bool = False
+    noise_strength: NonNegative = 0.3
     stem: Times = 64
 
 
