@@ -52,10 +52,13 @@ class Steering(nn.Module):
         self.register_buffer("running", torch.tensor(nats))
 
     @torch.no_grad()
-    def step(self, nats: Tensor) -> Tensor:
-        """The weight, after a step in which the divergence was so many nats."""
+    def step(self, nats: Tensor, pace: float = 1.0) -> Tensor:
+        """The weight, after a step in which the divergence was so many nats.
+
+        pace, from 0 to 1, is the share of it that counts already: it would run away while it counts for nothing.
+        """
         self.running.lerp_(nats, 0.05)
-        self.log_weight.add_((self.running / self.nats - 1).clamp(-1, 1), alpha=STEER)
+        self.log_weight.add_((self.running / self.nats - 1).clamp(-1, 1), alpha=STEER * pace)
         return self.log_weight.exp()
 
 
@@ -199,8 +202,8 @@ class GuessTask(InversionTask):
         guess = self.guess
         standard = Gaussian(torch.zeros_like(p.mean), torch.zeros_like(p.mean))
         fixed = Gaussian(q.mean.detach(), q.log_variance.detach())
-        weight = self.steering.step(q.divergence(p).mean().detach())
         ramp = min(1.0, seen / guess.ramp) if guess.ramp else 1.0
+        weight = self.steering.step(q.divergence(p).mean().detach(), ramp)
         terms = {
             "nats": (0.0, q.divergence(p).mean().detach()),
             "kl_weight": (0.0, ramp * weight),
