@@ -57,8 +57,20 @@ def _upsample(x: np.ndarray) -> np.ndarray:
     return x
 
 
+def match_rim(output: np.ndarray, image: np.ndarray, mask: np.ndarray, reach: int = 8) -> np.ndarray:
+    """`match_border` that fades out within so many pixels: arguments and result as there."""
+    known = 1 - mask
+    weight = known
+    for _ in range(reach):  # 1 at known pixels, less by 1/(reach + 1) with each pixel from them
+        padded = np.pad(weight, ((0, 0), (1, 1), (1, 1)), mode="edge")
+        near = np.maximum.reduce([padded[:, 1:-1, :-2], padded[:, 1:-1, 2:], padded[:, :-2, 1:-1], padded[:, 2:, 1:-1]])
+        weight = np.maximum(weight, near - np.float32(1 / (reach + 1)))
+    return output + spread((image - output) * known, known) * weight
+
+
 BLENDS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "membrane": match_border,
+    "rim": match_rim,
     "none": lambda output, image, mask: output,
 }
 """How a fill meets the known pixels, by name: what a model was trained with. Arguments as of `match_border`."""

@@ -1,0 +1,54 @@
+"""How a model's fills should meet the known pixels: the same outputs, pasted in each way, on the same pairs.
+
+    INVERTFILL_WEIGHTS=WEIGHTS python benchmarks/blending.py MODEL --images data/photos/val --count 40
+
+Printed: LPIPS (AlexNet) of the composite for each kind of hole and each of `invertfill.imaging.blend.BLENDS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from invertfill.engines import latent_of, open_engine
+from invertfill.evaluation.pairs import by_stem, read_picture
+from invertfill.imaging.blend import BLENDS
+from invertfill.imaging.masks import sample_masks
+from invertfill.losses.lpips import lpips
+from invertfill.zoo import find_model
+
+HOLES = {"small": ("freeform", "small"), "hard": ("freeform", "hard"), "lines": ("lines", "any")}
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a name or folder")
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    engine = open_engine(find_model(arguments.model))
+    files = list(by_stem(arguments.images).values())[: arguments.count]
+    print(f"{arguments.model}, {len(files)} pictures, seed {arguments.seed}, LPIPS AlexNet\n")
+    print(f"| holes | {' | '.join(BLENDS)} |\n|---|{'---|' * len(BLENDS)}")
+    for name, (kind, coverage) in HOLES.items():
+        found: dict[str, list[float]] = {way: [] for way in BLENDS}
+        masks = sample_masks(len(files), engine.size, kind, coverage, arguments.seed)
+        for path, hole in zip(files, masks, strict=True):
+            truth = read_picture(path, engine.size).transpose(2, 0, 1) / np.float32(127.5) - 1
+            mask = hole[None].astype(np.float32)
+            seen = truth * (1 - mask)
+            output = engine.fill(seen[None], mask[None], latent_of(engine))[0]
+            for way, blend in BLENDS.items():
+                filled = np.where(hole, blend(output, seen, mask).clip(-1, 1), truth)
+                distance = lpips(torch.from_numpy(filled)[None].float(), torch.from_numpy(truth)[None].float())
+                found[way].append(float(distance))
+        print(f"| {name} | {' | '.join(f'{np.mean(values):.4f}' for values in found.values())} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
