@@ -216,9 +216,12 @@ class Encoder(nn.Module):
         self.map2style = nn.ModuleList(Map2Vector(p, p, s, latent_dim) for s in scales)
         self.map2structure = nn.ModuleList(Map2Vector(3, config.structure_channels, s, latent_dim) for s in scales)
         self.map2gaussian = Map2Vector(p, p, scales[0], 2 * config.z_dim) if config.z_dim else None
-        for layer in self.map2gaussian or ():
-            if isinstance(layer, nn.Conv2d):  # torch's own shrinks what it passes on: all z would begin alike
+        for layer in self.modules() if config.z_dim else ():
+            # torch's own weights shrink what they pass on: all pictures would begin with one z, mere noise, and the
+            # generator would learn to leave it aside. With these, z varies by about 1.
+            if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=0.2)
+                nn.init.zeros_(cast(nn.Parameter, layer.bias))
 
     def pyramid(self, image: Tensor, mask: Tensor) -> list[Tensor]:
         """What all heads read, (N, P, s/16, s/16), (N, P, s/8, s/8) and (N, P, s/4, s/4); arguments as of `forward`."""
@@ -235,7 +238,7 @@ class Encoder(nn.Module):
         assert self.map2gaussian is not None
         mean, spread = self.map2gaussian(pyramid[0]).float().chunk(2, 1)
         low, high = LOG_VARIANCE
-        return Gaussian(mean, low + (high - low) * torch.sigmoid(spread + 2))  # begins at -0.04: nearly 1
+        return Gaussian(mean, low + (high - low) * torch.sigmoid(spread - 0.7))  # begins at about -2.5
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """Encode a masked picture.
