@@ -246,7 +246,7 @@ def test_seed_0_is_the_guess_and_others_draw_from_it(folder: Path, engine: str) 
     tolerance = 1e-4 if engine != "openvino" else 0.5  # bfloat16 where the processor has it
     np.testing.assert_allclose(outputs[0], reference.fill(image, mask, np.zeros((1, 4), np.float32))[0], atol=tolerance)
     assert np.array_equal(outputs[1], outputs[2])
-    assert min(np.abs(outputs[0] - outputs[1]).max(), np.abs(outputs[1] - outputs[3]).max()) > 0.01
+    assert min(np.abs(outputs[0] - outputs[1]).max(), np.abs(outputs[1] - outputs[3]).max()) > 0.002
 
 
 def test_a_fill_is_pasted_as_it_is_where_the_model_was_trained_so(folder: Path) -> None:
