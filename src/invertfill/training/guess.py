@@ -34,7 +34,7 @@ from invertfill.training.mean_latent import long_run_mean
 WHOLE, MEAN, DRAWN, ANCHOR = range(4)
 RIM = 8  # px from the known pixels within which a drawn fill is compared with the truth
 BLIND = (4, 8, 16)  # px of the features that `GuessConfig.blind` is about
-STEER = 0.01  # largest change of the logarithm of the weight of KL(q||p) in a step
+STEER = 0.02  # largest change of the logarithm of the weight of KL(q||p) in a step
 REFRESH = 200  # steps after which the long-run mean latent is measured anew: the mapping network learns
 FEW = 0.02  # smallest share of a hole that `GuessConfig.balance` tells apart
 
@@ -204,11 +204,13 @@ class GuessTask(InversionTask):
         fixed = Gaussian(q.mean.detach(), q.log_variance.detach())
         ramp = min(1.0, seen / guess.ramp) if guess.ramp else 1.0
         weight = self.steering.step(q.divergence(p).mean().detach(), ramp)
+        follow, normal = fixed.divergence(p).mean(), (p.divergence(standard) * empty).mean()
         terms = {
             "nats": (0.0, q.divergence(p).mean().detach()),
             "kl_weight": (0.0, ramp * weight),
-            "follow": (guess.follow, fixed.divergence(p).mean()),
-            "standard": (guess.follow, (p.divergence(standard) * empty).mean()),
+            # Where p is far off, at first, it would otherwise outweigh all else.
+            "follow": (guess.follow * min(1.0, guess.nats / (follow.item() + 1e-6)), follow),
+            "standard": (guess.follow * min(1.0, guess.nats / (normal.item() + 1e-6)), normal),
         }
         if step % 2:
             terms["kl"] = (1.0, ramp * weight.item() * q.divergence(p).mean())
