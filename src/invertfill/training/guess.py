@@ -10,7 +10,7 @@ Each picture takes one path (`PathsConfig`):
     drawn   z ~ p: another fill; not compared with the truth, which would teach the generator to ignore z
     anchor  w_o, the soft-update mean latent (Sec. 3.2)
 
-p learns to say what q says (KL(q||p)), and q to say no more than some nats. Sources: Sohn et al. 2015 (conditional
+p learns to say what q says (KL(q||p)), and q to say no more than some nats, below which it is free. Sources: Sohn et al. 2015 (conditional
 VAE), Zhu et al. 2017 (BicycleGAN: z recovered from the picture), Zheng et al. 2019 (pluralistic completion).
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from invertfill.losses import adversarial
 from invertfill.losses.inpainting import composite, fidelity_loss, msr_loss
@@ -34,32 +34,8 @@ from invertfill.training.mean_latent import long_run_mean
 WHOLE, MEAN, DRAWN, ANCHOR = range(4)
 RIM = 8  # px from the known pixels within which a drawn fill is compared with the truth
 BLIND = (4, 8, 16)  # px of the features that `GuessConfig.blind` is about
-STEER = 0.02  # largest change of the logarithm of the weight of KL(q||p) in a step
 REFRESH = 200  # steps after which the long-run mean latent is measured anew: the mapping network learns
 FEW = 0.02  # smallest share of a hole that `GuessConfig.balance` tells apart
-
-
-class Steering(nn.Module):
-    """The weight of KL(q||p) on q, moved so that the divergence stays near a target; a module, for checkpoints."""
-
-    log_weight: Tensor
-    running: Tensor
-
-    def __init__(self, nats: float) -> None:
-        super().__init__()
-        self.nats = nats
-        self.register_buffer("log_weight", torch.tensor(0.002).log())
-        self.register_buffer("running", torch.tensor(nats))
-
-    @torch.no_grad()
-    def step(self, nats: Tensor, pace: float = 1.0) -> Tensor:
-        """The weight, after a step in which the divergence was so many nats.
-
-        pace, from 0 to 1, is the share of it that counts already: it would run away while it counts for nothing.
-        """
-        self.running.lerp_(nats, 0.05)
-        self.log_weight.add_((self.running / self.nats - 1).clamp(-1, 1), alpha=STEER * pace)
-        return self.log_weight.exp()
 
 
 class GuessTask(InversionTask):
@@ -68,8 +44,6 @@ class GuessTask(InversionTask):
     def __init__(self, config: InversionConfig, device: torch.device | str) -> None:
         super().__init__(config, device)
         self.guess = config.guess
-        self.steering = Steering(self.guess.nats).to(self.device)
-        self.modules["steering"] = self.steering
         assert self.lpips is not None, "losses.lpips or losses.adversarial is needed"
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -198,22 +172,19 @@ class GuessTask(InversionTask):
         return (seen - z[drawn].detach()).abs().mean() * drawn.float().mean()
 
     def _divergences(self, p: Gaussian, q: Gaussian, empty: Tensor, seen: int, step: int) -> dict[str, Any]:
-        """KL(q||p), in every second step of p alone; KL(p||N(0, 1)) where nothing is known."""
+        """KL(q||p) of p alone, and in every second step of both what is above `nats`; KL(p||N(0, 1)) for no picture."""
         guess = self.guess
         standard = Gaussian(torch.zeros_like(p.mean), torch.zeros_like(p.mean))
         fixed = Gaussian(q.mean.detach(), q.log_variance.detach())
-        ramp = min(1.0, seen / guess.ramp) if guess.ramp else 1.0
-        weight = self.steering.step(q.divergence(p).mean().detach(), ramp)
         follow, normal = fixed.divergence(p).mean(), (p.divergence(standard) * empty).mean()
         terms = {
-            "nats": (0.0, q.divergence(p).mean().detach()),
-            "kl_weight": (0.0, ramp * weight),
             # Where p is far off, at first, it would otherwise outweigh all else.
             "follow": (guess.follow * min(1.0, guess.nats / (follow.item() + 1e-6)), follow),
             "standard": (guess.follow * min(1.0, guess.nats / (normal.item() + 1e-6)), normal),
         }
         if step % 2:
-            terms["kl"] = (1.0, ramp * weight.item() * q.divergence(p).mean())
+            ramp = min(1.0, seen / guess.ramp) if guess.ramp else 1.0
+            terms["above"] = (guess.follow * ramp, F.relu(q.divergence(p).mean() - guess.nats))
         return terms
 
 
