@@ -26,7 +26,7 @@ from invertfill.models.invertfill import InvertFill
 from invertfill.training import inversion, loop
 from invertfill.training.checkpoint import newest_checkpoint
 from invertfill.training.config import InversionConfig, parse_config
-from invertfill.training.guess import DRAWN, GuessTask, Steering, windows
+from invertfill.training.guess import DRAWN, GuessTask, windows
 from invertfill.training.inversion import load_layers
 from invertfill.zoo import find_model, find_models
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRENGTH = 0.3  # it hardly moves, and the layers behind it learn what to make of it
@@ -44,6 +45,11 @@ class HoleNoise(nn.Module):
         if noise is None:
             noise = torch.randn_like(mask) if self.training else self.pixels
         noise = noise * mask
+        if torch.onnx.is_in_onnx_export():  # ONNX Runtime adds onto x what a convolution gives, in the same pass
+            return [
+                x + F.conv2d(noise[..., :: 2**i, :: 2**i], strength[:, None])
+                for i, (x, strength) in enumerate(zip(activations, self.strengths, strict=True))
+            ]
         return [
             # White again at every resolution. In the activations' precision and layout: three passes over memory less.
             torch.addcmul(x, noise[..., :: 2**i, :: 2**i].to(x.dtype), strength.to(x.dtype))
