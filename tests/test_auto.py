@@ -32,6 +32,7 @@ class Fake:
         self.make = fill
         self.size = size
         self.w_mean = np.zeros(1, np.float32)
+        self.z_dim, self.guesses_z, self.blend = 1, False, "membrane"
         self.noise: np.ndarray | None = None
         self.calls: list[int] = []  # views in each
 
@@ -39,7 +40,7 @@ class Fake:
         self,
         image: np.ndarray,
         mask: np.ndarray,
-        w_mean: np.ndarray,
+        latent: np.ndarray,
         quality: str = "fast",
         noise: np.ndarray | None = None,
     ) -> np.ndarray:

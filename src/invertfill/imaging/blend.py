@@ -57,7 +57,7 @@ def _upsample(x: np.ndarray) -> np.ndarray:
     return x
 
 
-def match_rim(output: np.ndarray, image: np.ndarray, mask: np.ndarray, reach: int = 8) -> np.ndarray:
+def match_rim(output: np.ndarray, image: np.ndarray, mask: np.ndarray, reach: int = 4) -> np.ndarray:
     """`match_border` that fades out within so many pixels: arguments and result as there."""
     known = 1 - mask
     weight = known

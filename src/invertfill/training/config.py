@@ -223,7 +223,8 @@ class ModelConfig(Section):
     encoder: EncoderSection = EncoderSection()
     premodulation: PreModulationSection = PreModulationSection()
     rgb_branch: RGBBranchSection = RGBBranchSection()
-    blend: Literal["membrane", "none"] = "membrane"  # how a fill meets the known pixels (imaging/blend.py)
+    # How a fill meets the known pixels (imaging/blend.py); in training, "rim", a matter of four pixels, is left out.
+    blend: Literal["membrane", "rim", "none"] = "membrane"
 
     @model_validator(mode="after")
     def guessed(self) -> ModelConfig:
