@@ -23,6 +23,6 @@ def test_wheel_is_whole(tmp_path: Path) -> None:
     if not tracked:
         pytest.skip("not in a git clone, so there is no list of files to compare with")
     wanted = {name.removeprefix("src/") for name in tracked}
-    models = {f"invertfill/weights/{name}/model.safetensors" for name in ("faces-256", "scenery-256")}
+    models = {f"invertfill/weights/{name}/model.safetensors" for name in ("faces-256", "photos-512", "scenery-256")}
     assert {"invertfill/py.typed", *models} <= wanted
     assert wanted <= names

@@ -484,6 +484,9 @@ def export(
     pictures: Annotated[
         Path | None, typer.Option(help="What it was trained on, for --model auto; without it, what it draws.")
     ] = None,
+    early: Annotated[
+        bool, typer.Option("--early", help="Its training isn't at its end: --model auto leaves it out.")
+    ] = False,
 ) -> None:
     """Make a model folder of a checkpoint.
 
@@ -495,7 +498,7 @@ def export(
         text = card.read_text(encoding="utf-8") if card else None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{card}: can't be read ({error}); accepted: a model card, Markdown") from None
-    print(f"model: {one_line(export(checkpoint, out, text, pictures))}")
+    print(f"model: {one_line(export(checkpoint, out, text, pictures, early))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -50,7 +50,9 @@ MEASURED, DRAWN = 2000, 128  # pictures that a domain is measured on, at most: o
 INLINE = 2**16  # bytes: constants that are no weight (filters, shapes) stay in the graph up to here
 
 
-def export(checkpoint: Path, folder: Path, card: str | None = None, pictures: Path | None = None) -> Path:
+def export(
+    checkpoint: Path, folder: Path, card: str | None = None, pictures: Path | None = None, early: bool = False
+) -> Path:
     """Write the model folder of a stage 2 checkpoint, from its shadow weights (EMA).
 
     Args:
@@ -58,6 +60,7 @@ def export(checkpoint: Path, folder: Path, card: str | None = None, pictures: Pa
         folder: where the model folder goes; a model folder that is already there is replaced.
         card: the model card's Markdown; a short one is written if left out.
         pictures: see `export_model`.
+        early: the training isn't at its end: `--model auto` leaves the model out.
 
     Returns:
         ``folder``.
@@ -71,7 +74,8 @@ def export(checkpoint: Path, folder: Path, card: str | None = None, pictures: Pa
     load_model(model, checkpoint)
     if model.guesses_z:  # its mapping network has learnt, and the moving average has one of its own
         model.w_mean.copy_(long_run_mean(model.generator.mapping, model.generator.z_dim))
-    return export_model(model, folder, provenance_of(checkpoint), card, pictures)
+    provenance = provenance_of(checkpoint) | ({"early": True} if early else {})
+    return export_model(model, folder, provenance, card, pictures)
 
 
 def export_model(

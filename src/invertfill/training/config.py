@@ -302,7 +302,6 @@ class AboutConfig(Section):
     licence: str = "unknown"
     source: str = "unknown"
     data: str = "unknown"  # what it was trained on, with the split
-    early: bool = False  # its training isn't at its end: `--model auto` leaves it out
     aligned: bool = False  # whole pictures of one composition, such as portraits: `--model auto` asks it for no part
 
 
