@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from invertfill.imaging.blend import match_border, spread
+from invertfill.imaging.blend import match_border, match_rim, spread
 
 
 @pytest.fixture
@@ -47,3 +47,11 @@ def test_torch_form_agrees(picture: tuple[np.ndarray, np.ndarray, np.ndarray]) -
     output, image, mask = picture
     found = match_border_torch(*(torch.from_numpy(x[None]) for x in picture))[0].numpy()
     np.testing.assert_allclose(found, match_border(output, image, mask), atol=1e-5)
+
+
+def test_the_rim_fades_from_the_membrane_to_the_output(picture: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    output, image, mask = picture
+    rim, membrane = match_rim(output, image, mask, reach=4), match_border(output, image, mask)
+    np.testing.assert_allclose(rim * (1 - mask), image * (1 - mask), atol=1e-6)
+    share = (rim - output)[:, 12] / (membrane - output)[:, 12]  # along a row, from the hole's left side at column 8
+    np.testing.assert_allclose(share[:, 8:14], np.tile([0.8, 0.6, 0.4, 0.2, 0, 0], (3, 1)), atol=1e-4)

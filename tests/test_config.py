@@ -43,6 +43,17 @@ def test_recipe_is_valid_and_named_after_its_folder(path: Path) -> None:
     assert config == InversionConfig.model_validate(config.model_dump(mode="json"))
 
 
+def test_kinds_of_thin_masks_keep_their_coverage_unless_bounds_are_given() -> None:
+    path = CONFIGS / "tiny-inversion.yaml"
+    for given, bounds in (
+        (["masks.kind=photo"], (0.0005, 0.95)),
+        (["masks.kind=photo", "masks.low=0.2"], (0.2, 0.95)),
+        (["masks.kind=freeform"], (0.1, 0.9)),
+    ):
+        masks = load_config(InversionConfig, path, given).masks
+        assert (masks.low, masks.high) == bounds
+
+
 def test_z_has_as_many_entries_for_the_encoder_as_for_the_generator() -> None:
     path = CONFIGS.parent / "recipes" / "photos-512" / "train.yaml"
     assert "encoder.z_dim and generator.z_dim differ" in error("model.encoder.z_dim=8", path=path)

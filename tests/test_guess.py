@@ -183,6 +183,21 @@ def test_what_z_tells_is_free_up_to_the_limit() -> None:
         assert (q_mean.grad is not None and bool(q_mean.grad.abs().sum() > 0)) == pulled
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": {"perceptual": 0, "style": 0, "lpips": 1}}, "no place for losses.tv"),
+        ({"losses": {"perceptual": 0, "style": 0, "tv": 0, "border": 1, "lpips": 1}}, "no place for losses.border"),
+        ({"compile": True}, "no place for compile"),
+        ({"losses": {"perceptual": 0, "style": 0, "tv": 0}}, "needs rgb_branch.kind=migan, and losses.lpips"),
+        ({"model": {**CONFIG, "rgb_branch": {"kind": "unet"}}}, "needs rgb_branch.kind=migan"),
+    ],
+)
+def test_what_does_not_apply_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run_config(**changes)
+
+
 def test_windows_show_the_hole() -> None:
     torch.manual_seed(0)
     mask = torch.zeros(2, 1, 64, 64)

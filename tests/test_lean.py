@@ -69,15 +69,3 @@ def test_every_narrowed_space_is_read_and_written_once(lean: ModuleType) -> None
             layer, other = name.removesuffix(".weight"), small[name]
             assert (tensor.shape[1] != other.shape[1]) == (layer in read), name
             assert (tensor.shape[0] != other.shape[0]) == (layer in written), name
-
-
-def test_windows_lie_inside_and_show_the_hole(lean: ModuleType) -> None:
-    import numpy as np
-
-    hole = np.zeros((512, 512), bool)
-    hole[3, 500] = True
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        y, x = lean.window(rng, hole)
-        assert 0 <= y <= 256 and 0 <= x <= 256
-        assert hole[y : y + 256, x : x + 256].any()

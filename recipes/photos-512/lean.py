@@ -10,8 +10,8 @@ refitted by least squares (optimal brain surgeon: Hassibi and Stork 1993). Error
 these layers are fitted once more, from the first to the last, each to MI-GAN's output from what really reaches it. Then
 they are trained on pictures with holes, against MI-GAN: L1 and LPIPS on VGG16 of the picture, features at 64 px.
 
-`--minutes` ends the training early. OUT/model.safetensors holds "generator." and "rgb_branch.", which training reads
-by `layers` of its configuration.
+`--minutes` ends the training early, `--start` goes on with an earlier one, and `--val` compares the end with MI-GAN.
+OUT/model.safetensors holds "generator." and "rgb_branch.", which training reads by `layers` of its configuration.
 """
 
 from __future__ import annotations
@@ -32,10 +32,16 @@ from torch import Tensor, nn
 
 from invertfill.data.batches import Batches
 from invertfill.data.readers import ImageSet
+from invertfill.evaluation.pairs import by_stem, read_picture
+from invertfill.imaging.masks import sample_masks
+from invertfill.losses.inpainting import composite
 from invertfill.losses.lpips import LPIPS
 from invertfill.models.migan import MIGANBranch, MIGANGenerator
 from invertfill.models.migan_weights import WIDTHS, load_migan
-from invertfill.training.config import DataConfig, MaskConfig
+from invertfill.training.checkpoint import read_tensors
+from invertfill.training.config import AdamConfig, DataConfig, MaskConfig
+from invertfill.training.guess import windows
+from invertfill.training.inversion import learning_rate
 
 NARROW = {128: 192, 256: 64, 512: 32}  # px -> channels
 WHOLE = 64  # px up to which all layers stay as they are
@@ -138,7 +144,7 @@ def thin(weights: list[Tensor], moments: list[Tensor], keep: int) -> tuple[Tenso
         for n, (w, inv) in enumerate(zip(whole, inverses, strict=True)):
             whole[n] = w - torch.outer(w[:, j], inv[j] / inv[j, j])
             inverses[n] = inv - torch.outer(inv[:, j], inv[j]) / inv[j, j]
-            inverses[n][j, j] = 1.0  # gone; lest the next division be by 0
+            inverses[n][j, j] = 1.0  # gone; a 0 here would be divided by
         left[j] = False
     kept = left.nonzero().flatten()
     return kept, [w[:, kept].float() for w in whole], [w[:, -1].float() for w in whole], missed
@@ -262,25 +268,21 @@ def distil(lean: Pair, wide: Pair, batches: Batches, steps: int, minutes: float,
     for parameter in parameters:
         parameter.requires_grad_(True)
     adam, lpips = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99)), LPIPS("vgg")
-    begun, sums, rng = time.monotonic(), np.zeros(4), np.random.default_rng(0)
+    schedule, begun, sums = AdamConfig(lr=lr, warmup=20, decay="cosine"), time.monotonic(), np.zeros(4)
     for step in range(steps):
         share = max((step + 1) / steps, (time.monotonic() - begun) / (60 * minutes))
         if share > 1:
             return step
         for group in adam.param_groups:
-            group["lr"] = lr * min(1, (step + 1) / 20) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
+            group["lr"] = learning_rate(schedule, step, round((step + 1) / share))  # of the steps that will fit
         batch = batches(step)
         image, mask = batch.images.contiguous(memory_format=torch.channels_last), batch.masks
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             with torch.no_grad():
                 wanted, theirs = wide(image, mask)
             found, ours = lean(image, mask)
-            drawn, target = (image * (1 - mask) + output.float() * mask for output in (found, wanted))
-            places = [window(rng, hole) for hole in mask.numpy()[:, 0] > 0]
-            a, b = (
-                torch.stack([p[:, y : y + WINDOW, x : x + WINDOW] for p, (y, x) in zip(t, places, strict=True)])
-                for t in (drawn, target)
-            )
+            fills = [composite(output.float(), image, mask) for output in (found, wanted)]
+            a, b = windows(torch.cat(fills, 1), mask, WINDOW).split(3, 1)
             distance = lpips(a, b).mean()
         difference = (found.float() - wanted.float()).abs()
         off = sum(
@@ -306,12 +308,20 @@ def distil(lean: Pair, wide: Pair, batches: Batches, steps: int, minutes: float,
     return steps
 
 
-def window(rng: np.random.Generator, hole: np.ndarray) -> tuple[int, int]:
-    """Top left corner of a square that a place of the hole lies in."""
-    ys, xs = hole.nonzero()
-    at = rng.integers(len(ys))
-    last = len(hole) - WINDOW
-    return tuple(int(np.clip(p - rng.integers(WINDOW), 0, last)) for p in (ys[at], xs[at]))
+@torch.no_grad()
+def compare(lean: Pair, wide: Pair, pictures: Path, count: int) -> None:
+    """Print LPIPS (AlexNet) of the composites of both, by kind of hole."""
+    lpips, files = LPIPS("alex"), list(by_stem(pictures).values())[:count]
+    print(f"LPIPS AlexNet, the first {len(files)} of {pictures.name}, seed 0, masks of 512 px")
+    for kind, coverage in (("freeform", "small"), ("freeform", "hard"), ("lines", "any")):
+        found: list[list[float]] = []
+        for path, hole in zip(files, sample_masks(len(files), 512, kind, coverage, 0), strict=True):
+            truth = torch.tensor(read_picture(path, 512)).permute(2, 0, 1)[None] / 127.5 - 1
+            mask = torch.tensor(hole)[None, None].float()
+            fills = (composite(net(truth, mask)[0].clamp(-1, 1), truth, mask) for net in (lean, wide))
+            found.append([float(lpips(fill, truth)) for fill in fills])
+        ours, theirs = np.mean(found, 0)
+        print(f"{kind} {coverage}: lean {ours:.4f}, MI-GAN {theirs:.4f}, {ours / theirs:.3f}", flush=True)
 
 
 def main(
@@ -319,6 +329,9 @@ def main(
     pictures: Annotated[Path, typer.Argument(exists=True, help="a folder, zip or tar to learn on")],
     out: Annotated[Path, typer.Option("-o", help="a folder for model.safetensors")],
     outlines: Annotated[Path | None, typer.Option(help="a folder of object masks, for holes of their shapes")] = None,
+    start: Annotated[Path | None, typer.Option(help="an earlier OUT, whose training goes on")] = None,
+    val: Annotated[Path | None, typer.Option(help="a folder of pictures to compare with MI-GAN on in the end")] = None,
+    count: Annotated[int, typer.Option(help="of these, the first by name")] = 24,
     steps: Annotated[int, typer.Option(help="of training, at most")] = 3000,
     minutes: Annotated[float, typer.Option(help="of training, at most")] = 60,
     batch: int = 4,
@@ -328,13 +341,17 @@ def main(
 ) -> None:
     torch.manual_seed(seed)
     wide = Pair(*load_migan(weights)).eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    masks = MaskConfig(kind="photo", low=0.0005, high=0.95, outlines=outlines)
+    masks = MaskConfig(kind="photo", outlines=outlines)
     images = ImageSet(pictures, 512, cache=False, workers=2)
     data = DataConfig(path=pictures, cache=False, workers=2)
     batches = Batches(images, data, masks, batch=batch, seed=seed, device=torch.device("cpu"))
-    lean, outputs = narrow(wide, batches)
-    print(f"{apart(lean, wide, batches):.2f} grey levels from MI-GAN's in the hole")
-    refit(lean, wide, outputs, batches)
+    if start:
+        lean = Pair(*empty())
+        lean.load_state_dict(read_tensors(start / "model.safetensors"))
+    else:
+        lean, outputs = narrow(wide, batches)
+        print(f"{apart(lean, wide, batches):.2f} grey levels from MI-GAN's in the hole")
+        refit(lean, wide, outputs, batches)
     print(f"{apart(lean, wide, batches):.2f} grey levels from MI-GAN's in the hole", flush=True)
     lean = lean.to(memory_format=torch.channels_last)
     done = distil(lean, wide, batches, steps, minutes, lr, bf16)
@@ -345,6 +362,8 @@ def main(
     state = {name: tensor.contiguous() for name, tensor in lean.state_dict().items()}
     save_file(state, out / "model.safetensors", {"channels": json.dumps(channels), "provenance": json.dumps(about)})
     print(f"wrote {out}")
+    if val:
+        compare(lean, wide, val, count)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from invertfill.baselines import Baseline
@@ -42,10 +43,12 @@ class MIGAN:
             missing = f"{file}: no such file" if file else "no file, and none ships"
             raise InputError(f"migan: {missing}; accepted: {ACCEPTED}")
         try:
-            graph = path.read_bytes() + _outputs(DRAWING, *CROP)
+            model = onnx.load(path)
+            model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in (DRAWING, *CROP))
+            graph = model.SerializeToString()
             self._session = onnxruntime.InferenceSession(graph, session_options(), providers=["CPUExecutionProvider"])
             names = {one.name for one in self._session.get_inputs()}
-        except Exception:  # the runtime's exceptions have no common base but Exception
+        except Exception:  # protobuf's and the runtime's have no common base but Exception
             names = set()
         if names != {"image", "mask"}:
             raise InputError(f"migan: {file}: not MI-GAN's pipeline; accepted: {ACCEPTED}")
@@ -84,22 +87,6 @@ def fill_smoothly(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     values[:, :height, :width] = image.transpose(2, 0, 1)
     filled = spread(values, known)[:, :height, :width].transpose(1, 2, 0)
     return np.where(hole[..., None], filled.round().clip(0, 255).astype(np.uint8), image)
-
-
-def _outputs(*names: str) -> bytes:
-    """More outputs for a serialised ONNX model, to be put behind it: protobuf merges what it reads one after the other.
-
-    ModelProto has its graph in field 7, GraphProto its outputs in field 12, ValueInfoProto its name in field 1.
-    """
-    return _field(7, b"".join(_field(12, _field(1, name.encode())) for name in names))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """Of protobuf, with bytes in it."""
-    length, rest = b"", len(content)
-    while rest > 127:
-        length, rest = length + bytes([rest & 127 | 128]), rest >> 7
-    return bytes([number << 3 | 2]) + length + bytes([rest]) + content
 
 
 BASELINE = Baseline(

@@ -11,6 +11,7 @@ MaskKind = Literal["freeform", "box", "outpaint", "mixed", "lines", "lettering",
 
 KINDS: tuple[str, ...] = get_args(MaskKind)
 OUTLINED = ("objects", "photo")  # kinds that draw from a folder of outlines; the first can't do without
+WIDE = ("lines", "lettering", "objects", "photo")  # kinds with a coverage of their own, mostly small
 COVERAGE: dict[str, tuple[float, float]] = {
     "easy": (0.1, 0.3),
     "hard": (0.5, 0.6),

@@ -182,7 +182,8 @@ class InvertFill(nn.Module):
     def _nothing(self, w: Tensor) -> Tensor:
         """A black picture for each w: (N, 3, s, s)."""
         size = self.generator.size
-        return (0 * w[:, :1, None, None]).expand(-1, 3, size, size)  # of w, lest an exported graph hold it
+        # Computed from w: an exported graph would hold a constant.
+        return (0 * w[:, :1, None, None]).expand(-1, 3, size, size)
 
     def blank_features(self, w: Tensor) -> dict[int, Tensor]:
         """Those with which the generator draws when nothing is known, for as many pictures as there are w (N, D).

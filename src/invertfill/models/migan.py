@@ -167,6 +167,8 @@ class MIGANGenerator(nn.Module):
             over the widest activations.
         z_dim: entries of z, where the encoder says what z may be (`InvertFill`); 0: as many as of w, and z is brought
             to unit length.
+        const_rank: what is drawn from at the coarsest resolution depends on w*, linearly and through so many numbers,
+            as MobileStyleGAN's does; 0: it is a constant, which w* scales by channel and can't lay out.
         dark_to: up to so many px, zeros lie beyond the border when activations are doubled, as MI-GAN has it, to which
             8 px are mostly border; above, where it is a pass over memory for one row of pixels, the border repeats.
 
@@ -191,6 +193,7 @@ class MIGANGenerator(nn.Module):
         noise_to: int = 256,
         dark_to: int = 0,
         z_dim: int = 0,
+        const_rank: int = 0,
     ) -> None:
         super().__init__()
         sizes = resolutions(size)
@@ -205,6 +208,12 @@ class MIGANGenerator(nn.Module):
         else:
             self.map = MappingNetwork(latent_dim, mapping_layers)
         self.const = nn.Parameter(torch.randn(1, channels[0], sizes[0], sizes[0]))
+        self.layout: nn.Sequential | None = None  # (N, latent_dim) -> what is added to the constant
+        if const_rank:
+            cells = channels[0] * sizes[0] ** 2
+            last = nn.Linear(const_rank, cells, bias=False)
+            nn.init.zeros_(last.weight)
+            self.layout = nn.Sequential(nn.Linear(latent_dim, const_rank, bias=False), last)
         ups = list(
             zip(pairwise(channels), sizes[1:], strict=True)
         )  # the first convolutions, at each resolution but one
@@ -295,7 +304,10 @@ class MIGANGenerator(nn.Module):
             else:  # those above the prior come last
                 w1 = w2 = w_plus[:, i - len(self.feature_channels)]
             if x is None:
-                x = self.const.expand(w_plus.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+                x = self.const.expand(w_plus.shape[0], -1, -1, -1)
+                if self.layout is not None:
+                    x = x + self.layout(w_plus[:, 0]).view_as(x)
+                x = x.contiguous(memory_format=torch.channels_last)
             else:
                 x = self.first[i - 1](x, w1)
             for more in (joining, features):

@@ -160,21 +160,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: can't be read ({error}); a safetensors file is accepted") from error
 
 
-def load_module(module: nn.Module, path: Path, part: str = "", optional: str | None = None) -> None:
+def load_module(module: nn.Module, path: Path, part: str = "", optional: tuple[str, ...] = ()) -> None:
     """Fill a module from a safetensors file, every tensor.
 
     Args:
         module: of the architecture that the file was written from.
         path: the file.
         part: where names in the file begin with this, only those are taken, without it: one part of a larger model.
-        optional: tensors whose names begin with this stay as they are where the file has none of the name.
+        optional: tensors whose names begin so stay as they are where the file has none of the name.
 
     Raises:
         InputError: the file is missing or damaged, or holds another architecture's tensors.
     """
     tensors = read_tensors(path)
     inside = {key.removeprefix(part): tensor for key, tensor in tensors.items() if key.startswith(part)}
-    kept = {key: tensor for key, tensor in module.state_dict().items() if optional and key.startswith(optional)}
+    kept = {key: tensor for key, tensor in module.state_dict().items() if key.startswith(optional)}
     try:
         module.load_state_dict(kept | (inside or tensors))
     except RuntimeError as error:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from invertfill.errors import InputError
-from invertfill.imaging.kinds import MaskKind
+from invertfill.imaging.kinds import COVERAGE, WIDE, MaskKind
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -73,6 +73,15 @@ class MaskConfig(Section):
     high: Annotated[float, Field(gt=0, lt=1)] = 0.9
     pool: Times = 0  # so many masks drawn before the first step; 0 draws each on the fly
     outlines: Path | None = None  # a folder of masks of things, white = the thing, for the kinds objects and photo
+
+    @model_validator(mode="before")
+    @classmethod
+    def bounds_of_the_kind(cls, given: Any) -> Any:
+        """Kinds with a coverage of their own keep all of it unless bounds are given: thin lines cover 2 %."""
+        if isinstance(given, dict) and given.get("kind") in WIDE:
+            low, high = COVERAGE["any"]
+            return {"low": low, "high": high} | given
+        return given
 
     @model_validator(mode="after")
     def ordered(self) -> MaskConfig:
@@ -154,6 +163,7 @@ class MIGANConfig(SeparableConfig):
     prior_rank: Count = 64
     noise_to: Times = 256
     dark_to: Times = 0
+    const_rank: Times = 0
     z_dim: Times = 0
 
 
@@ -341,6 +351,22 @@ class InversionConfig(RunConfig):
     def crop_fits(self) -> InversionConfig:
         if (self.losses.lpips_crop or 0) > (size := self.model.generator.size):
             raise ValueError(f"losses.lpips_crop is larger than the pictures of {size} px")
+        return self
+
+    @model_validator(mode="after")
+    def guess_applies(self) -> InversionConfig:
+        """Training with a guessed z (training/guess.py) refuses what it has no place for."""
+        if not self.model.encoder.z_dim:
+            return self
+        losses = self.losses
+        off = {f"losses.{name}": getattr(losses, name) for name in ("perceptual", "style", "tv", "border", "code")}
+        off |= {"from_code": self.from_code, "compile": self.compile, "codes only": not self.through_generator}
+        if unused := [name for name, value in off.items() if value]:
+            raise ValueError(f"encoder.z_dim has no place for {', '.join(unused)}; 0 or false is accepted")
+        if self.model.rgb_branch.kind != "migan" or not (losses.lpips or losses.adversarial):
+            raise ValueError(
+                "encoder.z_dim needs rgb_branch.kind=migan, and losses.lpips or losses.adversarial above 0"
+            )
         return self
 
     @model_validator(mode="after")

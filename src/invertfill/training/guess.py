@@ -16,19 +16,19 @@ VAE), Zhu et al. 2017 (BicycleGAN: z recovered from the picture), Zheng et al. 2
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invertfill.losses import adversarial
 from invertfill.losses.inpainting import composite, fidelity_loss, msr_loss
 from invertfill.models.encoder import Gaussian
 from invertfill.training.config import InversionConfig
 from invertfill.training.distributed import world_size
 from invertfill.training.gan import ema_decay, update_ema
-from invertfill.training.inversion import InversionTask
+from invertfill.training.inversion import InversionTask, Terms
 from invertfill.training.mean_latent import long_run_mean
 
 WHOLE, MEAN, DRAWN, ANCHOR = range(4)
@@ -39,18 +39,17 @@ FEW = 0.02  # smallest share of a hole that `GuessConfig.balance` tells apart
 
 
 class GuessTask(InversionTask):
-    """`InversionTask` for an encoder that guesses z; losses that need known codes don't apply."""
+    """`InversionTask` for an encoder that guesses z; the configuration refuses what doesn't apply to it."""
 
     def __init__(self, config: InversionConfig, device: torch.device | str) -> None:
         super().__init__(config, device)
         self.guess = config.guess
-        assert self.lpips is not None, "losses.lpips or losses.adversarial is needed"
 
     def _groups(self) -> list[dict[str, Any]]:
         groups = super()._groups()
         rate = self.config.rates.generator * self.config.guess.affine
-        quick = [p for name, p in self.model.named_parameters() if name.startswith("generator.map")]
-        quick += [p for name, p in self.model.named_parameters() if ".affine." in name and "generator." in name]
+        styles = re.compile(r"generator\.(map|layout)\.|generator\..*\.affine\.")
+        quick = [parameter for name, parameter in self.model.named_parameters() if styles.match(name)]
         for parameter in quick:
             parameter.requires_grad_(True)
         chosen = {id(parameter) for parameter in quick}
@@ -118,7 +117,7 @@ class GuessTask(InversionTask):
         z = torch.where((paths == WHOLE)[:, None], q.at(normal), p.mean)
         return torch.where((paths == DRAWN)[:, None], p.at(normal), z)
 
-    def _losses(self, image: Tensor, real: Tensor, mask: Tensor, paths: Tensor, step: int) -> dict[str, Any]:
+    def _losses(self, image: Tensor, real: Tensor, mask: Tensor, paths: Tensor, step: int) -> Terms:
         """Of the picture and the composite: weight and value by name."""
         weights, lpips = self.config.losses, self.lpips
         assert lpips is not None
@@ -135,7 +134,7 @@ class GuessTask(InversionTask):
         found = lpips.stages(self._place(a))
         with torch.no_grad():
             wanted = lpips.stages(self._place(b))
-        terms = {
+        terms: Terms = {
             "valid": (weights.valid, (difference * (1 - mask)).mean()),
             "hole": (
                 weights.hole,
@@ -143,19 +142,7 @@ class GuessTask(InversionTask):
             ),
             "lpips": (weights.lpips, (lpips.distance(found, wanted) * compared[:, 0, 0, 0] * share).mean()),
         }
-        if self.discriminator is not None:
-            on_real = self.discriminator(wanted, hole)
-            on_fake = self.discriminator([stage.detach() for stage in found], hole)
-            judged = adversarial.discriminator_loss(on_real, on_fake)
-            self._update("discriminator", judged, step)
-            self.discriminator.requires_grad_(False)
-            terms["adversarial"] = (
-                weights.adversarial,
-                adversarial.generator_loss(self.discriminator(found, hole)),
-            )
-            self.discriminator.requires_grad_(True)
-            terms["discriminator"] = (0.0, judged.detach())
-        return terms
+        return terms | self._adversarial(found, wanted, hole, step)
 
     def _recovered(self, image: Tensor, real: Tensor, mask: Tensor, z: Tensor, drawn: Tensor) -> Tensor:
         """|E_z(O, 0) - z|, the mean over entries, of the fills of a z that was drawn."""
@@ -171,16 +158,16 @@ class GuessTask(InversionTask):
             parameter.requires_grad_(True)
         return (seen - z[drawn].detach()).abs().mean() * drawn.float().mean()
 
-    def _divergences(self, p: Gaussian, q: Gaussian, empty: Tensor, seen: int, step: int) -> dict[str, Any]:
+    def _divergences(self, p: Gaussian, q: Gaussian, empty: Tensor, seen: int, step: int) -> Terms:
         """KL(q||p) of p alone, and in every second step of both what is above `nats`; KL(p||N(0, 1)) for no picture."""
         guess = self.guess
         standard = Gaussian(torch.zeros_like(p.mean), torch.zeros_like(p.mean))
         fixed = Gaussian(q.mean.detach(), q.log_variance.detach())
         follow, normal = fixed.divergence(p).mean(), (p.divergence(standard) * empty).mean()
-        terms = {
+        terms: Terms = {
             # Where p is far off, at first, it would otherwise outweigh all else.
-            "follow": (guess.follow * min(1.0, guess.nats / (follow.item() + 1e-6)), follow),
-            "standard": (guess.follow * min(1.0, guess.nats / (normal.item() + 1e-6)), normal),
+            "follow": (guess.follow * guess.nats / follow.detach().clamp(min=guess.nats), follow),
+            "standard": (guess.follow * guess.nats / normal.detach().clamp(min=guess.nats), normal),
         }
         if step % 2:
             ramp = min(1.0, seen / guess.ramp) if guess.ramp else 1.0

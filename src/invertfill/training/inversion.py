@@ -41,7 +41,7 @@ from invertfill.training.distributed import average_gradients, my_part, world_si
 from invertfill.training.gan import ema_decay, update_ema
 from invertfill.training.mean_latent import SoftUpdateMeanLatent, long_run_mean
 
-Terms = dict[str, tuple[float, Tensor]]
+Terms = dict[str, tuple[float | Tensor, Tensor]]
 """Weight and value of losses, by name."""
 
 
@@ -197,19 +197,20 @@ class InversionTask:
             wanted = self.lpips.stages(target)
         if weights.lpips:
             terms["lpips"] = (weights.lpips, self.lpips.distance(found, wanted).mean())
-        if self.discriminator is not None:
-            on_real = self.discriminator(wanted, hole)
-            on_fake = self.discriminator([stage.detach() for stage in found], hole)
-            judged = adversarial.discriminator_loss(on_real, on_fake)
-            self._update("discriminator", judged, step)
-            terms["discriminator"] = (0.0, judged.detach())
-            self.discriminator.requires_grad_(False)
-            terms["adversarial"] = (
-                weights.adversarial,
-                adversarial.generator_loss(self.discriminator(found, hole)),
-            )
-            self.discriminator.requires_grad_(True)
-        return terms
+        return terms | self._adversarial(found, wanted, hole, step)
+
+    def _adversarial(self, found: list[Tensor], wanted: list[Tensor], hole: Tensor, step: int) -> Terms:
+        """Train the discriminator, where there is one, on features of fills and truth; what it says of the fills."""
+        if self.discriminator is None:
+            return {}
+        on_real = self.discriminator(wanted, hole)
+        on_fake = self.discriminator([stage.detach() for stage in found], hole)
+        judged = adversarial.discriminator_loss(on_real, on_fake)
+        self._update("discriminator", judged, step)
+        self.discriminator.requires_grad_(False)
+        fooled = adversarial.generator_loss(self.discriminator(found, hole))
+        self.discriminator.requires_grad_(True)
+        return {"discriminator": (0.0, judged.detach()), "adversarial": (self.config.losses.adversarial, fooled)}
 
     def _code_loss(self, w_plus: Tensor, codes: Tensor) -> Tensor:
         """Mean squared distance of every style vector to the known code; 0 where none is.
@@ -348,7 +349,7 @@ def load_model(model: InvertFill, path: Path) -> None:
     """Fill a whole InvertFill from a run's folder, a checkpoint (its moving average), a model folder or its file.
 
     Normalisation that the checkpoint's encoder has and the model's hasn't is folded. Noise that the model's RGB branch
-    has and the checkpoint's hasn't is new.
+    has and the checkpoint's hasn't is new. So is what its generator adds to the constant; at first that is nothing.
 
     Raises:
         InputError: nothing of the kind there, or weights of another architecture.
@@ -359,7 +360,7 @@ def load_model(model: InvertFill, path: Path) -> None:
         config = model_config(file.parent)
         if config["encoder"].get("norm") and not model.config["encoder"].get("norm"):
             source = InvertFill(config)
-    load_module(source, file, optional="rgb_branch.noise")
+    load_module(source, file, optional=("rgb_branch.noise", "generator.layout"))
     if source is not model:
         fold_norm(source.encoder)
         model.load_state_dict(model.state_dict() | source.state_dict())
