@@ -170,17 +170,17 @@ def test_drawn_fills_are_not_compared_with_the_truth() -> None:
     assert gradients[0][..., 2:10, 2:10].abs().sum() > 0  # near what is known it has
 
 
-def test_what_z_tells_is_free_up_to_the_limit() -> None:
-    """Below it, q isn't pulled to p; above it is; p always is."""
-    task = GuessTask(run_config(guess={"nats": 10, "ramp": 0}), "cpu")
-    empty = torch.zeros(4, dtype=torch.bool)
-    for distance, pulled in ((1.0, False), (3.0, True)):  # 4 entries: 2 and 18 nats
+def test_q_tells_a_set_amount_more_than_p() -> None:
+    """In proportion to the hole: q comes closer where it tells more and goes off where it tells less; p follows."""
+    task = GuessTask(run_config(guess={"nats": 20, "ramp": 0}), "cpu")
+    empty, half = torch.zeros(4, dtype=torch.bool), torch.full((4, 1, 8, 8), 0.5)
+    for distance, direction in ((1.0, -1), (3.0, 1)):  # 4 entries: 2 and 18 nats
         p_mean, q_mean = torch.zeros(4, 4, requires_grad=True), torch.full((4, 4), distance, requires_grad=True)
         p, q = (Gaussian(mean, torch.zeros(4, 4)) for mean in (p_mean, q_mean))
-        terms = task._divergences(p, q, empty, 0, step=1)
+        terms = task._divergences(p, q, half, empty, 0)
         torch.stack([weight * term for weight, term in terms.values()]).sum().backward()
-        assert p_mean.grad is not None and p_mean.grad.abs().min() > 0
-        assert (q_mean.grad is not None and bool(q_mean.grad.abs().sum() > 0)) == pulled
+        assert p_mean.grad is not None and p_mean.grad.max() < 0
+        assert q_mean.grad is not None and torch.equal(q_mean.grad.sign(), torch.full((4, 4), float(direction)))
 
 
 @pytest.mark.parametrize(

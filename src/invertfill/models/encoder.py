@@ -56,6 +56,11 @@ class Gaussian(NamedTuple):
         """The value so many standard deviations from the mean, (N, D)."""
         return self.mean + (self.log_variance / 2).exp() * deviation
 
+    @property
+    def detached(self) -> Gaussian:
+        """The same, without its gradient."""
+        return Gaussian(self.mean.detach(), self.log_variance.detach())
+
     def divergence(self, other: Gaussian) -> Tensor:
         """Kullback-Leibler divergence KL(self || other) in nats, (N,)."""
         ratio = self.log_variance - other.log_variance

@@ -295,9 +295,10 @@ class GuessConfig(Section):
 
     paths: PathsConfig = PathsConfig()
     all_hole: Fraction = 0.1  # of the pictures: nothing is known, and z is standard normal
-    nats: Positive = 60.0  # what z may tell of the hidden part: KL(q||p) costs q only what is above
-    ramp: Times = 400  # pictures over which the weight of that rises from 0
-    follow: NonNegative = 0.003  # weight of KL(q||p), on p all of it
+    nats: Positive = 100.0  # what z tells of a picture that is all hole, KL(q||p); of a smaller hole, in proportion
+    amount: NonNegative = 0.01  # weight, on q, of what KL(q||p) differs from that
+    ramp: Times = 400  # pictures over which that weight rises from 0
+    follow: NonNegative = 0.003  # weight of KL(q||p) on p
     recover: NonNegative = 0.3  # weight of |E_z(O) - z| for fills of a z that was drawn
     blind: Fraction = 0.25  # of the pictures: the branch's features at 4 to 16 px are zero in the hole
     freeze: Times = 2000  # pictures before the layers that were trained already learn, too

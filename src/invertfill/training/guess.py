@@ -10,7 +10,7 @@ Each picture takes one path (`PathsConfig`):
     drawn   z ~ p: another fill; not compared with the truth, which would teach the generator to ignore z
     anchor  w_o, the soft-update mean latent (Sec. 3.2)
 
-p learns to say what q says (KL(q||p)), and q to say no more than some nats. Sources: Sohn et al. 2015 (conditional
+p learns to say what q says (KL(q||p)), and q to say so many nats more than p. Sources: Sohn et al. 2015 (conditional
 VAE), Zhu et al. 2017 (BicycleGAN: z recovered from the picture), Zheng et al. 2019 (pluralistic completion).
 """
 
@@ -90,7 +90,7 @@ class GuessTask(InversionTask):
         msr, _ = msr_loss([o.float() for o in rgb], real, self.features, self.weights)
         terms["msr"] = (weights.msr, msr)
         terms["fid"] = (weights.fid, fidelity_loss(w_plus - anchor[:, None], w_plus.new_zeros(1, w_plus.shape[-1])))
-        terms |= self._divergences(p, q, empty, seen, step)
+        terms |= self._divergences(p, q, mask, empty, seen)
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         for group in self.optimizers["model"].param_groups:
             group.setdefault("full_rate", group["rate"])
@@ -158,21 +158,23 @@ class GuessTask(InversionTask):
             parameter.requires_grad_(True)
         return (seen - z[drawn].detach()).abs().mean() * drawn.float().mean()
 
-    def _divergences(self, p: Gaussian, q: Gaussian, empty: Tensor, seen: int, step: int) -> Terms:
-        """KL(q||p) of p alone, and in every second step of both what is above `nats`; KL(p||N(0, 1)) for no picture."""
+    def _divergences(self, p: Gaussian, q: Gaussian, mask: Tensor, empty: Tensor, seen: int) -> Terms:
+        """KL(q||p), for p as small as can be, for q as `GuessConfig.nats` has it; KL(p||N(0, 1)) for no picture.
+
+        Free below a limit, q would end up saying nothing: it shares p's weights, and p is to follow. So what q says has
+        a set amount (Burgess et al. 2018, "Understanding disentangling in beta-VAE"), in proportion to the hole.
+        """
         guess = self.guess
         standard = Gaussian(torch.zeros_like(p.mean), torch.zeros_like(p.mean))
-        fixed = Gaussian(q.mean.detach(), q.log_variance.detach())
-        follow, normal = fixed.divergence(p).mean(), (p.divergence(standard) * empty).mean()
-        terms: Terms = {
+        follow, normal = q.detached.divergence(p).mean(), (p.divergence(standard) * empty).mean()
+        told = q.divergence(p.detached).mean()
+        ramp = min(1.0, seen / guess.ramp) if guess.ramp else 1.0
+        return {
             # Where p is far off, at first, it would otherwise outweigh all else.
             "follow": (guess.follow * guess.nats / follow.detach().clamp(min=guess.nats), follow),
             "standard": (guess.follow * guess.nats / normal.detach().clamp(min=guess.nats), normal),
+            "amount": (guess.amount * ramp, (told - guess.nats * mask.mean()).abs()),
         }
-        if step % 2:
-            ramp = min(1.0, seen / guess.ramp) if guess.ramp else 1.0
-            terms["above"] = (guess.follow * ramp, F.relu(q.divergence(p).mean() - guess.nats))
-        return terms
 
 
 def windows(pictures: Tensor, mask: Tensor, side: int) -> Tensor:
