@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from invertfill.models.invertfill import InvertFill
 from invertfill.training.checkpoint import newest_checkpoint
 from invertfill.training.inversion import load_model, model_config
 from invertfill.training.mean_latent import long_run_mean
+
+Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 def open_model(path: Path) -> InvertFill:
@@ -44,9 +47,10 @@ def open_model(path: Path) -> InvertFill:
 
 
 @torch.no_grad()
-def measure(model: InvertFill, truths: list[Tensor], holes: list[Tensor], samples: int) -> dict[str, float]:
+def measure(
+    model: InvertFill, truths: list[Tensor], holes: list[Tensor], samples: int, distance: Distance
+) -> dict[str, float]:
     """Figures by name, means over pictures (1, 3, s, s) in [-1, 1] and masks (1, 1, s, s)."""
-    lpips = LPIPS("alex")
     rng = torch.Generator().manual_seed(0)
     rows: list[dict[str, float]] = []
     means: list[tuple[Tensor, Tensor]] = []
@@ -63,15 +67,15 @@ def measure(model: InvertFill, truths: list[Tensor], holes: list[Tensor], sample
         normal = partial(torch.randn, p.mean.shape, generator=rng)
         default, mean = fill(mapping(p.mean)), fill(model.w_mean[None])
         others = [fill(mapping(p.at(normal()))) for _ in range(samples)]
-        far = [float(lpips(other, truth)) for other in others]
+        far = [float(distance(other, truth)) for other in others]
         share = float(hole.mean())
-        apart = [float(lpips(a, b)) / share for a, b in itertools.combinations(others[:4], 2)]
+        apart = [float(distance(a, b)) / share for a, b in itertools.combinations(others[:4], 2)]
         rows.append(
             {
-                "default": float(lpips(default, truth)),
-                "mean latent": float(lpips(mean, truth)),
-                "random z": float(lpips(fill(mapping(normal())), truth)),
-                "whole": float(lpips(fill(mapping(q.mean)), truth)),
+                "default": float(distance(default, truth)),
+                "mean latent": float(distance(mean, truth)),
+                "random z": float(distance(fill(mapping(normal())), truth)),
+                "whole": float(distance(fill(mapping(q.mean)), truth)),
                 "drawn": float(np.mean(far)),
                 "best of drawn": min(far),
                 "four apart": float(np.mean(apart)),
@@ -101,7 +105,9 @@ def main() -> None:
     files = list(by_stem(arguments.images).values())[: arguments.count]
     masks = list(sample_masks(len(files), size, arguments.kind, arguments.coverage, arguments.seed))
     truths = [torch.tensor(read_picture(f, size)).permute(2, 0, 1)[None] / 127.5 - 1 for f in files]
-    found = measure(model, truths, [torch.tensor(m)[None, None].float() for m in masks], arguments.samples)
+    found = measure(
+        model, truths, [torch.tensor(m)[None, None].float() for m in masks], arguments.samples, LPIPS("alex")
+    )
     print(
         f"{arguments.model.name}, {len(files)} pictures of {arguments.images.name}, {arguments.kind} "
         f"{arguments.coverage}, seed {arguments.seed}, masks {mask_set_hash(masks)[:16]}, LPIPS AlexNet\n"

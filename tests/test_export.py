@@ -75,6 +75,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "latent_dim": 24,
             "noise_to": 8,
             "dark_to": 16,
+            "const_rank": 4,
             "z_dim": 4,
         },
         "encoder": {

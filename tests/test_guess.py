@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from conftest import ROOT, script
 from PIL import Image
 from safetensors.torch import save_file
 from test_export import CONFIGS, random_model
-from torch import Tensor
+from torch import Tensor, nn
 from training_runs import draw_pictures
 
 from invertfill.engines import latent_of, open_engine
@@ -196,6 +198,23 @@ def test_q_tells_a_set_amount_more_than_p() -> None:
 def test_what_does_not_apply_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         run_config(**changes)
+
+
+def test_what_a_code_is_worth_is_nothing_where_the_generator_leaves_it_aside() -> None:
+    code = script(ROOT / "benchmarks" / "code.py")
+    image, mask = batch()
+    holes = list(mask.split(1))
+    model = random_model(CONFIG).eval()
+    found = code.measure(model, list(image.split(1)), holes, samples=3, distance=F.l1_loss)
+    assert found["best of drawn"] <= found["drawn"] and found["four apart"] > 0
+    assert len({found[name] for name in ("default", "mean latent", "random z", "whole", "drawn")}) == 5
+    for name, parameter in model.named_parameters():
+        if ".affine.weight" in name or name.startswith("generator.layout"):
+            nn.init.zeros_(parameter)
+    found = code.measure(model, list(image.split(1)), holes, samples=3, distance=F.l1_loss)
+    same = [found[name] for name in ("mean latent", "random z", "whole", "drawn", "best of drawn")]
+    assert same == pytest.approx([found["default"]] * 5, rel=1e-5)
+    assert found["four apart"] == pytest.approx(0, abs=1e-5)
 
 
 def test_windows_show_the_hole() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT, script
-from torch import Tensor
+from torch import Tensor, nn
 
 from invertfill.models.invertfill import InvertFill
 from invertfill.models.migan import MIGANBranch, MIGANGenerator, StyledConv
@@ -130,6 +130,30 @@ def test_style_has_no_say_at_first_and_one_after_a_step() -> None:
     model.draw(image, mask, codes[0]).square().mean().backward()
     torch.optim.SGD(model.generator.parameters(), lr=0.1).step()
     assert distance() > 1e-6
+
+
+def test_a_layout_adds_nothing_at_first_and_then_what_no_scale_of_channels_can() -> None:
+    """Channels that are constant stay so, however they are scaled; a layout differs from place to place."""
+    torch.manual_seed(0)
+    plain, laid = (MIGANGenerator(8, (8, 4), latent_dim=16, const_rank=rank) for rank in (0, 6))
+    laid.load_state_dict(laid.state_dict() | plain.state_dict())
+    w = torch.randn(3, plain.num_layers, 16)
+    torch.testing.assert_close(plain.synthesis(w), laid.synthesis(w))
+    assert laid.layout is not None
+    with torch.no_grad():
+        laid.const.fill_(1.0)
+        assert torch.linalg.matrix_rank(_inputs(laid, w[:, 0])) == 1
+        nn.init.normal_(laid.layout[1].weight)
+        assert torch.linalg.matrix_rank(_inputs(laid, w[:, 0])) == 4  # three layouts on the constant
+
+
+def _inputs(generator: MIGANGenerator, w: Tensor) -> Tensor:
+    """What the first layer sees for each w (N, 16), before any scale, (N, 128)."""
+    seen: list[Tensor] = []
+    hook = generator.second[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].flatten(1)))
+    generator.head(w[:, None].expand(-1, generator.num_layers, -1), 4)
+    hook.remove()
+    return torch.cat([seen[0], generator.const.flatten(1)])
 
 
 def test_layers_are_those_of_stylegan2_but_for_the_last_rgb() -> None:
