@@ -41,7 +41,7 @@ class Model:
         name: the folder's name.
         folder: holds ``FILES`` and ``SUMS``.
         config: what the network is built from.
-        provenance: where the weights come from, as far as whoever exported them said.
+        provenance: where the weights come from, as given at the export.
         bytes: length of model.safetensors.
         tensors: name -> (NumPy dtype, shape, offset in bytes from the start of model.safetensors).
     """
