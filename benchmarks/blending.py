@@ -2,7 +2,7 @@
 
     INVERTFILL_WEIGHTS=WEIGHTS python benchmarks/blending.py MODEL --images data/photos/val --count 40
 
-Printed: LPIPS (AlexNet) of the composite for each kind of hole and each of `invertfill.imaging.blend.BLENDS`.
+Printed: LPIPS (AlexNet) of the composite for each kind of hole and each of `invertfill.pipeline.blending.BLENDS`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 
 from invertfill.engines import latent_of, open_engine
 from invertfill.evaluation.pairs import by_stem, read_picture
-from invertfill.imaging.blend import BLENDS
-from invertfill.imaging.masks import sample_masks
 from invertfill.losses.lpips import lpips
-from invertfill.zoo import find_model
+from invertfill.masks.sampler import sample_masks
+from invertfill.pipeline.blending import BLENDS
+from invertfill.registry import find_model
 
 HOLES = {"small": ("freeform", "small"), "hard": ("freeform", "hard"), "lines": ("lines", "any")}
 

@@ -32,9 +32,10 @@ from rich.progress import track
 import invertfill
 from invertfill.errors import InputError
 from invertfill.imaging.io import list_images, open_image
-from invertfill.imaging.masks import KINDS, mask_set_hash, sample_masks
 from invertfill.losses.lpips import lpips
-from invertfill.zoo import AUTO, fingerprint, list_models
+from invertfill.masks.names import KINDS
+from invertfill.masks.sampler import mask_set_hash, sample_masks
+from invertfill.registry import AUTO, fingerprint, list_models
 
 SIZE = 256
 

@@ -22,9 +22,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from invertfill.evaluation.pairs import by_stem, read_picture
-from invertfill.imaging.masks import mask_set_hash, sample_masks
 from invertfill.losses.lpips import LPIPS
-from invertfill.models.invertfill import InvertFill
+from invertfill.masks.sampler import mask_set_hash, sample_masks
+from invertfill.nn.invertfill import InvertFill
 from invertfill.training.checkpoint import newest_checkpoint
 from invertfill.training.inversion import load_model, model_config
 from invertfill.training.mean_latent import long_run_mean

@@ -19,8 +19,8 @@ from PIL import Image
 
 import invertfill
 from invertfill.imaging.io import list_images, open_image, save_image
-from invertfill.imaging.masks import sample_masks
 from invertfill.imaging.sheet import contact_sheet
+from invertfill.masks.sampler import sample_masks
 
 FIRST_SEED = 1000  # the fills' mean latent is drawn from small seeds
 COUNT, WORST, COLUMNS = 24, 6, 4

@@ -25,7 +25,7 @@ from invertfill.errors import InputError
 from invertfill.evaluation.metrics import Meter, frechet_distance
 from invertfill.imaging.io import list_images, open_image, save_image
 from invertfill.imaging.sheet import contact_sheet
-from invertfill.zoo import fingerprint
+from invertfill.registry import fingerprint
 
 SHOWN, COLUMNS = 24, 6
 BATCH = 8

@@ -94,18 +94,18 @@ def detail(arguments: argparse.Namespace, console: Console) -> None:
     import torch
 
     import invertfill
-    from invertfill.imaging.blend import match_border
-    from invertfill.imaging.detail import put_back_with_detail
     from invertfill.imaging.io import list_images, open_image
-    from invertfill.imaging.masks import sample_masks
-    from invertfill.imaging.regions import Region, cut, put_back
     from invertfill.losses.lpips import lpips
+    from invertfill.masks.sampler import sample_masks
+    from invertfill.pipeline.blending import match_border
+    from invertfill.pipeline.crops import Crop, cut, put_back
+    from invertfill.pipeline.detail import put_back_with_detail
 
     engine = invertfill.load(arguments.model).engine
     size, side = engine.size, 4 * engine.size
     files = list_images(arguments.photos)[: arguments.count]
     masks = sample_masks(len(files), size, "freeform", "0.3-0.5", seed=0)
-    region, found = Region(0, 0, side), []
+    region, found = Crop(0, 0, side), []
     for file, small_hole in zip(files, masks, strict=True):
         picture = open_image(file).convert("RGB")
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
@@ -130,13 +130,13 @@ def detail(arguments: argparse.Namespace, console: Console) -> None:
 
 def in_tiles(engine: Engine, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """The hole of (H, W, 3) filled at full size, window by window; what one has filled, the next one knows."""
-    from invertfill.imaging.blend import match_border
-    from invertfill.imaging.regions import Region, cut, put_back
+    from invertfill.pipeline.blending import match_border
+    from invertfill.pipeline.crops import Crop, cut, put_back
 
     rgb, hole, size = rgb.copy(), hole.copy(), engine.size
     starts = range(0, len(hole) - size + 1, size // 2)
     windows = [np.s_[y : y + size, x : x + size] for y in starts for x in starts]
-    region = Region(0, 0, size)
+    region = Crop(0, 0, size)
     while hole.any():
         # Not empty, and as much known as there is. What is nearest to the border comes first.
         window = min((w for w in windows if hole[w].any()), key=lambda w: hole[w].mean())

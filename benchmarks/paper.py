@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.invertfill import InvertFill
 from invertfill.training.checkpoint import read_tensors
 from invertfill.training.config import InversionConfig, load_config
 from invertfill.training.inversion import load_prior

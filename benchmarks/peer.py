@@ -26,8 +26,9 @@ from PIL import Image
 import invertfill
 from invertfill.engines.onnx import session_options
 from invertfill.evaluation.pairs import by_stem, read_picture
-from invertfill.imaging.masks import sample_masks, save_mask
-from invertfill.zoo import find_model
+from invertfill.imaging.masks import save_mask
+from invertfill.masks.sampler import sample_masks
+from invertfill.registry import find_model
 
 SIZE = 512
 PEAK = (

@@ -25,7 +25,7 @@ from machine import FLOPS, Product, best, copy_rate, describe
 
 from invertfill.engines import Engine
 from invertfill.engines.onnx import OnnxEngine, session_options
-from invertfill.zoo import Model, find_models
+from invertfill.registry import Model, find_models
 
 PARTS = (
     "encoder",

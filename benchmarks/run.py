@@ -31,7 +31,7 @@ from rich.console import Console
 
 from invertfill.engines import Engine, open_engine
 from invertfill.errors import InputError
-from invertfill.zoo import Model, find_models
+from invertfill.registry import Model, find_models
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHOTO = EXAMPLES / "portrait-astronaut.png"

@@ -19,8 +19,8 @@ import torch
 import invertfill
 from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.io import list_images, open_image
-from invertfill.imaging.masks import sample_masks
 from invertfill.losses.lpips import LPIPS
+from invertfill.masks.sampler import sample_masks
 
 
 @torch.no_grad()

@@ -28,9 +28,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from invertfill.data.batches import Batch, Batches
-from invertfill.data.readers import ImageSet
 from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config
+from invertfill.training.data.batches import Batch, Batches
+from invertfill.training.data.readers import ImageSet
 from invertfill.training.gan import GanTask
 from invertfill.training.inversion import InversionTask
 

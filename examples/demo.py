@@ -13,7 +13,7 @@ from pathlib import Path
 import invertfill
 from invertfill.imaging.io import open_image
 from invertfill.imaging.sheet import contact_sheet
-from invertfill.inpainter import show_hole
+from invertfill.pipeline.inpainter import show_hole
 
 EXAMPLES = Path(__file__).resolve().parent
 GAP = 8  # pixels between pictures

@@ -65,7 +65,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of 32 px with random weights, none left at a constant. Tests that change files change a copy."""
     torch = pytest.importorskip("torch")
     from invertfill.export import export_model
-    from invertfill.models.invertfill import InvertFill
+    from invertfill.nn.invertfill import InvertFill
 
     torch.manual_seed(0)
     model = InvertFill(TINY)

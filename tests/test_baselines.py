@@ -30,8 +30,8 @@ from invertfill.baselines.psp_blend import blend  # noqa: E402
 from invertfill.baselines.w_plus import WPlus  # noqa: E402
 from invertfill.export import export_model  # noqa: E402
 from invertfill.losses.lpips import LPIPS  # noqa: E402
-from invertfill.models import build_generator, migan  # noqa: E402
-from invertfill.models.invertfill import InvertFill  # noqa: E402
+from invertfill.nn.generators import build_generator, migan  # noqa: E402
+from invertfill.nn.invertfill import InvertFill  # noqa: E402
 from invertfill.training.config import InversionConfig, load_config  # noqa: E402
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from invertfill.zoo import find_models
+from invertfill.registry import find_models
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from profiling import profile

@@ -14,8 +14,9 @@ from conftest import assert_filled, assert_one_line, pixels, start
 from PIL import Image
 
 from invertfill import __version__
-from invertfill.imaging.masks import COVERAGE, KINDS, mask_set_hash, sample_masks
 from invertfill.imaging.sheet import GROUND
+from invertfill.masks.names import COVERAGE, KINDS
+from invertfill.masks.sampler import mask_set_hash, sample_masks
 
 
 def test_fill(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
@@ -291,9 +292,9 @@ def test_bad_masks(run, tmp_path: Path, option: tuple[str, str]) -> None:
 
 
 def test_models(run, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from invertfill import zoo
+    from invertfill import registry
 
-    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     with monkeypatch.context() as bare:
         bare.setitem(sys.modules, "patchmatch", None)
         assert run("models").status == 2
@@ -301,7 +302,7 @@ def test_models(run, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytes
     shutil.copytree(tiny_model_folder, tmp_path / "noise")
     out = run("models").out
     assert out.startswith("auto (default)\n") and out.index("\nnoise\n") < out.index("\nsound\n")
-    for text in ("noise", "32 px", "CC0", "chance", zoo.find_model("noise").sha256):
+    for text in ("noise", "32 px", "CC0", "chance", registry.find_model("noise").sha256):
         assert text in out
 
 

@@ -9,9 +9,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from invertfill.errors import InputError
-from invertfill.imaging.kinds import KINDS
-from invertfill.models.invertfill import InvertFill
-from invertfill.models.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from invertfill.masks.names import KINDS
+from invertfill.nn.generators.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from invertfill.nn.invertfill import InvertFill
 from invertfill.training.config import GanConfig, InversionConfig, load_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"

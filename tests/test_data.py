@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 from training_runs import draw_pictures
 
-from invertfill.data.batches import Batch, Batches
-from invertfill.data.degrade import degrade
-from invertfill.data.readers import ImageSet, decode
 from invertfill.errors import InputError
 from invertfill.training.config import DataConfig, DegradeConfig, MaskConfig
+from invertfill.training.data.augmentation import degrade
+from invertfill.training.data.batches import Batch, Batches
+from invertfill.training.data.readers import ImageSet, decode
 
 SIZE = 16
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from invertfill.imaging.detail import find_shifts, put_back_with_detail
-from invertfill.imaging.regions import Region, cut, put_back
+from invertfill.pipeline.crops import Crop, cut, put_back
+from invertfill.pipeline.detail import find_shifts, put_back_with_detail
 
 SIZE, SCALE = 64, 4
 SIDE = SIZE * SCALE
-WHOLE = Region(0, 0, SIDE)
+WHOLE = Crop(0, 0, SIDE)
 
 
 def grain() -> np.ndarray:
@@ -85,7 +85,7 @@ def test_shifts_lead_from_the_hole_to_known_places(hole: np.ndarray) -> None:
 
 
 def test_a_region_that_reaches_beyond_the_picture(hole: np.ndarray) -> None:
-    picture, region = grain(), Region(-40, 30, SIDE)
+    picture, region = grain(), Crop(-40, 30, SIDE)
     picture[hole] = 0
     low, _ = low_fill(grain(), hole)
     _, mask = cut(picture, hole, region, SIZE)

@@ -10,7 +10,7 @@ from conftest import ROOT, script
 from PIL import Image
 from safetensors.torch import save_file
 
-from invertfill.models.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
 from invertfill.training.inversion import load_codes
 
 

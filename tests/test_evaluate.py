@@ -23,10 +23,10 @@ from torchmetrics.image.fid import FrechetInceptionDistance  # noqa: E402
 
 from invertfill.errors import InputError  # noqa: E402
 from invertfill.evaluation import metrics, protocol  # noqa: E402
-from invertfill.evaluation.inception import Inception, prepare  # noqa: E402
 from invertfill.evaluation.summary import mean_of  # noqa: E402
 from invertfill.imaging.io import list_images  # noqa: E402
-from invertfill.imaging.masks import mask_set_hash, sample_masks  # noqa: E402
+from invertfill.losses.inception import Inception, prepare  # noqa: E402
+from invertfill.masks.sampler import mask_set_hash, sample_masks  # noqa: E402
 
 SIZE = 32
 GIVEN_WEIGHTS = os.environ.get("INVERTFILL_WEIGHTS")

@@ -18,13 +18,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from invertfill import export as module
-from invertfill.domain import Domain
 from invertfill.engines import open_engine
 from invertfill.errors import InputError
 from invertfill.export import export, export_model
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.invertfill import InvertFill
+from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.registry import FILES, NOISE, SUMS, find_model, write_sums
 from invertfill.training.checkpoint import save_checkpoint
-from invertfill.zoo import FILES, NOISE, SUMS, find_model, write_sums
 
 GRAPHS = ("fill.onnx", "mapping.onnx", "synthesis.onnx")
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -164,7 +164,7 @@ def test_the_domain_is_of_what_the_generator_draws_or_of_pictures(
         Image.fromarray(pixels).save(tmp_path / "pictures" / f"{i}.png")
     other = export_model(model, tmp_path / "model", {}, pictures=tmp_path / "pictures")
     assert find_model(other).verify() is None
-    by_drawn, by_noise = (Domain.load(path / "domain.npz") for path in (folder, other))
+    by_drawn, by_noise = (DomainPrior.load(path / "domain.npz") for path in (folder, other))
     masks = np.zeros((1, 1, 32, 32), np.float32)
     seen = noise[:, 4:36].transpose(0, 3, 1, 2) / np.float32(127.5) - 1
     assert (

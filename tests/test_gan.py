@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from invertfill.models.stylegan2 import StyleGAN2Generator
+from invertfill.nn.generators.stylegan2 import StyleGAN2Generator
 from invertfill.training import augment as aug
 from invertfill.training import gan
 from invertfill.training.config import AdamConfig, GanConfig

@@ -21,16 +21,16 @@ from training_runs import draw_pictures
 from invertfill.engines import latent_of, open_engine
 from invertfill.errors import InputError
 from invertfill.export import export_model
-from invertfill.inpainter import open_inpainter
 from invertfill.losses.lpips import LPIPS
-from invertfill.models.encoder import Gaussian
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.encoder import Gaussian
+from invertfill.nn.invertfill import InvertFill
+from invertfill.pipeline.inpainter import open_inpainter
+from invertfill.registry import find_model, find_models
 from invertfill.training import inversion, loop
 from invertfill.training.checkpoint import newest_checkpoint
 from invertfill.training.config import InversionConfig, parse_config
 from invertfill.training.guess import DRAWN, GuessTask, windows
 from invertfill.training.inversion import load_layers
-from invertfill.zoo import find_model, find_models
 
 CONFIG = CONFIGS["migan-that-guesses-z"]
 
@@ -307,9 +307,9 @@ def test_nothing_known_and_samples_are_drawn_from_z(folder: Path) -> None:
 
 
 def test_auto_leaves_early_models_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from invertfill import zoo
+    from invertfill import registry
 
-    monkeypatch.setattr(zoo, "WEIGHTS", folder.parent)
-    assert [model.name for model in zoo.list_models() if model.early] == ["guesses"]
+    monkeypatch.setattr(registry, "WEIGHTS", folder.parent)
+    assert [model.name for model in registry.list_models() if model.early] == ["guesses"]
     assert "guesses" not in [model.name for model in find_models("auto")]
     assert find_models("guesses")[0].early

@@ -307,7 +307,7 @@ def test_input_is_never_written(run: Command, photo: Path, mask: Path, tmp_path:
 
 def test_whatever_a_decoder_raises_stops_no_training(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a damaged file among many, training takes the others."""
-    from invertfill.data import readers
+    from invertfill.training.data import readers
 
     (photo.parent / "broken.png").write_bytes(photo.read_bytes()[:500])
     decode = readers.decode

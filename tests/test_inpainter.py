@@ -10,9 +10,9 @@ from PIL import Image
 
 import invertfill
 from invertfill.engines import open_engine
-from invertfill.imaging.regions import Region, cut, find_regions, put_back
-from invertfill.inpainter import show_hole
-from invertfill.zoo import find_model
+from invertfill.pipeline.crops import Crop, cut, find_crops, put_back
+from invertfill.pipeline.inpainter import show_hole
+from invertfill.registry import find_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -166,19 +166,19 @@ def test_openvino_serves_processes_that_stay_where_it_pays(
 
 
 def test_region_is_the_whole_portrait_or_a_square_with_context() -> None:
-    assert find_regions(box(512, 512, 10, 10, 60, 60), 256) == [Region(0, 0, 512)]
-    (region,) = find_regions(box(4000, 3000, 2000, 1000, 2300, 1200), 256)
+    assert find_crops(box(512, 512, 10, 10, 60, 60), 256) == [Crop(0, 0, 512)]
+    (region,) = find_crops(box(4000, 3000, 2000, 1000, 2300, 1200), 256)
     assert region.side == 600 and region.x <= 2000 and region.x + 600 >= 2300
-    (wide,) = find_regions(box(1600, 500, 500, 0, 1300, 500), 256)
+    (wide,) = find_crops(box(1600, 500, 500, 0, 1300, 500), 256)
     assert wide.side == 1000 and wide.x == 400 and wide.y == -250
 
 
 def test_holes_far_apart_have_regions_of_their_own_and_near_ones_share() -> None:
     far = box(4000, 3000, 100, 100, 200, 180) | box(4000, 3000, 3500, 2500, 3700, 2600)
-    assert [region.side for region in find_regions(far, 256)] == [256, 400]
+    assert [region.side for region in find_crops(far, 256)] == [256, 400]
     near = box(4000, 3000, 100, 100, 200, 180) | box(4000, 3000, 260, 100, 300, 200)
-    assert len(find_regions(near, 256)) == 1
-    assert find_regions(np.zeros((50, 50), bool), 256) == []
+    assert len(find_crops(near, 256)) == 1
+    assert find_crops(np.zeros((50, 50), bool), 256) == []
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -190,7 +190,7 @@ def test_every_hole_pixel_lies_in_exactly_one_region(seed: int) -> None:
         x, y = int(rng.integers(0, width)), int(rng.integers(0, height))
         hole[y : y + int(rng.integers(1, 300)), x : x + int(rng.integers(1, 300))] = True
     times = np.zeros((height, width), int)
-    for region in find_regions(hole, 64):
+    for region in find_crops(hole, 64):
         left, top, right, bottom = region.inside(width, height)
         times[top:bottom, left:right] += 1
     assert (times[hole] == 1).all()
@@ -198,10 +198,10 @@ def test_every_hole_pixel_lies_in_exactly_one_region(seed: int) -> None:
 
 def test_context_is_the_side_of_a_region_in_sides_of_its_hole() -> None:
     hole = box(1000, 1000, 400, 500, 500, 560)
-    assert [find_regions(hole, 256, context)[0].side for context in (1, 1.5, 4, 50)] == [100, 150, 400, 1000]
+    assert [find_crops(hole, 256, context)[0].side for context in (1, 1.5, 4, 50)] == [100, 150, 400, 1000]
     for context in (0.9, float("nan"), -2):
         with pytest.raises(invertfill.InputError, match=r"context .*; accepted: 1 or more"):
-            find_regions(hole, 256, context)
+            find_crops(hole, 256, context)
 
 
 def test_context_reaches_the_fill(tiny_model_folder: Path) -> None:
@@ -229,7 +229,7 @@ def test_only_what_surrounds_the_holes_is_looked_at(inpainter: invertfill.Inpain
 def test_cut_averages_known_pixels_only_and_put_back_touches_the_hole_only() -> None:
     rgb, hole = np.full((512, 512, 3), 100, np.uint8), box(512, 512, 100, 100, 301, 301)
     rgb[hole] = 255
-    region = Region(0, 0, 512)
+    region = Crop(0, 0, 512)
     image, mask = cut(rgb, hole, region, 256)
     np.testing.assert_allclose(image[:, mask[0] == 0], 100 / 127.5 - 1, atol=1e-5)
     assert (image[:, mask[0] == 1] == 0).all()

@@ -14,7 +14,7 @@ from torch import Tensor
 from training_runs import ROOT, config_of
 
 from invertfill.errors import InputError
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.invertfill import InvertFill
 from invertfill.training.checkpoint import save_checkpoint
 from invertfill.training.config import AdamConfig, InversionConfig, load_config
 from invertfill.training.distributed import seed_step

@@ -1,4 +1,4 @@
-"""The fill network (models/invertfill.py, models/encoder.py)."""
+"""The fill network (nn/invertfill.py, nn/encoder.py)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from invertfill.losses.inpainting import composite
-from invertfill.models import migan
-from invertfill.models.encoder import Encoder, EncoderConfig
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.encoder import Encoder, EncoderConfig
+from invertfill.nn.generators import migan
+from invertfill.nn.invertfill import InvertFill
 from invertfill.training.config import InversionConfig, load_config
 from invertfill.training.inversion import load_model
 

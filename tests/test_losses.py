@@ -15,8 +15,8 @@ from torch import Tensor
 
 from invertfill.errors import InputError
 from invertfill.losses import inpainting as losses
+from invertfill.losses.features import FeatureNet, alexnet, find_weights, vgg16
 from invertfill.losses.lpips import LPIPS, lpips
-from invertfill.losses.vgg import FeatureNet, alexnet, find_weights, vgg16
 
 Array = np.ndarray
 

@@ -11,19 +11,10 @@ import pytest
 from PIL import Image
 
 from invertfill.errors import InputError
-from invertfill.imaging import mask_kinds
-from invertfill.imaging.masks import (
-    COVERAGE,
-    KINDS,
-    coverage_range,
-    mask_from_transparency,
-    mask_set_hash,
-    read_mask,
-    read_outlines,
-    sample_mask,
-    sample_masks,
-    save_mask,
-)
+from invertfill.imaging.masks import mask_from_transparency, read_mask, save_mask
+from invertfill.masks import shapes as mask_kinds
+from invertfill.masks.names import COVERAGE, KINDS
+from invertfill.masks.sampler import coverage_range, mask_set_hash, read_outlines, sample_mask, sample_masks
 
 HOLE = np.zeros((6, 10), bool)
 HOLE[1:4, 2:7] = True
@@ -380,9 +371,9 @@ def test_photo_within_bounds_leaves_out_what_does_not_fit() -> None:
 def test_training_draws_from_its_outlines(outlines: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("pydantic", reason="needs the extra train")
-    from invertfill.data.batches import Batches
-    from invertfill.data.readers import ImageSet
     from invertfill.training.config import DataConfig, MaskConfig
+    from invertfill.training.data.batches import Batches
+    from invertfill.training.data.readers import ImageSet
 
     save_mask(np.ones((32, 32), bool), tmp_path / "pictures" / "a.png")
     images, data = ImageSet(tmp_path / "pictures", 32, cache=True), DataConfig(path=tmp_path / "pictures", workers=1)

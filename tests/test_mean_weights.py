@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from invertfill.errors import InputError
 from invertfill.export import export_model
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.invertfill import InvertFill
 
 CONFIG = {
     "generator": {"kind": "mobilestylegan", "size": 32, "channels": [8, 8, 8, 8], "latent_dim": 16},

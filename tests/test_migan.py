@@ -1,4 +1,4 @@
-"""MI-GAN's networks in InvertFill's places (models/migan.py, tools/convert_migan.py)."""
+"""MI-GAN's networks in InvertFill's places (nn/generators/migan.py, tools/convert_migan.py)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from conftest import ROOT, script
 from torch import Tensor, nn
 
-from invertfill.models.invertfill import InvertFill
-from invertfill.models.migan import MIGANBranch, MIGANGenerator, StyledConv
-from invertfill.models.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.migan import MIGANGenerator, StyledConv
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.invertfill import InvertFill
+from invertfill.nn.rgb_branch import MIGANBranch
 from invertfill.training.inversion import choose_parameters
 
 CHANNELS = {4: 12, 8: 12, 16: 8, 32: 6}
@@ -183,7 +184,7 @@ def test_noise_reaches_the_hole_from_32_px_on() -> None:
 
 
 def test_refinement_leaves_codes_of_a_generator_that_cannot_draw_alone() -> None:
-    from invertfill.models.refine import refine
+    from invertfill.nn.refine import refine
 
     model = InvertFill(CONFIG).eval()
     image, mask, codes = torch.zeros(1, 3, 32, 32), torch.ones(1, 1, 32, 32), torch.randn(1, 7, 16)

@@ -1,4 +1,4 @@
-"""The light generator of `faces-256` (models/mobilestylegan.py) and the conversion of its weights."""
+"""The light generator of `faces-256` (nn/generators/mobilestylegan.py) and the conversion of its weights."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from conftest import script
 
-from invertfill.models import build_generator
-from invertfill.models.mobilestylegan import MobileStyleGANGenerator, inverse_haar
+from invertfill.nn.generators import build_generator
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator, inverse_haar
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "convert_face_generator.py"
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from paper import CONFIG, MODELS, SHARED, TABLES, write_start
 
 from invertfill.baselines import list_baselines
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.invertfill import InvertFill
 from invertfill.training.config import InversionConfig, load_config
 
 

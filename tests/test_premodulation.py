@@ -1,4 +1,4 @@
-"""Eq. 1, and which scale each style vector is made from (models/premodulation.py)."""
+"""Eq. 1, and which scale each style vector is made from (nn/premodulation.py)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from invertfill.models.premodulation import PreModulation, instance_norm, modulate
-from invertfill.models.stylegan2 import StyleGAN2Generator
+from invertfill.nn.generators.stylegan2 import StyleGAN2Generator
+from invertfill.nn.premodulation import PreModulation, instance_norm, modulate
 
 LAYERS = {64: 10, 128: 12, 256: 14, 512: 16, 1024: 18}
 

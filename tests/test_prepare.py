@@ -15,8 +15,8 @@ import pytest
 from conftest import Result, assert_one_line, pixels
 from PIL import Image
 
-from invertfill.data import prepare
-from invertfill.data.prepare import DATA_SETS, Part
+from invertfill.training.data import prepare
+from invertfill.training.data.prepare import DATA_SETS, Part
 
 Run = Callable[..., Result]
 OFFICIAL = dict(DATA_SETS)

@@ -1,4 +1,4 @@
-"""Quality best: the code moves to where the generator draws the known pixels (models/refine.py)."""
+"""Quality best: the code moves to where the generator draws the known pixels (nn/refine.py)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import invertfill
 torch = pytest.importorskip("torch")
 
 from invertfill.engines.torch import TorchEngine  # noqa: E402
-from invertfill.models.refine import SCALES, known_distance, refine  # noqa: E402
+from invertfill.nn.refine import SCALES, known_distance, refine  # noqa: E402
 
 
 @pytest.fixture

@@ -30,10 +30,10 @@ from starlette.testclient import TestClient
 from invertfill.client import Client
 from invertfill.errors import InputError
 from invertfill.serve.app import NOTE, create_app
-from invertfill.serve.desk import Desk
+from invertfill.serve.queue import Desk
 from invertfill.serve.refusal import Refusal
+from invertfill.serve.service import Workshop
 from invertfill.serve.settings import Limits, Settings, check_access
-from invertfill.serve.work import Workshop
 
 TOKEN = "correct horse battery"
 
@@ -181,9 +181,9 @@ def test_models_and_health(client) -> None:
 
 
 def test_notes_are_told(client, files, monkeypatch: pytest.MonkeyPatch, tiny_model_folder: Path) -> None:
-    from invertfill import zoo
+    from invertfill import registry
 
-    monkeypatch.setattr(zoo, "WEIGHTS", tiny_model_folder.parent)
+    monkeypatch.setattr(registry, "WEIGHTS", tiny_model_folder.parent)
     server = client(models=("auto",))
     assert next(iter(server.get("/v1/models").json()["models"]))["name"] == "auto"
     answer = server.post("/v1/fill", files=files)

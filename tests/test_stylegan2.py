@@ -1,4 +1,4 @@
-"""The generator and discriminator of models/stylegan2.py."""
+"""The generator and discriminator of nn/generators/stylegan2.py."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invertfill.models.stylegan2 import (
-    Blur,
+from invertfill.nn.generators.stylegan2 import (
     ModulatedConv,
     StyleGAN2Discriminator,
     StyleGAN2Generator,
     minibatch_stddev,
-    upsample,
 )
+from invertfill.nn.layers import Blur, upsample
 
 SIZES = {64: 10, 128: 12, 256: 14, 512: 16, 1024: 18}
 

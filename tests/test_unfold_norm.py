@@ -10,8 +10,8 @@ import torch
 from conftest import ROOT, script
 from torch import Tensor
 
-from invertfill.models.encoder import fold_norm
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.encoder import fold_norm
+from invertfill.nn.invertfill import InvertFill
 
 CONFIG: dict[str, Any] = {
     "generator": {"kind": "stylegan2", "size": 32, "latent_dim": 16, "channel_base": 128, "channel_max": 8},

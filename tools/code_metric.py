@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from invertfill.losses.lpips import LPIPS
-from invertfill.models.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
 from invertfill.training.inversion import load_prior
 
 BATCH = 4

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from invertfill.models.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
 
 
 def open_reader(path: Path) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from invertfill.evaluation.inception import Inception
+from invertfill.losses.inception import Inception
 
 
 def main() -> int:

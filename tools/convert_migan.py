@@ -25,16 +25,17 @@ import typer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from invertfill.data.readers import decode, open_source
 from invertfill.errors import InputError
-from invertfill.imaging.masks import sample_masks
 from invertfill.losses.lpips import LPIPS
-from invertfill.models.invertfill import InvertFill
-from invertfill.models.migan import MIGANBranch, MIGANGenerator
-from invertfill.models.migan_weights import WIDTHS, fill_layers, read_weights
-from invertfill.models.stylegan2 import resolutions, upsample
+from invertfill.masks.sampler import sample_masks
+from invertfill.nn.generators.migan import MIGANGenerator
+from invertfill.nn.generators.migan_weights import WIDTHS, fill_layers, read_weights
+from invertfill.nn.invertfill import InvertFill
+from invertfill.nn.layers import resolutions, upsample
+from invertfill.nn.rgb_branch import MIGANBranch
+from invertfill.registry import FILES, find_model
+from invertfill.training.data.readers import decode, open_source
 from invertfill.training.inversion import choose_parameters
-from invertfill.zoo import FILES, find_model
 
 SIZE = 256
 

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from invertfill.errors import InputError
-from invertfill.models.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
 from invertfill.training.inversion import load_prior
 from invertfill.training.mean_latent import long_run_mean
 

@@ -22,13 +22,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from invertfill.data.readers import decode, open_source
 from invertfill.errors import InputError
-from invertfill.models.invertfill import InvertFill
-from invertfill.models.migan import MIGANGenerator
+from invertfill.nn.generators.migan import MIGANGenerator
+from invertfill.nn.invertfill import InvertFill
+from invertfill.registry import FILES
 from invertfill.training.config import AdamConfig
+from invertfill.training.data.readers import decode, open_source
 from invertfill.training.inversion import learning_rate, load_codes
-from invertfill.zoo import FILES
 
 BATCH, HELD_OUT = 32, 100
 SCHEDULE = AdamConfig(lr=3e-3, warmup=20, decay="cosine")

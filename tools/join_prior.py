@@ -23,13 +23,14 @@ import typer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from invertfill.data.readers import decode, open_source
 from invertfill.errors import InputError
-from invertfill.imaging.masks import sample_masks
-from invertfill.models.invertfill import InvertFill
-from invertfill.models.migan import MIGANBranch, MIGANGenerator, SeparableConv, StyledConv
-from invertfill.models.mobilestylegan import LowRankInput, MobileStyleGANGenerator, Trunk
-from invertfill.zoo import FILES, find_model
+from invertfill.masks.sampler import sample_masks
+from invertfill.nn.generators.migan import MIGANGenerator, SeparableConv, StyledConv
+from invertfill.nn.generators.mobilestylegan import LowRankInput, MobileStyleGANGenerator, Trunk
+from invertfill.nn.invertfill import InvertFill
+from invertfill.nn.rgb_branch import MIGANBranch
+from invertfill.registry import FILES, find_model
+from invertfill.training.data.readers import decode, open_source
 
 PICTURES = 32  # over which the activations that BODY's coarse layers leave behind are averaged
 LATENTS = 8192  # that say which directions of w the low-rank layer keeps

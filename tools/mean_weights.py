@@ -21,10 +21,10 @@ from torch import Tensor
 
 from invertfill.errors import InputError
 from invertfill.export import export_model
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.invertfill import InvertFill
+from invertfill.registry import find_model
 from invertfill.training.checkpoint import STATE, newest_checkpoint, provenance_of
 from invertfill.training.inversion import load_model, model_config
-from invertfill.zoo import find_model
 
 
 def read(source: str) -> tuple[InvertFill, dict[str, Any]]:

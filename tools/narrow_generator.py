@@ -26,12 +26,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from invertfill.data.batches import Batches
-from invertfill.data.readers import ImageSet
 from invertfill.losses.lpips import LPIPS
-from invertfill.models.invertfill import InvertFill
-from invertfill.models.mobilestylegan import Level, MobileStyleGANGenerator, StyledConv
+from invertfill.nn.generators.mobilestylegan import Level, MobileStyleGANGenerator, StyledConv
+from invertfill.nn.invertfill import InvertFill
 from invertfill.training.config import AdamConfig, DataConfig, MaskConfig
+from invertfill.training.data.batches import Batches
+from invertfill.training.data.readers import ImageSet
 from invertfill.training.inversion import learning_rate, load_model
 
 MEASURED = 8  # batches over which activations are measured

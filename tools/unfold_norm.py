@@ -18,13 +18,13 @@ import typer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from invertfill.data.batches import Batches
-from invertfill.data.readers import ImageSet
 from invertfill.errors import InputError
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.invertfill import InvertFill
+from invertfill.registry import find_model
 from invertfill.training.config import DataConfig, MaskConfig
+from invertfill.training.data.batches import Batches
+from invertfill.training.data.readers import ImageSet
 from invertfill.training.inversion import load_model
-from invertfill.zoo import find_model
 
 
 @torch.no_grad()

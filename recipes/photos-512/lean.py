@@ -30,16 +30,17 @@ import typer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from invertfill.data.batches import Batches
-from invertfill.data.readers import ImageSet
 from invertfill.evaluation.pairs import by_stem, read_picture
-from invertfill.imaging.masks import sample_masks
 from invertfill.losses.inpainting import composite
 from invertfill.losses.lpips import LPIPS
-from invertfill.models.migan import MIGANBranch, MIGANGenerator
-from invertfill.models.migan_weights import WIDTHS, load_migan
+from invertfill.masks.sampler import sample_masks
+from invertfill.nn.generators.migan import MIGANGenerator
+from invertfill.nn.generators.migan_weights import WIDTHS, load_migan
+from invertfill.nn.rgb_branch import MIGANBranch
 from invertfill.training.checkpoint import read_tensors
 from invertfill.training.config import AdamConfig, DataConfig, MaskConfig
+from invertfill.training.data.batches import Batches
+from invertfill.training.data.readers import ImageSet
 from invertfill.training.guess import windows
 from invertfill.training.inversion import learning_rate
 

@@ -15,7 +15,7 @@ from invertfill.errors import InputError, InvertFillWarning
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from invertfill.inpainter import Inpainter
+    from invertfill.pipeline.inpainter import Inpainter
 
 __version__ = "0.1.0"
 __all__ = ["Inpainter", "InputError", "InvertFillWarning", "__version__", "load"]
@@ -32,7 +32,7 @@ def load(
     """Open a model.
 
     Args:
-        model: "auto" decides for each picture (see `invertfill.choice`); else a name that
+        model: "auto" decides for each picture (see `invertfill.pipeline.selection`); else a name that
             ``invertfill models`` lists, or the folder of a model written by ``invertfill export``.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "onnx" (ONNX Runtime), "openvino" (extra ``openvino``: slower to open, faster from then on where the
@@ -46,14 +46,14 @@ def load(
     Raises:
         InputError: the model is unknown or damaged, or the engine or device is not available.
     """
-    from invertfill.inpainter import open_inpainter
+    from invertfill.pipeline.inpainter import open_inpainter
 
     return open_inpainter(model, engine=engine, device=device, quality=quality, context=context)
 
 
 def __getattr__(name: str) -> Any:
     if name == "Inpainter":
-        from invertfill.inpainter import Inpainter
+        from invertfill.pipeline.inpainter import Inpainter
 
         return Inpainter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

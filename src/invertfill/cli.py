@@ -18,8 +18,8 @@ import typer
 
 from invertfill import __version__
 from invertfill.errors import InputError, InputErrors, InvertFillWarning, one_line
-from invertfill.imaging.kinds import COVERAGE, KINDS, OUTLINED
-from invertfill.zoo import AUTO
+from invertfill.masks.names import COVERAGE, KINDS, OUTLINED
+from invertfill.registry import AUTO
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -110,7 +110,7 @@ def fill(
     from invertfill.imaging.io import check_output, save_image
     from invertfill.imaging.sheet import contact_sheet as sheet_of
     from invertfill.imaging.sheet import thumbnail
-    from invertfill.inpainter import show_hole
+    from invertfill.pipeline.inpainter import show_hole
 
     if mask is not None and not os.path.exists(mask):  # Path.exists raises where a name is too long
         raise InputError(f"{mask}: no such file; accepted: a mask, white = hole")
@@ -218,8 +218,8 @@ def outpaint(
 ) -> None:
     """Draw what lies beyond a picture's sides. The picture itself stays as it is."""
     from invertfill import load
-    from invertfill.imaging.canvas import margins_for_aspect, parse_margins
     from invertfill.imaging.io import check_output, open_image, save_image
+    from invertfill.pipeline.outpainting import margins_for_aspect, parse_margins
 
     check_output(out, image)
     with _notes(image):
@@ -272,7 +272,8 @@ def masks(
 
     Prints the SHA-256 by which a table of results names the set.
     """
-    from invertfill.imaging.masks import check_kind, coverage_range, mask_set_hash, sample_masks, save_mask
+    from invertfill.imaging.masks import save_mask
+    from invertfill.masks.sampler import check_kind, coverage_range, mask_set_hash, sample_masks
 
     coverage_range(coverage)
     check_kind(kind, outlines)
@@ -424,7 +425,7 @@ def serve(
 @app.command()
 def models() -> None:
     """List the models of this installation."""
-    from invertfill.zoo import find_models, list_models
+    from invertfill.registry import find_models, list_models
 
     found = [*find_models(AUTO), *(model for model in list_models() if model.early)]
     print(f"{AUTO} (default)\n  one of these, for each picture the best")
@@ -467,7 +468,7 @@ def data_prepare(
 
     Counts are checked and missing files named. The same command goes on where it was stopped.
     """
-    from invertfill.data.prepare import prepare
+    from invertfill.training.data.prepare import prepare
 
     with _bars() as begin:
         counts = prepare(name, source, out, seed=seed, test_list=test_list, begin=begin)

@@ -35,14 +35,14 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from invertfill.data.readers import decode, open_source
-from invertfill.domain import Domain
 from invertfill.errors import InputError
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.invertfill import InvertFill
+from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.registry import DOMAIN, FILES, write_sums
 from invertfill.training.checkpoint import newest_checkpoint, provenance_of
+from invertfill.training.data.readers import decode, open_source
 from invertfill.training.inversion import load_model, model_config
 from invertfill.training.mean_latent import long_run_mean
-from invertfill.zoo import DOMAIN, FILES, write_sums
 
 WEIGHTS, CARD = FILES[0], "MODEL_CARD.md"
 OPSET = 17
@@ -93,8 +93,8 @@ def export_model(
         folder: where to; a model folder that is already there is replaced.
         provenance: plain values: where the weights come from.
         card: the model card's Markdown; a short one is written if left out.
-        pictures: a folder, zip or tar of pictures of the model's domain, by which `invertfill.choice` tells it from
-            others; left out, what the generator draws stands for them.
+        pictures: a folder, zip or tar of pictures of the model's domain, by which `invertfill.pipeline.selection` tells
+            it from others; left out, what the generator draws stands for them.
 
     Returns:
         ``folder``.
@@ -113,7 +113,7 @@ def export_model(
             metadata = {"config": json.dumps(model.config), "provenance": json.dumps(provenance)}
             save_file(tensors, draft / WEIGHTS, metadata)
             _export_graphs(model, draft)
-            Domain.of(_read(pictures, model.generator.size) if pictures else _drawn(model)).save(draft / DOMAIN)
+            DomainPrior.of(_read(pictures, model.generator.size) if pictures else _drawn(model)).save(draft / DOMAIN)
             write_sums(draft)
             (draft / CARD).write_text(card or _short_card(folder.name, model, provenance), encoding="utf-8")
     except OSError as error:

@@ -65,7 +65,7 @@ def compose(
     a single code at full importance draws what it draws alone.
 
     Args:
-        generator: of `invertfill.models`.
+        generator: of `invertfill.nn.generators`.
         offsets: (N, D), w_n - w_mean.
         importance: a, (N, C), for the channels of `generator.head`.
         w_mean: (D,).

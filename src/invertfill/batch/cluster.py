@@ -15,11 +15,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
-from invertfill.batch import places
+from invertfill.batch import storage as places
 from invertfill.batch.jobs import Job
 from invertfill.batch.work import Known, Record, Settings, Worker
 from invertfill.errors import InputError
-from invertfill.zoo import fingerprint
+from invertfill.registry import fingerprint
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: it would report to its makers
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from invertfill.batch import places
+from invertfill.batch import storage as places
 from invertfill.errors import InputError
 from invertfill.imaging.io import ACCEPTED, WRITTEN, check_name, is_image_name
 

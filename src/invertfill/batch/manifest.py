@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Self, TextIO
 
-from invertfill.batch import places
+from invertfill.batch import storage as places
 from invertfill.batch.work import Known, Record
 from invertfill.errors import InputError
 from invertfill.imaging.io import make_folder

@@ -19,13 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
-from invertfill.batch import places
+from invertfill.batch import storage as places
 from invertfill.batch.jobs import Job
 from invertfill.batch.manifest import Manifest
 from invertfill.batch.work import FOREIGN, Known, Record, Settings, Worker
 from invertfill.errors import InputError
 from invertfill.imaging.io import make_folder
-from invertfill.zoo import find_models
+from invertfill.registry import find_models
 
 Task: TypeAlias = tuple[Job, Known | None]
 WORTH_A_PROCESS = 4  # pictures: in the time that it takes to start and load the model, so many of 256 px are filled

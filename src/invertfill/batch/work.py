@@ -9,12 +9,12 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from invertfill.batch import places
+from invertfill.batch import storage as places
 from invertfill.batch.jobs import Job
 from invertfill.errors import InputError, InvertFillWarning
 from invertfill.imaging.io import Encoded, encode_image
-from invertfill.inpainter import open_inpainter
-from invertfill.zoo import fingerprint
+from invertfill.pipeline.inpainter import open_inpainter
+from invertfill.registry import fingerprint
 
 
 @dataclass(frozen=True)

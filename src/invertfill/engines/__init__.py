@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from invertfill.errors import InputError
-from invertfill.zoo import Exemplar
+from invertfill.registry import PatchMatch
 
 if TYPE_CHECKING:
-    from invertfill.zoo import AnyModel
+    from invertfill.registry import AnyModel
 
 ENGINES = ("auto", "onnx", "openvino", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -32,7 +32,7 @@ class Engine(Protocol):
         w_mean: (D,), the long-run mean latent.
         z_dim: entries of z.
         guesses_z: the model says which z the known pixels allow, and a fill's latent is a deviation from that.
-        blend: how a fill meets the known pixels, one of `invertfill.imaging.blend.BLENDS`.
+        blend: how a fill meets the known pixels, one of `invertfill.pipeline.blending.BLENDS`.
         noise: (1, s, s), what the texture of fills is drawn from; None for a model that draws all texture of the rest.
     """
 
@@ -92,7 +92,7 @@ def open_engine(
     """Load a model.
 
     Args:
-        model: from `invertfill.zoo.find_models`. The exemplar-based filler has an engine of its own, on the CPU.
+        model: from `invertfill.registry.find_models`. The exemplar-based filler has an engine of its own, on the CPU.
         engine: "onnx", "openvino", "torch", or "auto": torch where a CUDA or MPS device is asked for, else ONNX
             Runtime, or OpenVINO for a process that stays, where it is installed and the processor computes in bfloat16.
         device: "cpu", "cuda", "mps", or "auto": with ONNX Runtime the CPU, with torch the best there is.
@@ -109,10 +109,10 @@ def open_engine(
         raise InputError(f"device {device!r}; accepted: {', '.join(DEVICES)}")
     if quality not in QUALITIES:
         raise InputError(f"quality {quality!r}; accepted: {', '.join(QUALITIES)}")
-    if isinstance(model, Exemplar):
-        from invertfill.engines.exemplar import ExemplarEngine
+    if isinstance(model, PatchMatch):
+        from invertfill.engines.patchmatch import PatchMatchEngine
 
-        return ExemplarEngine(model)
+        return PatchMatchEngine(model)
     model.verify()
     if engine == "auto":
         on_cpu = "openvino" if stays and _openvino_pays() else "onnx"

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from invertfill.errors import InputError
-from invertfill.zoo import Model
+from invertfill.registry import Model
 
 
 class OnnxEngine:

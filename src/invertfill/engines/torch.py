@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from invertfill.errors import InputError
-from invertfill.models.invertfill import InvertFill
-from invertfill.models.refine import refine
-from invertfill.zoo import Model
+from invertfill.nn.invertfill import InvertFill
+from invertfill.nn.refine import refine
+from invertfill.registry import Model
 
 STD_SAMPLES = 4096
 

@@ -16,9 +16,9 @@ from invertfill.evaluation.cache import code_version
 from invertfill.evaluation.pairs import Pair, PairSet, Problems, by_stem
 from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.io import open_image
-from invertfill.imaging.regions import enlarge, find_regions
-from invertfill.inpainter import Inpainter
-from invertfill.zoo import AUTO, find_models, sha256_of
+from invertfill.pipeline.crops import enlarge, find_crops
+from invertfill.pipeline.inpainter import Inpainter
+from invertfill.registry import AUTO, find_models, sha256_of
 
 # What a fill runs through: results in a cache hold while it stays as it is.
 SOURCES = ("inpainter.py", "baselines", "engines", "imaging", "models")
@@ -107,7 +107,7 @@ class ModelMethod:
         recorded = iter(self._engine.recorded)
         for pair, truth, composite in zip(pairs, truths, composites, strict=True):
             raw, hole = truth.copy(), pair.hole
-            for region in find_regions(hole, self._engine.size):  # for pictures of the model's size: one, the whole
+            for region in find_crops(hole, self._engine.size):  # for pictures of the model's size: one, the whole
                 left, top, right, bottom = region.inside(pair.size, pair.size)
                 raw[top:bottom, left:right] = enlarge(next(recorded), region, hole.shape)
             yield Output(raw, composite)

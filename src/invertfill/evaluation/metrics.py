@@ -17,11 +17,10 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from invertfill.errors import InputError
-from invertfill.evaluation import inception
 from invertfill.evaluation.cache import code_version
-from invertfill.losses import lpips
+from invertfill.losses import inception, lpips
+from invertfill.losses.features import find_weights, hash_weights
 from invertfill.losses.lpips import LPIPS, LpipsName
-from invertfill.losses.vgg import find_weights, hash_weights
 
 BEST_PSNR = 100.0  # dB: of equal pictures, which have no finite one; a mean stays a number
 LEAST_SIDE = 32  # pixels: of LPIPS, whose fifth stage sees 1/16
@@ -76,7 +75,7 @@ METRICS = {
         "original, in levels of 255; 0 is no more of a seam than the original has",
     ),
 }
-SOURCES = ("evaluation/metrics.py", "evaluation/inception.py", "losses")
+SOURCES = ("evaluation/metrics.py", "losses/inception.py", "losses")
 RAW = ("known_colour", "border_jump")
 LPIPS_NETS: dict[str, LpipsName] = {"lpips_alex": "alex", "lpips_vgg": "vgg"}
 WEIGHTS: dict[str, tuple[str, ...]] = {

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from invertfill.errors import InputError, InvertFillWarning
-from invertfill.imaging import deep
+from invertfill.imaging import sixteen_bit as deep
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 from invertfill.imaging.metadata import kept_info, read_exif, turn
 

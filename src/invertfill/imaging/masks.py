@@ -1,42 +1,15 @@
-"""Masks: read from files and transparency, and drawn at random by coverage class. True = hole.
-
-Coverage is the share of hole pixels of the final binary mask. Free-form strokes plus boxes follow the idea of the
-masks of LaMa and MAT; the public irregular-mask sets stop at 60 %, so they cannot serve for the extreme class.
-How each kind is drawn stands in mask_kinds.py, their names in kinds.py.
-"""
+"""Masks as people bring them: files, pictures, arrays, transparency. True = hole."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import FileSource, ImageSource, list_images, open_image
-from invertfill.imaging.kinds import COVERAGE, KINDS, OUTLINED, MaskKind
-from invertfill.imaging.mask_kinds import Outline, draw
-
-__all__ = [
-    "COVERAGE",
-    "KINDS",
-    "MaskKind",
-    "MaskSource",
-    "check_kind",
-    "coverage_range",
-    "mask_from_transparency",
-    "mask_set_hash",
-    "read_mask",
-    "read_outlines",
-    "sample_mask",
-    "sample_masks",
-    "save_mask",
-]
+from invertfill.imaging.io import FileSource, ImageSource, open_image, save_image
 
 MaskSource: TypeAlias = ImageSource
 THRESHOLD = 127  # on disk white is hole, and masks saved as JPEG are not quite binary
@@ -59,7 +32,7 @@ def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False
             the wrong file or the wrong sign.
     """
     name = str(source) if isinstance(source, FileSource) else "mask"
-    hole = _binary_array(source) if isinstance(source, np.ndarray) else _binary_image(source)
+    hole = _binary_array(source) if isinstance(source, np.ndarray) else binary_image(source)
     if hole.shape != (size[1], size[0]):
         raise InputError(
             f"{name}: mask of {hole.shape[1]}x{hole.shape[0]} pixels for an image of {size[0]}x{size[1]}; "
@@ -79,101 +52,7 @@ def mask_from_transparency(image: Image.Image) -> np.ndarray | None:
 
 def save_mask(mask: np.ndarray, path: str | Path) -> Path:
     """Save a mask (H, W) bool as a one-channel PNG or the like, white = hole."""
-    from invertfill.imaging.io import save_image
-
     return save_image(Image.fromarray(mask.astype(np.uint8) * 255), path)
-
-
-def coverage_range(text: str) -> tuple[float, float]:
-    """The bounds of a coverage class ("easy" and so on, see COVERAGE) or of a range such as "0.5-0.6"."""
-    if text in COVERAGE:
-        return COVERAGE[text]
-    try:
-        low, high = (float(part) for part in text.split("-"))
-    except ValueError:
-        low, high = math.nan, math.nan
-    if not 0 < low < high < 1:
-        raise InputError(f"coverage {text!r}; accepted: {', '.join(COVERAGE)}, or LOW-HIGH such as 0.5-0.6")
-    return low, high
-
-
-def read_outlines(folder: Path) -> tuple[Outline, ...]:
-    """The outlines of things in a folder of masks of any size, by name, white = the thing; read once.
-
-    Raises:
-        InputError: no such folder, no image in it, one that can't be read, or one without any white.
-    """
-    return _read_outlines(Path(folder))
-
-
-def check_kind(kind: str, outlines: Path | None = None) -> tuple[Outline, ...]:
-    """The outlines that a kind is drawn from; () where it needs none.
-
-    Raises:
-        InputError: an unknown kind, "objects" without `outlines`, or what `read_outlines` raises.
-    """
-    if kind not in KINDS:
-        raise InputError(f"mask kind {kind!r}; accepted: {', '.join(KINDS)}")
-    if kind == "objects" and outlines is None:
-        raise InputError(
-            "mask kind 'objects' without outlines; accepted: a folder of masks, white = the thing, "
-            "by --outlines FOLDER, masks.outlines=FOLDER or outlines="
-        )
-    return read_outlines(outlines) if outlines is not None and kind in OUTLINED else ()
-
-
-def sample_mask(
-    size: int, kind: str, low: float, high: float, rng: np.random.Generator, outlines: Path | None = None
-) -> np.ndarray:
-    """Draw one mask.
-
-    Args:
-        size: side in pixels, at least 8.
-        kind: "freeform" (strokes and boxes), "box" (one box), "outpaint" (one or more sides missing), "mixed" (these
-            three), "lines" (three long thin ones), "lettering", "blobs" (smooth outlines drawn at random), "objects"
-            (outlines of real things), or "photo" (the mix for models of any photograph).
-        low, high: bounds of the coverage, 0 < low < high < 1; the final binary mask lies within them.
-        rng: the only source of chance.
-        outlines: a folder of masks, for "objects", and for "photo" where there is one; read once. Others ignore it.
-
-    Returns:
-        (size, size) bool, True = hole.
-
-    Raises:
-        InputError: an unknown kind, "objects" without outlines, outlines that can't be read, or bounds that no mask
-            of this size meets.
-    """
-    shapes = check_kind(kind, outlines)
-    if size < 8 or not 0 < low < high < 1:
-        raise InputError(f"mask of {size} pixels and coverage {low}-{high}; accepted: 8 or more, 0 < low < high < 1")
-    if kind == "mixed":
-        kind = cast(str, rng.choice(["freeform", "box", "outpaint"], p=[0.5, 0.25, 0.25]))
-    for _ in range(1000):
-        mask = draw(kind, size, low, high, rng, shapes)
-        if low <= np.count_nonzero(mask) / mask.size <= high:
-            return mask
-    raise InputError(
-        f"no {kind} mask of {size} pixels has a coverage of {low}-{high}; accepted: a wider range, up to "
-        f"{'-'.join(map(str, COVERAGE['any']))} (any)"
-    )
-
-
-def sample_masks(
-    count: int, size: int, kind: str, coverage: str, seed: int, outlines: Path | None = None
-) -> Iterator[np.ndarray]:
-    """Draw ``count`` masks (size, size) bool. Mask i depends on (seed, i) and the outlines only, not on ``count``."""
-    low, high = coverage_range(coverage)
-    for index in range(count):
-        yield sample_mask(size, kind, low, high, np.random.default_rng([seed, index]), outlines)
-
-
-def mask_set_hash(masks: Iterable[np.ndarray]) -> str:
-    """SHA-256 (hex) of a mask set: of each mask's shape and packed bits, in order. A table of results names it."""
-    digest = hashlib.sha256()
-    for mask in masks:
-        digest.update(repr(mask.shape).encode())
-        digest.update(np.packbits(mask.astype(bool)).tobytes())
-    return digest.hexdigest()
 
 
 def _binary_array(array: np.ndarray) -> np.ndarray:
@@ -193,19 +72,9 @@ def _binary_array(array: np.ndarray) -> np.ndarray:
     raise InputError(f"mask array of type {array.dtype}; accepted: bool, uint8 (above 127 is hole), float (above 0.5)")
 
 
-def _binary_image(source: FileSource | Image.Image) -> np.ndarray:
+def binary_image(source: FileSource | Image.Image) -> np.ndarray:
+    """(H, W) bool, True = white."""
     image = open_image(source, notes=False)
     if image.mode in ("LA", "RGBA"):
         image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size), image.getchannel("A"))
     return np.asarray(image) > THRESHOLD * 257 if image.mode == "I;16" else np.asarray(image.convert("L")) > THRESHOLD
-
-
-@lru_cache(maxsize=4)
-def _read_outlines(folder: Path) -> tuple[Outline, ...]:
-    found = []
-    for path in list_images(folder):
-        hole = _binary_image(path)
-        if not hole.any():
-            raise InputError(f"{path}: an outline without any white; accepted: white = the thing")
-        found.append(Outline.of(hole))
-    return tuple(found)

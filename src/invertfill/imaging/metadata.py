@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.TiffImagePlugin import TiffImageFile
 
 from invertfill.errors import InvertFillWarning
-from invertfill.imaging.deep import LOW
+from invertfill.imaging.sixteen_bit import LOW
 
 # EXIF tags that describe the file and not the picture: a TIFF's own layout (its writer makes them anew), orientation.
 LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325}

@@ -17,7 +17,7 @@ from torch import Tensor
 PERCEPTUAL_TAPS = (4, 9, 16)  # VGG16 pool1, pool2, pool3: features[:5], [5:10], [10:17]
 
 Features = Callable[[Tensor, Sequence[int]], list[Tensor]]
-"""A feature network such as `invertfill.losses.vgg.vgg16()`."""
+"""A feature network such as `invertfill.losses.features.vgg16()`."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from invertfill.losses import vgg
+from invertfill.losses import features as vgg
 
 LpipsName = Literal["alex", "vgg"]
 
@@ -71,7 +71,7 @@ class LPIPS(nn.Module):
         pretrained: False leaves random weights, for tests without the weights.
 
     Raises:
-        InputError: the weights aren't there; see `invertfill.losses.vgg.find_weights`.
+        InputError: the weights aren't there; see `invertfill.losses.features.find_weights`.
     """
 
     mean: Tensor
@@ -122,7 +122,7 @@ def lpips(a: Tensor, b: Tensor, net: LpipsName | LPIPS = "alex") -> Tensor:
         (N,): 0 for equal images, about 0.7 for unrelated ones.
 
     Raises:
-        InputError: the weights aren't there; see `invertfill.losses.vgg.find_weights`.
+        InputError: the weights aren't there; see `invertfill.losses.features.find_weights`.
     """
     module = _cached(net, str(a.device), os.environ.get(vgg.WEIGHTS_VARIABLE)) if isinstance(net, str) else net
     distance: Tensor = module(a, b)

@@ -23,14 +23,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from invertfill.errors import one_line
-from invertfill.serve.desk import Desk
 from invertfill.serve.forms import JSON, MULTIPART, AnyForm, FillForm, OutpaintForm, PreviewForm, read_form
 from invertfill.serve.guard import Guard
 from invertfill.serve.metrics import Metrics
 from invertfill.serve.notes import collecting
+from invertfill.serve.queue import Desk
 from invertfill.serve.refusal import Refusal
+from invertfill.serve.service import Made, Workshop
 from invertfill.serve.settings import Limits, Settings
-from invertfill.serve.work import Made, Workshop
 
 PAGE = Path(__file__).parent / "page"
 NOTE = "X-InvertFill-Note"

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 
 from invertfill.errors import InputError
-from invertfill.zoo import AUTO
+from invertfill.registry import AUTO
 
 SHORTEST_TOKEN = 12
 

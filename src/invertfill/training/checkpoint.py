@@ -8,7 +8,7 @@
 
 A checkpoint is written in a folder beside its place, flushed to the disk, and renamed into it. The state of every
 random source (torch, numpy, the order of the data) is a function of the configuration's seed and the step
-(training/distributed.py, data/batches.py), so those two are all that has to be kept of it.
+(training/distributed.py, training/data/batches.py), so those two are all that has to be kept of it.
 """
 
 from __future__ import annotations

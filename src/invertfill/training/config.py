@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from invertfill.errors import InputError
-from invertfill.imaging.kinds import COVERAGE, WIDE, MaskKind
+from invertfill.masks.names import COVERAGE, WIDE, MaskKind
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -33,7 +33,7 @@ class Section(BaseModel):
 
 
 class DegradeConfig(Section):
-    """Photometric and slight geometric changes that bring drawn pictures nearer to photographs (data/degrade.py)."""
+    """Photometric and slight geometric changes that bring drawn pictures nearer to photographs (augmentation.py)."""
 
     probability: Fraction = 0.0  # share of pictures that are degraded at all
     # So many of each picture are made before the first step and join the set, on the device with it: a GPU outruns any
@@ -130,7 +130,7 @@ class RunConfig(Section):
 
 
 class StyleGAN2Config(Section):
-    """models/stylegan2.py."""
+    """nn/generators/stylegan2.py."""
 
     kind: Literal["stylegan2"] = "stylegan2"
     size: Size = 256
@@ -150,13 +150,13 @@ class SeparableConfig(Section):
 
 
 class MobileStyleGANConfig(SeparableConfig):
-    """models/mobilestylegan.py."""
+    """nn/generators/mobilestylegan.py."""
 
     kind: Literal["mobilestylegan"] = "mobilestylegan"
 
 
 class MIGANConfig(SeparableConfig):
-    """models/migan.py."""
+    """nn/generators/migan.py."""
 
     kind: Literal["migan"] = "migan"
     prior: tuple[Count, ...] = ()  # channels at 4, 8, ... px of a MobileStyleGAN that joins; () for none
@@ -168,7 +168,7 @@ class MIGANConfig(SeparableConfig):
 
 
 class DiscriminatorConfig(Section):
-    """models/stylegan2.py; the size is the generator's."""
+    """nn/generators/stylegan2.py; the size is the generator's."""
 
     channel_base: Count = 16384
     channel_max: Count = 512
@@ -193,7 +193,7 @@ class GanConfig(RunConfig):
 
 
 class EncoderSection(Section):
-    """models/encoder.py, `EncoderConfig`; the defaults are the paper's: IR-SE50 and 512 pyramid channels."""
+    """nn/encoder.py, `EncoderConfig`; the defaults are the paper's: IR-SE50 and 512 pyramid channels."""
 
     trunk: Literal["ir_se", "compact"] = "ir_se"
     channels: tuple[Count, ...] = (64, 128, 256, 512)
@@ -206,7 +206,7 @@ class EncoderSection(Section):
 
 
 class PreModulationSection(Section):
-    """models/premodulation.py."""
+    """nn/premodulation.py."""
 
     hidden: Count = 128
     enabled: bool = True  # false: the ablation without pre-modulation
@@ -214,7 +214,7 @@ class PreModulationSection(Section):
 
 
 class RGBBranchSection(Section):
-    """models/invertfill.py, `RGBBranchConfig`."""
+    """nn/invertfill.py, `RGBBranchConfig`."""
 
     kind: Literal["unet", "migan"] = "unet"  # migan: as wide as a generator of that kind
     channels: tuple[Count, ...] = (16, 32, 64, 96, 128)  # at size, size/2, ...; []: the ablation in W+
@@ -225,7 +225,7 @@ class RGBBranchSection(Section):
 
 
 class ModelConfig(Section):
-    """models/invertfill.py."""
+    """nn/invertfill.py."""
 
     generator: Annotated[StyleGAN2Config | MobileStyleGANConfig | MIGANConfig, Field(discriminator="kind")] = (
         StyleGAN2Config()
@@ -233,7 +233,7 @@ class ModelConfig(Section):
     encoder: EncoderSection = EncoderSection()
     premodulation: PreModulationSection = PreModulationSection()
     rgb_branch: RGBBranchSection = RGBBranchSection()
-    # How a fill meets the known pixels (imaging/blend.py); in training, "rim", a matter of four pixels, is left out.
+    # How a fill meets the known pixels (pipeline/blending.py); training leaves out "rim", a matter of four pixels.
     blend: Literal["membrane", "rim", "none"] = "membrane"
 
     @model_validator(mode="after")

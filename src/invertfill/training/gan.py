@@ -17,9 +17,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invertfill.models.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
-from invertfill.training.augment import augment
+from invertfill.nn.generators.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from invertfill.training.config import AdamConfig, GanConfig
+from invertfill.training.diffaugment import augment
 from invertfill.training.distributed import average_gradients, my_part, randn, world_size
 
 M = TypeVar("M", bound=nn.Module)

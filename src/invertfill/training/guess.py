@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from invertfill.losses.inpainting import composite, fidelity_loss, msr_loss
-from invertfill.models.encoder import Gaussian
+from invertfill.nn.encoder import Gaussian
 from invertfill.training.config import InversionConfig
 from invertfill.training.distributed import world_size
 from invertfill.training.gan import ema_decay, update_ema

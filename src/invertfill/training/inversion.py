@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from invertfill.errors import InputError
 from invertfill.losses import adversarial
-from invertfill.losses.blend import match_border
+from invertfill.losses.blending import match_border
+from invertfill.losses.features import vgg16
 from invertfill.losses.inpainting import (
     Features,
     LossWeights,
@@ -32,9 +33,8 @@ from invertfill.losses.inpainting import (
     total_loss,
 )
 from invertfill.losses.lpips import LPIPS
-from invertfill.losses.vgg import vgg16
-from invertfill.models.encoder import fold_norm
-from invertfill.models.invertfill import InvertFill
+from invertfill.nn.encoder import fold_norm
+from invertfill.nn.invertfill import InvertFill
 from invertfill.training.checkpoint import STATE, load_module, newest_checkpoint, read_state, read_tensors
 from invertfill.training.config import AdamConfig, InversionConfig
 from invertfill.training.distributed import average_gradients, my_part, world_size

@@ -34,8 +34,6 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
 from invertfill import __version__
-from invertfill.data.batches import Batch, Batches
-from invertfill.data.readers import ImageSet
 from invertfill.errors import InputError
 from invertfill.imaging.sheet import contact_sheet
 from invertfill.training.checkpoint import (
@@ -46,6 +44,8 @@ from invertfill.training.checkpoint import (
     save_checkpoint,
 )
 from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config
+from invertfill.training.data.batches import Batch, Batches
+from invertfill.training.data.readers import ImageSet
 from invertfill.training.distributed import seed_step
 from invertfill.training.gan import GanTask
 from invertfill.training.guess import GuessTask

@@ -1,0 +1,1 @@
+"""Masks drawn at random by coverage class, to train and to test on."""

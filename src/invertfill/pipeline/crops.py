@@ -1,0 +1,214 @@
+"""Any size -> the model's size and back: square regions around the holes, so that the cost follows these.
+
+A region may reach beyond the picture; what lies outside is hole to the model, so nothing is stretched. Holes that would
+see each other share a region; each pixel of a hole lies in exactly one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from invertfill.errors import InputError
+
+CONTEXT = 2.0  # side of the region, in sides of the box around the holes, where none is asked for ...
+LEAST_CONTEXT = 1.25  # ... and at least this many where the picture is too short for that
+# Models know the composition of whole pictures, so a picture that is nearly square is taken whole, ...
+NEARLY_SQUARE = 1.25
+WHOLE_UP_TO = 4.0  # ... while it isn't more than so many times the model's size, or the holes are large.
+LINES = 256  # of the picture are brought to the model's size at a time, so that memory stays small
+GRID = 128  # holes are told apart on a grid of so many cells along the longer side
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of the picture: top left corner (may be negative) and side, in pixels."""
+
+    x: int
+    y: int
+    side: int
+
+    def inside(self, width: int, height: int) -> Box:
+        """The part that lies in a picture."""
+        return max(self.x, 0), max(self.y, 0), min(self.x + self.side, width), min(self.y + self.side, height)
+
+
+def find_crops(hole: np.ndarray, size: int, context: float | None = None) -> list[Crop]:
+    """The squares that a fill of these holes looks at; none where there is no hole.
+
+    Args:
+        hole: (H, W) bool, True = hole.
+        size: the model's side.
+        context: side of a region in sides of the box around its holes, at least 1, as far as the picture goes. None:
+            ``CONTEXT``, not below the model's size, and the whole picture where a model that knows whole ones is
+            served by that.
+
+    Raises:
+        InputError: a context below 1.
+    """
+    if context is not None and not context >= 1:
+        raise InputError(f"context {context:g}; accepted: 1 or more, such as {CONTEXT:g}")
+    height, width = hole.shape
+    boxes = _boxes(hole)
+    while True:
+        regions = [_region(box, width, height, size, context) for box in boxes]
+        meeting = next(
+            (
+                (i, j)
+                for i, region in enumerate(regions)
+                for j, other in enumerate(boxes)
+                if i != j and _overlap(region.inside(width, height), other)
+            ),
+            None,
+        )
+        if meeting is None:
+            return regions
+        one, other = (boxes[k] for k in meeting)
+        boxes = [box for k, box in enumerate(boxes) if k not in meeting]
+        boxes.append((*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:])))  # type: ignore[arg-type]
+
+
+def is_nearly_square(width: int, height: int) -> bool:
+    return max(width, height) <= NEARLY_SQUARE * min(width, height)
+
+
+def bounds(hole: np.ndarray) -> Box:
+    """The least box that holds the holes of (H, W) bool; there has to be one."""
+    down, across = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    return int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
+
+
+def _boxes(hole: np.ndarray) -> list[Box]:
+    """Around each connected group of grid cells that hold hole pixels, tight."""
+    height, width = hole.shape
+    cell = -(-max(height, width) // GRID)
+    rows, columns = -(-height // cell), -(-width // cell)
+    padded = np.zeros((rows * cell, columns * cell), bool)
+    padded[:height, :width] = hole
+    cells = np.asarray(padded.reshape(rows, cell, columns, cell).any((1, 3)))
+    groups = _groups(cells)
+    boxes: list[Box] = []
+    for group in np.unique(groups[groups < groups.size]):
+        y, x = np.nonzero(groups == group)
+        y0, x0 = y.min() * cell, x.min() * cell
+        part = hole[y0 : (y.max() + 1) * cell, x0 : (x.max() + 1) * cell]
+        left, top, right, bottom = bounds(part)
+        boxes.append((int(x0) + left, int(y0) + top, int(x0) + right, int(y0) + bottom))
+    return sorted(boxes)
+
+
+def _groups(cells: np.ndarray) -> np.ndarray:
+    """cells (R, C) bool -> (R, C): the least number of a cell in the same group, cells that touch at an edge or corner;
+    R * C outside of groups."""
+    none = cells.size
+    groups = np.where(cells, np.arange(none).reshape(cells.shape), none)
+    while True:
+        near = np.pad(groups, 1, constant_values=none)
+        near = np.minimum(np.minimum(near[:-2], near[1:-1]), near[2:])
+        near = np.minimum(np.minimum(near[:, :-2], near[:, 1:-1]), near[:, 2:])
+        near = np.where(cells, near, none)
+        near = np.append(near, none)[near]  # a cell's group is in turn that of the cell which gave it its number
+        if (near == groups).all():
+            return groups
+        groups = near
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _region(around: Box, width: int, height: int, size: int, context: float | None) -> Crop:
+    left, top, right, bottom = around
+    box, short, long = max(bottom - top, right - left), min(width, height), max(width, height)
+    if context is not None:
+        side = int(min(context * box, long))
+    elif is_nearly_square(width, height) and (long <= WHOLE_UP_TO * size or box > long / 4):
+        return Crop((width - long) // 2, (height - long) // 2, long)
+    else:  # inside the picture if that leaves some context, else beyond its short sides
+        side = int(min(max(min(max(CONTEXT * box, size), short), LEAST_CONTEXT * box), long))
+
+    def start(low: int, high: int, length: int) -> int:
+        """Centred on the holes, then moved inside the picture; centred on the picture where it is shorter."""
+        if side >= length:
+            return (length - side) // 2
+        return int(np.clip((low + high - side) // 2, 0, length - side))
+
+    return Crop(start(left, right, width), start(top, bottom, height), side)
+
+
+def cut(rgb: np.ndarray, hole: np.ndarray, region: Crop, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """What the model sees of a region.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        hole: (H, W) bool.
+        size: the model's side.
+
+    Returns:
+        image (3, size, size) float32 in [-1, 1], 0 in the hole, and mask (1, size, size) float32, 1 = hole. Only known
+        pixels take part in the averages, so the hole's old content doesn't bleed into its surroundings.
+    """
+    x0, y0, x1, y1 = region.inside(hole.shape[1], hole.shape[0])
+    there = ~hole[y0:y1, x0:x1]
+    corner = x0 - region.x, y0 - region.y
+    known = _resize(there, corner, region.side, size)
+    channels = (rgb[y0:y1, x0:x1, i] * there for i in range(3))  # one at a time: they are as large as the picture
+    colour = np.stack([_resize(channel, corner, region.side, size) for channel in channels], 2)
+    visible = known >= 0.5
+    image = np.where(visible[..., None], colour / np.maximum(known, 0.5)[..., None] / 127.5 - 1, 0)
+    return image.transpose(2, 0, 1).clip(-1, 1).astype(np.float32), (~visible)[None].astype(np.float32)
+
+
+def put_back(rgb: np.ndarray, hole: np.ndarray, region: Crop, output: np.ndarray) -> np.ndarray:
+    """The picture with its hole pixels taken from the model's output.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        hole: (H, W) bool.
+        output: (3, size, size) float32, about [-1, 1].
+
+    Returns:
+        A new (H, W, 3) uint8; pixels outside the hole are those of `rgb`.
+    """
+    x0, y0, x1, y1 = region.inside(hole.shape[1], hole.shape[0])
+    result, here = rgb.copy(), hole[y0:y1, x0:x1]
+    result[y0:y1, x0:x1][here] = enlarge(output, region, hole.shape)[here]
+    return result
+
+
+def enlarge(output: np.ndarray, region: Crop, shape: tuple[int, ...]) -> np.ndarray:
+    """The model's output (3, size, size), about [-1, 1], at the picture's size: the part inside (H, W), uint8."""
+    x0, y0, x1, y1 = region.inside(shape[1], shape[0])
+    picture = Image.fromarray(((output.transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5).round().astype(np.uint8))
+    # Only what lies inside: the region of a long strip is a square of its length.
+    scale = picture.width / region.side
+    corners = (x0 - region.x, y0 - region.y, x1 - region.x, y1 - region.y)
+    box = tuple(corner * scale for corner in corners)
+    return np.asarray(picture.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=box))  # type: ignore[arg-type]
+
+
+def _resize(channel: np.ndarray, corner: tuple[int, int], side: int, size: int) -> np.ndarray:
+    """A channel (H, W) with its top left at `corner` of a square of `side` pixels, else 0 -> (size, size) float32.
+
+    Antialiased, with non-negative weights so that averages stay averages. Along the longer axis first, which hardly
+    reaches beyond the channel: the square itself would be far larger than a long strip.
+    """
+    if side == size:
+        (left, top), (height, width) = corner, channel.shape
+        return np.pad(channel.astype(np.float32), ((top, side - top - height), (left, side - left - width)))
+    for axis in (1, 0) if channel.shape[1] >= channel.shape[0] else (0, 1):
+        margins = corner[1 - axis], side - corner[1 - axis] - channel.shape[axis]
+        lines = channel if axis else channel.T
+        parts = [_resize_lines(lines[i : i + LINES], margins, size) for i in range(0, len(lines), LINES)]
+        channel = np.concatenate(parts) if axis else np.concatenate(parts).T
+    return channel
+
+
+def _resize_lines(lines: np.ndarray, margins: tuple[int, int], size: int) -> np.ndarray:
+    """(n, length) with zeros before and after -> (n, size) float32."""
+    padded = np.pad(lines.astype(np.float32), ((0, 0), margins))
+    return np.asarray(Image.fromarray(padded).resize((size, len(lines)), Image.Resampling.HAMMING))

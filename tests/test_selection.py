@@ -1,0 +1,384 @@
+"""The choice among models by trial, and the exemplar-based filler as one of them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import assert_filled, assert_one_line, pixels, start
+from PIL import Image
+
+import invertfill
+from invertfill import registry
+from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.inpainter import Inpainter
+from invertfill.pipeline.selection import APART, LEAST, RADIUS, SHARE, VIEWS, ModelSelector, difference, hide
+
+SIZE = 32
+Fill = Callable[[np.ndarray], np.ndarray]
+
+
+class Fake:
+    """An engine that fills as it is told, and counts."""
+
+    name = "fake"
+
+    def __init__(self, fill: Fill, size: int = SIZE) -> None:
+        self.make = fill
+        self.size = size
+        self.w_mean = np.zeros(1, np.float32)
+        self.z_dim, self.guesses_z, self.blend = 1, False, "membrane"
+        self.noise: np.ndarray | None = None
+        self.calls: list[int] = []  # views in each
+
+    def fill(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        latent: np.ndarray,
+        quality: str = "fast",
+        noise: np.ndarray | None = None,
+    ) -> np.ndarray:
+        self.calls.append(len(image))
+        return self.make(image)
+
+    def mapping(self, z: np.ndarray) -> np.ndarray:
+        return z
+
+    def synthesis(self, w: np.ndarray) -> np.ndarray:
+        return np.zeros((len(w), 3, self.size, self.size), np.float32)
+
+
+def constant(value: float) -> Fill:
+    return lambda image: np.full_like(image, value)
+
+
+def stripes(width: int = SIZE, height: int = SIZE) -> Image.Image:
+    """Black and white, of two pixels each."""
+    columns = np.where(np.arange(width) % 4 < 2, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.broadcast_to(columns[None, :, None], (height, width, 3)).copy())
+
+
+def as_stripes(image: np.ndarray) -> np.ndarray:
+    columns = np.where(np.arange(image.shape[-1]) % 4 < 2, -1, 1).astype(np.float32)
+    return np.broadcast_to(columns, image.shape).copy()
+
+
+GREY = DomainPrior.of([np.zeros((3, SIZE, SIZE), np.float32)])
+STRIPES = DomainPrior.of([as_stripes(np.empty((3, SIZE, SIZE)))])
+
+
+def box(width: int = SIZE, height: int = SIZE) -> np.ndarray:
+    hole = np.zeros((height, width), bool)
+    hole[8:20, 10:21] = True
+    return hole
+
+
+def auto(engines: dict[str, Fake], domains: dict[str, DomainPrior] | None = None) -> Inpainter:
+    """Of several, by default, the first has learned stripes, the others grey."""
+    known = dict(zip(engines, [STRIPES] + [GREY] * len(engines), strict=False))
+    return Inpainter(next(iter(engines.values())), ModelSelector(engines, domains or known))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_one_whose_domain_it_is_wins_and_the_note_says_so(order: int) -> None:
+    engines = dict([("knows", Fake(as_stripes)), ("grey", Fake(constant(0.0)))][::order])
+    with pytest.warns(invertfill.InvertFillWarning) as notes:
+        filled = auto(engines, {"knows": STRIPES, "grey": GREY}).fill(stripes(), box())
+    np.testing.assert_array_equal(np.asarray(filled), np.asarray(stripes()))
+    (note,) = (str(warning.message) for warning in notes)
+    assert note == (
+        "image: knows, whose domain is nearer than that of grey; no exemplar filler: PyPatchMatch can't be loaded here"
+    )
+    assert engines["grey"].calls == [] and engines["knows"].calls == [1]
+
+
+def test_it_is_tried_against_the_filler() -> None:
+    engines = {"learned": Fake(constant(0.0)), "other": Fake(as_stripes), "exemplar": Fake(as_stripes)}
+    with pytest.warns(invertfill.InvertFillWarning) as notes:
+        auto(engines).fill(stripes(), box())
+    (note,) = (str(warning.message) for warning in notes)
+    assert note.startswith("image: exemplar, which predicted hidden pixels best (error 0.00; learned ")
+    assert engines["other"].calls == [] and [len(e.calls) for e in engines.values()] == [1, 0, 2]
+    engines = {"learned": Fake(as_stripes), "other": Fake(as_stripes), "exemplar": Fake(constant(0.0))}
+    line = r"image: learned, which predicted .* \(.*exemplar .*\) and whose domain is nearer than that of other$"
+    with pytest.warns(invertfill.InvertFillWarning, match=line):
+        auto(engines).fill(stripes(), box())
+
+
+def test_a_model_of_whole_pictures_keeps_its_own_unless_the_filler_is_far_better() -> None:
+    def nearly(image: np.ndarray) -> np.ndarray:
+        return 0.9 * as_stripes(image)
+
+    for learned, best in ((nearly, "portraits, which knows such pictures as a whole"), (constant(0.0), "exemplar, ")):
+        engines = {"portraits": Fake(learned), "exemplar": Fake(as_stripes)}
+        chooser = ModelSelector(engines, {"portraits": STRIPES}, ["portraits"])
+        with pytest.warns(invertfill.InvertFillWarning, match=f"image: {best}"):
+            Inpainter(engines["portraits"], chooser).fill(stripes(), box())
+        chooser = ModelSelector(engines, {"portraits": STRIPES})
+        with pytest.warns(invertfill.InvertFillWarning, match="image: exemplar, which predicted"):
+            Inpainter(engines["portraits"], chooser).fill(stripes(), box())
+
+
+@pytest.mark.parametrize("size", [SIZE // 4, SIZE * 2])
+def test_models_of_other_sizes_take_part(size: int) -> None:
+    def step(image: np.ndarray) -> np.ndarray:
+        side = image.shape[-1]
+        return np.broadcast_to(np.where(np.arange(side) < side // 2, -1, 1), image.shape).astype(np.float32)
+
+    picture = Image.fromarray((step(np.empty((SIZE, SIZE))) * 127.5 + 127.5).astype(np.uint8))
+    engines = {"exemplar": Fake(constant(0.0)), "knows": Fake(step, size)}
+    with pytest.warns(invertfill.InvertFillWarning, match=r"image: knows, which predicted"):
+        filled = auto(engines, {"knows": GREY}).fill(picture, box())
+    assert engines["knows"].calls == [1, 1]
+    assert (np.asarray(filled)[~box()] == np.asarray(picture)[~box()]).all()
+
+
+def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
+    portraits, other, third = Fake(as_stripes), Fake(constant(0.0)), Fake(constant(0.5))
+    domains = {"portraits": STRIPES, "other": GREY, "third": DomainPrior.of([np.ones((3, SIZE, SIZE), np.float32)])}
+    inpainter = Inpainter(portraits, ModelSelector({"portraits": portraits, "other": other}, domains, ["portraits"]))
+    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, whose domain is nearer"):
+        inpainter.fill(stripes(), box())
+    with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
+        inpainter.fill(stripes(2 * SIZE), box(2 * SIZE))
+    with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
+        inpainter.fill(stripes(8 * SIZE, 8 * SIZE), box(8 * SIZE, 8 * SIZE))
+    portraits.calls.clear()
+    chooser = ModelSelector({"portraits": portraits, "other": other, "third": third}, domains, ["portraits"])
+    with pytest.warns(invertfill.InvertFillWarning, match=r"image: other, whose domain is nearer than that of third"):
+        Inpainter(portraits, chooser).fill(stripes(2 * SIZE), box(2 * SIZE))
+    assert portraits.calls == []
+    alone = Inpainter(portraits, ModelSelector({"portraits": portraits}, domains, ["portraits"]))
+    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, the only model here"):
+        alone.fill(stripes(2 * SIZE), box(2 * SIZE))
+
+
+def test_equals_go_to_the_first() -> None:
+    engines = {name: Fake(constant(0.5)) for name in "ba"}
+    with pytest.warns(invertfill.InvertFillWarning, match="image: b, whose domain is nearer"):
+        auto(engines, {"a": GREY, "b": GREY}).fill(stripes(), box())
+    engines["exemplar"] = Fake(constant(0.5))
+    with pytest.warns(invertfill.InvertFillWarning, match="image: b, which predicted"):
+        auto(engines, {"a": GREY, "b": GREY}).fill(stripes(), box())
+
+
+def test_each_picture_gets_its_own_in_their_order() -> None:
+    """The border is met by both, so the hole's middle tells who filled: grey is only right on grey."""
+    grey = Image.new("RGB", (SIZE, SIZE), (128, 128, 128))
+    engines = {"stripes": Fake(as_stripes), "grey": Fake(constant(0.0))}
+    pictures = [stripes(), grey, grey, stripes(), grey]
+    with pytest.warns(invertfill.InvertFillWarning) as notes:
+        filled = list(auto(engines).fill_many((picture, box()) for picture in pictures))
+    for before, after in zip(pictures, filled, strict=True):
+        np.testing.assert_array_equal(np.asarray(after), np.asarray(before))
+    chosen = [str(warning.message).split()[1] for warning in notes]
+    assert chosen == ["stripes,", "grey,", "grey,", "stripes,", "grey,"]
+    assert engines["stripes"].calls == [1, 1] and engines["grey"].calls == [2, 1]
+
+
+def test_the_cost_of_the_trial_is_bounded() -> None:
+    """However many holes: one call to the nearest model and to the filler, of a few views; then one of them alone."""
+    hole = np.zeros((600, 1400), bool)
+    hole[50::180, 50::180] = True
+    engines = {"a": Fake(as_stripes), "b": Fake(as_stripes), "exemplar": Fake(constant(0.0))}
+    with pytest.warns(invertfill.InvertFillWarning):
+        auto(engines, {"a": GREY, "b": STRIPES}).fill(stripes(1400, 600), hole)
+    calls = [engine.calls for engine in engines.values()]
+    assert sorted(sum(each) for each in calls) == [0, VIEWS, VIEWS + 32] and hole.sum() == 32
+    assert calls[2][0] == VIEWS
+
+
+def test_a_single_model_isnt_tried() -> None:
+    engines = {"only": Fake(constant(0.0))}
+    with pytest.warns(invertfill.InvertFillWarning, match=r"only, the only model here; no exemplar filler"):
+        auto(engines).fill(stripes(), box())
+    assert engines["only"].calls == [1]
+
+
+def test_where_next_to_nothing_is_known_the_first_fills_untried() -> None:
+    hole = np.ones((SIZE, SIZE), bool)
+    hole[0, : LEAST // 2] = False
+    engines = {"a": Fake(constant(0.0)), "b": Fake(as_stripes)}
+    with pytest.warns(invertfill.InvertFillWarning, match="a, untried: too little"):
+        auto(engines).fill(stripes(), hole)
+    assert (engines["a"].calls, engines["b"].calls) == ([1], [])
+
+
+def test_one_model_for_all_steps_of_an_outpainting() -> None:
+    engines = {"a": Fake(constant(0.0)), "b": Fake(as_stripes)}
+    with pytest.warns(invertfill.InvertFillWarning) as notes:
+        wide = auto(engines).outpaint(stripes(), left=40, right=40)
+    assert wide.size == (112, SIZE) and len(notes) == 1
+    np.testing.assert_array_equal(np.asarray(wide)[:, 40:72], np.asarray(stripes()))
+
+
+def test_what_is_hidden_is_known_adjoins_the_hole_and_is_bounded() -> None:
+    for hole in (box(64, 64), np.eye(64, dtype=bool), box(64, 64) ^ True, np.arange(64 * 64).reshape(64, 64) % 9 > 1):
+        hidden = hide(hole)
+        assert hidden.any() and not (hidden & hole).any()
+        assert hidden.sum() <= SHARE * (~hole).sum()
+        np.testing.assert_array_equal(hidden, hide(hole))
+    deep = np.pad(hide(box(64, 64)), 1)
+    assert APART > 1 and RADIUS * 64 >= 4
+    for _ in range(3):  # no mere rim: it outlasts an erosion of three pixels
+        deep[1:-1, 1:-1] &= deep[:-2, 1:-1] & deep[2:, 1:-1] & deep[1:-1, :-2] & deep[1:-1, 2:]
+    assert deep.any()
+
+
+def test_difference_is_of_structure_contrast_and_colour() -> None:
+    """Against values that follow from the definition: 2 cells of 2, noise of a standard deviation far above FAINT."""
+    rng = np.random.default_rng(0)
+    size = 256
+    truth, other = rng.normal(0, 0.5, (2, 1, 3, size, size)).astype(np.float32)
+    nothing, hidden = np.zeros((1, 1, size, size), np.float32), np.ones((1, 1, size, size), np.float32)
+
+    def far(output: np.ndarray) -> float:
+        return difference(output.astype(np.float32), truth, nothing, hidden)
+
+    assert far(truth) == pytest.approx(0, abs=1e-4)
+    assert far(truth + 0.3) == pytest.approx(0.3, abs=1e-3)  # colour alone
+    assert far(truth / 2) == pytest.approx(1 - 2 * 0.5 / 1.25 + np.log(2), abs=0.03)  # structure by SSIM's formula
+    out_of_step, blur = far(other), far(np.zeros_like(truth))
+    assert 1 < out_of_step < 1.3  # nothing in common but contrast and colour
+    assert blur == pytest.approx(1 + np.log(0.5 / 0.04), abs=0.1)
+    assert out_of_step < blur
+
+
+def test_only_the_hidden_part_counts() -> None:
+    masks, hidden = (hole[None, None].astype(np.float32) for hole in (box().T & ~box(), box() & ~box().T))
+    rng = np.random.default_rng(0)
+    truth, output = rng.uniform(-1, 1, (2, 1, 3, SIZE, SIZE)).astype(np.float32)
+    same = np.where(hidden > 0, output, truth)
+    for_holes = np.where(masks > 0, 9, same).astype(np.float32)
+    assert difference(for_holes, truth, masks, hidden) == difference(same, truth, masks, hidden) > 0
+
+
+# The exemplar-based filler
+
+
+@pytest.fixture(scope="module")
+def exemplar() -> Inpainter:
+    return invertfill.load("exemplar")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "I;16"])
+def test_exemplar_repeats_what_is_there_and_keeps_known_pixels(exemplar: Inpainter, mode: str) -> None:
+    image, hole = stripes(96, 96), box(96, 96)
+    image = Image.fromarray(np.asarray(image)[..., 0] * np.uint16(257)) if mode == "I;16" else image.convert(mode)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no trial, so no note
+        filled = exemplar.fill(image, hole)
+    assert filled.mode == image.mode
+    before, after = np.asarray(image), np.asarray(filled)
+    np.testing.assert_array_equal(after[~hole], before[~hole])
+    unlike = np.abs(after[hole].astype(float) - before[hole]) > before.max() / 2
+    assert unlike.mean() < 0.1
+
+
+def test_exemplar_repeats_itself_and_seeds_differ(exemplar: Inpainter) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    a, b, c = (np.asarray(exemplar.fill(noise, box(64, 64), seed=seed)) for seed in (0, 0, 5))
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+
+
+def test_exemplar_says_what_it_cant_do(run, photo: Path, tmp_path: Path) -> None:
+    options = ("--model", "exemplar", "-o", tmp_path / "out.png")
+    assert_one_line(run("sample", *options), "exemplar: it repeats what it sees", "accepted: ")
+    Image.new("L", (40, 24), 255).save(tmp_path / "all.png")
+    result = run("fill", photo, "--mask", tmp_path / "all.png", *options)
+    assert (result.status, result.out) == (2, "") and "accepted: a picture of which something is known" in result.err
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_exemplar_is_listed_where_it_can_be_loaded(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = run("models").out
+    assert "\nexemplar\n" in out and "PyPatchMatch" in out and "MIT" in out
+    monkeypatch.setitem(sys.modules, "patchmatch", None)
+    assert "exemplar" not in run("models").out
+
+
+# The commands
+
+CODE = """
+import sys
+from pathlib import Path
+from invertfill import cli, registry
+registry.WEIGHTS = Path(sys.argv.pop(1))
+if sys.argv.pop(1) == "bare":
+    sys.modules["patchmatch"] = None
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def installed(tiny_model_folder: Path, tmp_path: Path) -> Path:
+    """A folder like the package's own, of two models."""
+    for name in ("one", "two"):
+        shutil.copytree(tiny_model_folder, tmp_path / "weights" / name)
+    return tmp_path / "weights"
+
+
+def test_the_default_in_a_process_of_its_own(installed: Path, photo: Path, mask: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / "a.png", tmp_path / "b.png"]
+    results = [start(installed, "full", "fill", photo, "--mask", mask, "-o", out, code=CODE) for out in outs]
+    for result, out in zip(results, outs, strict=True):
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr == results[0].stderr and result.stderr.count("\n") == 1
+        assert_filled(photo, mask, out)
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    note = results[0].stderr
+    assert note.startswith(f"note: {photo}: ") and ", which predicted hidden pixels best (error " in note
+    assert all(name in note for name in ("one", "exemplar")) and "pip" not in note
+
+
+def test_without_the_library(installed: Path, photo: Path, mask: Path, tmp_path: Path) -> None:
+    arguments = ("fill", photo, "--mask", mask, "-o", tmp_path / "out.png")
+    result = start(installed, "bare", *arguments, code=CODE)
+    assert (result.returncode, result.stdout) == (0, "") and result.stderr.count("\n") == 1
+    assert "one, whose domain" in result.stderr  # of equals the first
+    assert result.stderr.endswith("; no exemplar filler: PyPatchMatch can't be loaded here\n")
+    assert_filled(photo, mask, tmp_path / "out.png")
+    result = start(installed, "bare", *arguments, "--model", "exemplar", code=CODE)
+    expected = "invertfill: exemplar: PyPatchMatch can't be loaded here; accepted: one, two, a model folder\n"
+    assert (result.returncode, result.stderr) == (2, expected)
+
+
+def test_a_name_skips_the_trial(run, installed: Path, photo: Path, mask: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(registry, "WEIGHTS", installed)
+    monkeypatch.setattr(ModelSelector, "choose", None)
+    result = run("fill", photo, "--mask", mask, "-o", tmp_path / "named.png", "--model", "two")
+    assert (result.status, result.err) == (0, "")
+    run("fill", photo, "--mask", mask, "-o", tmp_path / "folder.png", "--model", installed / "two")
+    np.testing.assert_array_equal(pixels(tmp_path / "named.png"), pixels(tmp_path / "folder.png"))
+
+
+def test_sample_by_default_draws_from_the_first(run, installed: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(registry, "WEIGHTS", installed)
+    for name, options in (("default", ()), ("one", ("--model", "one"))):
+        assert run("sample", "--seeds", "3", "-o", tmp_path / f"{name}.png", *options).status == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "default.png"), pixels(tmp_path / "one.png"))
+
+
+def test_a_batch_is_done_again_where_there_is_more_to_choose_from(
+    run, installed: Path, photo: Path, mask: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "WEIGHTS", installed)
+    monkeypatch.setitem(sys.modules, "patchmatch", None)
+    (tmp_path / "pictures").mkdir()
+    shutil.copy(photo, tmp_path / "pictures")
+    arguments = ("batch", tmp_path / "pictures", "--masks", mask, "-o", tmp_path / "out", "--workers", 1)
+    first = run(*arguments)
+    assert "1 filled, 0 done before" in first.out and "photo.png: one, whose domain" in first.err
+    assert_filled(photo, mask, tmp_path / "out" / "photo.png")
+    assert "0 filled, 1 done before" in run(*arguments).out
+    shutil.copytree(installed / "one", installed / "zero")
+    assert "1 filled, 0 done before" in run(*arguments).out
+    assert "1 filled, 0 done before" in run(*arguments, "--model", "one").out
+    assert len({registry.fingerprint(name) for name in ("auto", "one")}) == 2
