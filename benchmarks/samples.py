@@ -18,6 +18,7 @@ import torch
 
 import invertfill
 from invertfill.imaging.colour import to_srgb
+from invertfill.notes import silent
 from invertfill.imaging.io import list_images, open_image
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import sample_masks
@@ -40,7 +41,7 @@ def main() -> None:
     masks = sample_masks(len(files), size, "freeform", arguments.coverage, arguments.seed)
     rows = []
     for file, mask in zip(files, masks, strict=True):
-        original = to_srgb(open_image(file, notes=False)).resize((size, size))
+        original = to_srgb(open_image(file, note=silent)).resize((size, size))
         fills = inpainter.fill_samples(original, mask, arguments.samples)
         pixels = np.stack([np.asarray(picture) for picture in (original, *fills)])
         # The features of each picture once: (1 + samples) passes, not one for each pair.

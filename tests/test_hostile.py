@@ -16,6 +16,7 @@ from PIL import Image, features
 from PIL.PngImagePlugin import PngImageFile
 
 from invertfill.errors import InputError, InvertFillWarning
+from invertfill.notes import silent
 from invertfill.imaging.io import open_image, save_image
 from invertfill.imaging.masks import read_mask
 
@@ -65,11 +66,11 @@ def test_early_end_and_flipped_bytes(tmp_path: Path, suffix: str) -> None:
     for data in damaged:
         path.write_bytes(data)
         try:
-            opened += open_image(path, notes=False).size != (0, 0)
+            opened += open_image(path, note=silent).size != (0, 0)
         except InputError as error:
             assert str(error).startswith(str(path)) and "\n" not in str(error)
     path.write_bytes(whole)
-    assert open_image(path, notes=False).size == (40, 24)
+    assert open_image(path, note=silent).size == (40, 24)
     assert opened < len(damaged)
 
 
@@ -93,7 +94,7 @@ def test_command_on_a_damaged_picture_and_on_a_damaged_mask(
 def test_wrong_suffix_is_no_obstacle(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / ("a.jpg" if suffix != "jpg" else "a.png")
     path.write_bytes(encoded(suffix))
-    assert open_image(path, notes=False).size == (40, 24)
+    assert open_image(path, note=silent).size == (40, 24)
 
 
 def test_formats_that_are_not_accepted_are_not_tried(tmp_path: Path) -> None:

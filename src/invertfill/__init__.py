@@ -8,52 +8,46 @@ Importing this package imports neither torch nor NumPy: everything heavy is load
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invertfill.errors import InputError, InvertFillWarning
+from invertfill.errors import InputError
+from invertfill.options import AUTO, FillOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from invertfill.client import Client
     from invertfill.pipeline.inpainter import Inpainter
+    from invertfill.pipeline.result import FillResult
 
 __version__ = "0.1.0"
-__all__ = ["Inpainter", "InputError", "InvertFillWarning", "__version__", "load"]
+__all__ = ["Client", "FillOptions", "FillResult", "InputError", "Inpainter", "__version__", "load"]
+
+_LAZY = {"Client": "client", "FillResult": "pipeline.result", "Inpainter": "pipeline.inpainter"}
 
 
-def load(
-    model: str | Path = "auto",
-    *,
-    device: str = "auto",
-    engine: str = "auto",
-    quality: str = "fast",
-    context: float | None = None,
-) -> Inpainter:
+def load(model: str | Path = AUTO, **options: Any) -> Inpainter:
     """Open a model.
 
     Args:
         model: "auto" decides for each picture (see `invertfill.pipeline.selection`); else a name that
             ``invertfill models`` lists, or the folder of a model written by ``invertfill export``.
-        device: "auto", "cpu", "cuda" or "mps".
-        engine: "onnx" (ONNX Runtime), "openvino" (extra ``openvino``: slower to open, faster from then on where the
-            processor has bfloat16), "torch" (extra ``train``) or "auto": ONNX Runtime wherever it can serve the device,
-            else torch.
-        quality: "fast", or "best": the encoder's code is improved for each picture by gradient descent on its known
-            pixels. Takes seconds, and torch.
-        context: side of the square around holes that is looked at, in sides of the holes; 1 or more. None: what serves
-            the model, about 2.
+        options: of all fills; the names and values of `FillOptions`, such as ``quality="best"``. A call of `fill` can
+            change those that don't need another model, such as ``seed=7``.
 
     Raises:
-        InputError: the model is unknown or damaged, or the engine or device is not available.
+        InputError: the model is unknown or damaged, an option isn't accepted, or the engine or device isn't available.
     """
     from invertfill.pipeline.inpainter import open_inpainter
 
-    return open_inpainter(model, engine=engine, device=device, quality=quality, context=context)
+    return open_inpainter(FillOptions(str(model), **options))
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Inpainter":
-        from invertfill.pipeline.inpainter import Inpainter
-
-        return Inpainter
+    if name in _LAZY:
+        return getattr(import_module(f"invertfill.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -31,7 +31,3 @@ class InputErrors(InputError):
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("; ".join(lines))
         self.lines = [one_line(line) for line in lines]
-
-
-class InvertFillWarning(UserWarning):
-    """A note about a fill that worked, but that the user should know: no hole found, or nothing known."""

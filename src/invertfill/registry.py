@@ -2,8 +2,8 @@
 
 A model folder is what ``invertfill export`` writes (see export.py). What is said about a model is read from the header
 of its model.safetensors: 8 bytes of length (little-endian), then JSON, of which "__metadata__" holds the model's config
-and provenance as JSON strings. The shipped folders lie in ``weights/``. Beside these learned models there is the
-exemplar-based filler, which has learnt nothing, and "auto", which stands for all of them.
+and provenance as JSON strings. The shipped folders lie in ``weights/``. Beside these learned models there is
+PatchMatch, which has learned nothing, and "auto", which stands for all of them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from invertfill.errors import InputError
+from invertfill.options import AUTO
 
 if TYPE_CHECKING:
     import numpy as np
 
-AUTO = "auto"  # the default: for each picture, the model that does best in a trial
-PATCHMATCH = "exemplar"
+PATCHMATCH = "patchmatch"
+FORMER_NAMES = ("exemplar",)  # of PatchMatch
+PATCH = 3  # radius in pixels of the patches that it compares
 NO_PATCHMATCH = "PyPatchMatch can't be loaded here"
 WEIGHTS = Path(__file__).parent / "weights"
 DOMAIN = "domain.npz"
@@ -34,78 +36,55 @@ DTYPES = {"F16": "<f2", "F32": "<f4", "I64": "<i8"}  # safetensors -> NumPy, as 
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model folder that was found complete.
+class ModelInfo:
+    """What is known of a model before it is loaded.
 
     Attributes:
-        name: the folder's name.
-        folder: holds ``FILES`` and ``SUMS``.
+        name: the folder's, or "patchmatch".
+        size: side s in pixels of what the model sees and draws.
+        domain: what it has learned to draw.
+        licence, source: of the weights; where they come from.
+        bytes: length of the weights.
+        sha256: of the weights, hex, as SHA256SUMS has it; `verify` compares.
+        z_dim: entries of z.
+        guesses_z: its encoder says which z the known pixels allow.
+        mean_latent_samples: K of Sec. 3.2 for seeds other than 0: their mean latent is the mean of so many mapped z.
+        blend: how its fills meet the known pixels: a key of `invertfill.pipeline.blending.BLENDS`.
+        aligned: it has learned whole pictures of one composition only, and knows nothing of their parts.
+        early: its training isn't at its end: `auto` leaves it out.
+        folder: holds ``FILES`` and ``SUMS``; None for PatchMatch, which has no weights.
         config: what the network is built from.
-        provenance: where the weights come from, as given at the export.
-        bytes: length of model.safetensors.
         tensors: name -> (NumPy dtype, shape, offset in bytes from the start of model.safetensors).
     """
 
     name: str
-    folder: Path
-    config: dict[str, Any]
-    provenance: dict[str, Any]
-    bytes: int
-    tensors: dict[str, tuple[str, tuple[int, ...], int]] = field(repr=False)
+    size: int
+    domain: str = "unknown"
+    licence: str = "unknown"
+    source: str = "unknown"
+    bytes: int = 0
+    sha256: str = ""
+    z_dim: int = 1
+    guesses_z: bool = False
+    mean_latent_samples: int = 8
+    blend: str = "membrane"
+    aligned: bool = False
+    early: bool = False
+    folder: Path | None = None
+    config: dict[str, Any] = field(default_factory=dict, repr=False)
+    tensors: dict[str, tuple[str, tuple[int, ...], int]] = field(default_factory=dict, repr=False)
 
-    @property
-    def weights(self) -> Path:
-        return self.folder / "model.safetensors"
-
-    @property
-    def size(self) -> int:
-        """Side in pixels of the pictures inside the model."""
-        return int(self.config["generator"]["size"])
-
-    @property
-    def guesses_z(self) -> bool:
-        """Its encoder says which z the known pixels allow."""
-        return bool(self.config.get("encoder", {}).get("z_dim", 0))
-
-    @property
-    def z_dim(self) -> int:
-        """Entries of z."""
-        generator = self.config["generator"]
-        return int(generator.get("z_dim", 0) or generator.get("latent_dim", 512))
-
-    @property
-    def blend(self) -> str:
-        """How its fills meet the known pixels: a key of `invertfill.pipeline.blending.BLENDS`."""
-        return str(self.config.get("blend", "membrane"))
-
-    @property
-    def early(self) -> bool:
-        """Its training isn't at its end: `auto` leaves it out."""
-        return bool(self.provenance.get("early", False))
-
-    @property
-    def domain(self) -> str:
-        """What the model has learnt to draw."""
-        return str(self.provenance.get("domain", "unknown"))
-
-    @property
-    def licence(self) -> str:
-        return str(self.provenance.get("licence", "unknown"))
-
-    @property
-    def source(self) -> str:
-        """Where the weights come from."""
-        return str(self.provenance.get("source", "unknown"))
-
-    @property
-    def aligned(self) -> bool:
-        """It has learned whole pictures of one composition only, and knows nothing of their parts."""
-        return bool(self.provenance.get("aligned", False))
+    def file(self, name: str) -> Path:
+        """One of ``FILES``."""
+        assert self.folder is not None, f"{self.name} has no files"
+        return self.folder / name
 
     @cached_property
-    def sha256(self) -> str:
-        """Of model.safetensors, hex."""
-        return sha256_of(self.weights)
+    def w_mean(self) -> np.ndarray:
+        """(D,) float32, the long-run mean latent; (1,), a seed, for PatchMatch."""
+        import numpy as np
+
+        return self.tensor("w_mean").astype(np.float32) if self.folder else np.zeros(1, np.float32)
 
     @cached_property
     def noise(self) -> np.ndarray | None:
@@ -118,10 +97,10 @@ class Model:
         Raises:
             InputError: a file isn't what the folder was written with.
         """
-        lines = (self.folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = _sums(self.file(SUMS))
         for name in FILES:
-            if f"{sha256_of(self.folder / name)}  {name}" not in lines:
-                raise InputError(f"{self.folder / name}: damaged: its SHA-256 isn't the one in {SUMS}")
+            if lines.get(name) != sha256_of(self.file(name)):
+                raise InputError(f"{self.file(name)}: damaged: its SHA-256 isn't the one in {SUMS}")
 
     def tensor(self, name: str) -> np.ndarray:
         """One tensor of model.safetensors, in the precision that it is stored in.
@@ -131,93 +110,54 @@ class Model:
         """
         import numpy as np
 
+        path = self.file(FILES[0])
         if name not in self.tensors:
-            raise InputError(f"{self.weights}: holds no {name!r}; accepted: the weights of a whole model")
+            raise InputError(f"{path}: holds no {name!r}; accepted: the weights of a whole model")
         dtype, shape, offset = self.tensors[name]
-        return np.fromfile(self.weights, dtype, math.prod(shape), offset=offset).reshape(shape)
+        return np.fromfile(path, dtype, math.prod(shape), offset=offset).reshape(shape)
 
 
-@dataclass(frozen=True)
-class PatchMatch:
-    """The exemplar-based filler: repeats what the known part of a picture shows. The library's, not ours.
-
-    Attributes:
-        version: of the library.
-        size: side in pixels of what it sees of a picture.
-        patch: radius in pixels of the patches that it compares.
-    """
-
-    version: str
-    size: int = 256
-    patch: int = 3
-
-    name = PATCHMATCH
-    domain = "what the rest of the picture shows: textures, grounds, anything that repeats"
-    licence = "MIT"
-    aligned = False
-    early = False
-    bytes = 0
-
-    @property
-    def source(self) -> str:
-        """Where it comes from."""
-        return f"PyPatchMatch {self.version}; nothing was learnt"
-
-    @property
-    def sha256(self) -> str:
-        """Of what its fills depend on, hex: there are no weights."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
+def list_models() -> list[ModelInfo]:
+    """All that is installed: the shipped models by name, then PatchMatch where it can be loaded."""
+    return [*(_read_info(WEIGHTS / name) for name in _names()), *_patchmatch()]
 
 
-AnyModel: TypeAlias = Model | PatchMatch
-
-
-def list_models() -> list[AnyModel]:
-    """All that is installed: the shipped models by name, then the exemplar-based filler where it can be loaded."""
-    return [*(_open_model(WEIGHTS / name) for name in _names()), *_patchmatch()]
-
-
-def find_models(name_or_folder: str | Path) -> list[AnyModel]:
-    """What a name stands for: "auto" for all that is installed, any other name or folder for one model.
+def find_models(name_or_folder: str | Path) -> list[ModelInfo]:
+    """What a name stands for: "auto" for all that is installed but early models, else `find_model`'s one.
 
     Raises:
         InputError: see `find_model`; or nothing is installed.
     """
     if name_or_folder == AUTO:
         if not (found := [model for model in list_models() if not model.early]):
-            raise InputError("no model ships with this installation; accepted elsewhere: --model FOLDER")
+            raise InputError("no model ships with this installation; accepted: a model's folder")
         return found
-    if name_or_folder == PATCHMATCH:
-        if not (found := _patchmatch()):
-            raise InputError(f"{PATCHMATCH}: {NO_PATCHMATCH}; accepted: {', '.join([*_names(), 'a model folder'])}")
-        return found
-    return [_find_learned(name_or_folder, also=(AUTO, PATCHMATCH))]
+    return [find_model(name_or_folder)]
 
 
-def fingerprint(name_or_folder: str | Path) -> str:
-    """Of all that decides how a picture is filled, hex: a model's SHA-256, or with "auto" one over those of all."""
-    sums = [model.sha256 for model in find_models(name_or_folder)]
-    return sums[0] if name_or_folder != AUTO else hashlib.sha256(" ".join([AUTO, *sums]).encode()).hexdigest()
-
-
-def find_model(name_or_folder: str | Path) -> Model:
-    """Find a shipped model by its name, or any learned model by its folder.
+def find_model(name_or_folder: str | Path) -> ModelInfo:
+    """Find an installed model by its name, or any learned model by its folder.
 
     Raises:
         InputError: neither a known name nor a folder, or a folder whose files are missing or damaged.
     """
-    return _find_learned(name_or_folder)
-
-
-def _find_learned(name_or_folder: str | Path, also: tuple[str, ...] = ()) -> Model:
-    """`also` are names that the caller accepts besides."""
+    if name_or_folder in (PATCHMATCH, *FORMER_NAMES):
+        if not (found := _patchmatch()):
+            raise InputError(f"{PATCHMATCH}: {NO_PATCHMATCH}; accepted: {', '.join([*_names(), 'a model folder'])}")
+        return found[0]
     if name_or_folder in _names():
-        return _open_model(WEIGHTS / name_or_folder)
+        return _read_info(WEIGHTS / name_or_folder)
     folder = Path(name_or_folder)
     if not folder.is_dir():
-        accepted = ", ".join([*_names(), *also, "a folder written by invertfill export"])
+        accepted = ", ".join([*_names(), PATCHMATCH, "a folder written by invertfill export"])
         raise InputError(f"{name_or_folder}: unknown model; accepted: {accepted}")
-    return _open_model(folder)
+    return _read_info(folder)
+
+
+def fingerprint(name_or_folder: str | Path) -> str:
+    """Of all weights that a name stands for, hex: equal fingerprints fill alike."""
+    sums = [model.sha256 for model in find_models(name_or_folder)]
+    return sums[0] if name_or_folder != AUTO else hashlib.sha256(" ".join([AUTO, *sums]).encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -236,7 +176,7 @@ def _names() -> list[str]:
     return sorted(path.parent.name for path in WEIGHTS.glob("*/model.safetensors"))
 
 
-def _patchmatch() -> list[AnyModel]:
+def _patchmatch() -> list[ModelInfo]:
     """The one, or none where its native part is missing: there are wheels for common systems only."""
     try:
         import patchmatch
@@ -244,10 +184,23 @@ def _patchmatch() -> list[AnyModel]:
         return []
     import importlib.metadata
 
-    return [PatchMatch(importlib.metadata.version("pypatchmatch"))] if patchmatch.patchmatch_available else []
+    if not patchmatch.patchmatch_available:
+        return []
+    version = importlib.metadata.version("pypatchmatch")
+    return [
+        ModelInfo(
+            PATCHMATCH,
+            256,
+            domain="what the rest of the picture shows: textures, grounds, anything that repeats",
+            licence="MIT",
+            source=f"PyPatchMatch {version}; nothing was learned",
+            # Of what its fills depend on: there are no weights.
+            sha256=hashlib.sha256(f"PyPatchMatch {version}, patches of radius {PATCH}".encode()).hexdigest(),
+        )
+    ]
 
 
-def _open_model(folder: Path) -> Model:
+def _read_info(folder: Path) -> ModelInfo:
     missing = [name for name in (*FILES, SUMS) if not (folder / name).is_file()]
     if missing:
         accepted = "a folder written by invertfill export"
@@ -255,16 +208,32 @@ def _open_model(folder: Path) -> Model:
     path = folder / FILES[0]
     try:
         header, begin = _read_header(path)
-        metadata = header.pop("__metadata__")
-        config, provenance = json.loads(metadata["config"]), json.loads(metadata.get("provenance", "{}"))
+        metadata, length = header.pop("__metadata__"), path.stat().st_size
+        config, about = json.loads(metadata["config"]), dict(json.loads(metadata.get("provenance", "{}")))
         tensors = {
             name: (DTYPES[entry["dtype"]], tuple(entry["shape"]), begin + entry["data_offsets"][0])
             for name, entry in header.items()
         }
-        model = Model(folder.resolve().name, folder, config, dict(provenance), path.stat().st_size, tensors)
         end = begin + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        if end != model.bytes:
-            raise ValueError(f"{model.bytes} bytes long, where its header says {end}")
+        if end != length:
+            raise ValueError(f"{length} bytes long, where its header says {end}")
+        generator, z_dim = config["generator"], int(config.get("encoder", {}).get("z_dim", 0))
+        model = ModelInfo(
+            folder.resolve().name,
+            int(generator["size"]),
+            **{key: str(about[key]) for key in ("domain", "licence", "source") if key in about},
+            bytes=length,
+            sha256=_sums(folder / SUMS).get(FILES[0], ""),
+            z_dim=z_dim or int(generator.get("latent_dim", 512)),
+            guesses_z=bool(z_dim),
+            mean_latent_samples=int(about.get("mean_latent_samples", 8)),
+            blend=str(config.get("blend", "membrane")),
+            aligned=bool(about.get("aligned", False)),
+            early=bool(about.get("early", False)),
+            folder=folder,
+            config=config,
+            tensors=tensors,
+        )
         if model.size <= 0:
             raise ValueError(f"size {model.size}")
     except OSError as error:
@@ -273,6 +242,12 @@ def _open_model(folder: Path) -> Model:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise InputError(f"{path}: damaged weights ({reason}); accepted: a file written by invertfill export") from None
     return model
+
+
+def _sums(path: Path) -> dict[str, str]:
+    """File name -> SHA-256, hex, as `write_sums` wrote them."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:

@@ -7,34 +7,25 @@ from functools import cached_property
 import numpy as np
 import onnxruntime
 
+from invertfill.engines.base import CropRequest
 from invertfill.errors import InputError
-from invertfill.registry import Model
+from invertfill.registry import ModelInfo
 
 
 class OnnxEngine:
-    """The engine of everyday use; see `invertfill.engines.Engine`."""
+    """The engine of everyday use; see `invertfill.engines.base.Engine`."""
 
     name = "onnx"
 
-    def __init__(self, model: Model, threads: int = 0) -> None:
+    def __init__(self, model: ModelInfo, threads: int = 0) -> None:
         self.model = model
         self.threads = threads
-        self.size = int(model.config["generator"]["size"])
-        self.w_mean = model.tensor("w_mean").astype(np.float32)
-        self.z_dim, self.guesses_z, self.blend = model.z_dim, model.guesses_z, model.blend
-        self.noise = model.noise
 
-    def fill(
-        self,
-        image: np.ndarray,
-        mask: np.ndarray,
-        latent: np.ndarray,
-        quality: str = "fast",
-        noise: np.ndarray | None = None,
-    ) -> np.ndarray:
-        inputs = {"image": image, "mask": mask, "deviation" if self.guesses_z else "w_mean": latent}
-        if self.noise is not None and "noise" in self._input_names(self._fill):  # graphs of earlier versions hold it
-            inputs["noise"] = np.broadcast_to(self.noise, mask.shape) if noise is None else noise
+    def fill(self, request: CropRequest) -> np.ndarray:
+        image, mask = request.image, request.mask
+        inputs = {"image": image, "mask": mask, "deviation" if self.model.guesses_z else "w_mean": request.latent}
+        if self.model.noise is not None and "noise" in self._input_names(self._fill):  # graphs of earlier versions hold it
+            inputs["noise"] = np.broadcast_to(self.model.noise, mask.shape) if request.noise is None else request.noise
         pictures = ({name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(image)))
         return np.concatenate([self._run(self._fill, one) for one in pictures])  # the graph takes one at a time
 
@@ -58,7 +49,7 @@ class OnnxEngine:
         return self._session("synthesis")
 
     def _session(self, graph: str) -> onnxruntime.InferenceSession:
-        path = self.model.folder / f"{graph}.onnx"
+        path = self.model.file(f"{graph}.onnx")
         try:
             return onnxruntime.InferenceSession(path, session_options(self.threads), providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's exceptions have no common base but Exception

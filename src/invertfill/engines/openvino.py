@@ -12,12 +12,12 @@ from invertfill.errors import InputError
 
 
 class OpenVinoEngine(OnnxEngine):
-    """See `invertfill.engines.Engine`. Without bfloat16 instructions it computes in float32."""
+    """See `invertfill.engines.base.Engine`. Without bfloat16 instructions it computes in float32."""
 
     name = "openvino"
 
     def _session(self, graph: str) -> Any:
-        path = self.model.folder / f"{graph}.onnx"
+        path = self.model.file(f"{graph}.onnx")
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if has_bf16() else "f32",

@@ -9,22 +9,24 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from invertfill.engines.base import CropRequest
 from invertfill.errors import InputError
 from invertfill.nn.invertfill import InvertFill
 from invertfill.nn.refine import refine
-from invertfill.registry import Model
+from invertfill.registry import ModelInfo
 
 STD_SAMPLES = 4096
 
 
 class TorchEngine:
-    """See `invertfill.engines.Engine`. Computes in float32, in channels_last memory."""
+    """See `invertfill.engines.base.Engine`. Computes in float32, in channels_last memory."""
 
     name = "torch"
 
-    def __init__(self, model: Model, device: str = "auto", threads: int = 0) -> None:
+    def __init__(self, model: ModelInfo, device: str = "auto", threads: int = 0) -> None:
+        self.model = model
         device = pick_device(device)
-        path = model.folder / "model.safetensors"
+        path = model.file("model.safetensors")
         network = InvertFill(model.config)
         try:
             network.load_state_dict(load_file(path))
@@ -36,32 +38,21 @@ class TorchEngine:
         self.device = torch.device(device)
         network = network.float().eval().requires_grad_(False).to(self.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.size = network.generator.size
-        self.w_mean = network.w_mean.cpu().numpy()
-        self.z_dim, self.guesses_z, self.blend = model.z_dim, model.guesses_z, model.blend
-        self.noise = model.noise
 
     @torch.no_grad()  # not inference_mode, whose tensors can't be differentiated
-    def fill(
-        self,
-        image: np.ndarray,
-        mask: np.ndarray,
-        latent: np.ndarray,
-        quality: str = "fast",
-        noise: np.ndarray | None = None,
-    ) -> np.ndarray:
-        picture, hole = self._tensor(image), self._tensor(mask)
-        start = {"deviation" if self.guesses_z else "w_mean": self._tensor(latent)}
+    def fill(self, request: CropRequest) -> np.ndarray:
+        picture, hole = self._tensor(request.image), self._tensor(request.mask)
+        start = {"deviation" if self.model.guesses_z else "w_mean": self._tensor(request.latent)}
         w_plus, _ = self.network.encode(picture, hole, **start)
-        if quality == "best":
+        if request.refine:
             w_plus = refine(self.network, picture, hole, w_plus, self.w_std)
-        chosen = None if noise is None else self._tensor(noise)
+        chosen = None if request.noise is None else self._tensor(request.noise)
         return self._array(self.network.draw(picture, hole, w_plus, chosen))
 
     @cached_property
     def w_std(self) -> torch.Tensor:
         """(D,), of w over the generator's own pictures."""
-        z = np.random.default_rng(0).standard_normal((STD_SAMPLES, self.z_dim), np.float32)
+        z = np.random.default_rng(0).standard_normal((STD_SAMPLES, self.model.z_dim), np.float32)
         return self._tensor(self.mapping(z).std(0))
 
     @torch.inference_mode()

@@ -15,6 +15,7 @@ from invertfill.errors import InputError
 from invertfill.evaluation.cache import code_version
 from invertfill.evaluation.pairs import Pair, PairSet, Problems, by_stem
 from invertfill.imaging.colour import to_srgb
+from invertfill.notes import silent
 from invertfill.imaging.io import open_image
 from invertfill.pipeline.crops import enlarge, find_crops
 from invertfill.pipeline.inpainter import Inpainter
@@ -190,7 +191,7 @@ class Predictions:
 
     def _read(self, pair_set: PairSet, pair: Pair) -> np.ndarray:
         path = self._files[pair_set.name][pair.name]
-        picture = to_srgb(open_image(path, notes=False))
+        picture = to_srgb(open_image(path, note=silent))
         if picture.size != (pair.size, pair.size):
             width, height = picture.size
             raise InputError(f"{path}: {width}x{height} pixels; accepted: {pair.size}x{pair.size}, as its original")

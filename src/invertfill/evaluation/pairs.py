@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from invertfill.errors import InputError, InputErrors
 from invertfill.evaluation.metrics import LEAST_SIDE
 from invertfill.imaging.colour import to_srgb
+from invertfill.notes import silent
 from invertfill.imaging.io import list_images, open_image, save_image
 from invertfill.imaging.masks import read_mask, save_mask
 from invertfill.masks.names import OUTLINED
@@ -115,7 +116,7 @@ def hash_of(pixels: np.ndarray) -> str:
 
 def read_picture(path: Path, size: int) -> np.ndarray:
     """The largest centred square of a picture at (size, size, 3) uint8, sRGB."""
-    picture = to_srgb(open_image(path, notes=False))
+    picture = to_srgb(open_image(path, note=silent))
     if picture.size != (size, size):
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(picture)

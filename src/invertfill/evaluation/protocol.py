@@ -15,6 +15,7 @@ from invertfill.evaluation.cache import Cache, Entry, key_of
 from invertfill.evaluation.methods import BATCH, Method
 from invertfill.evaluation.metrics import LEAST_FOR_FID, Meter, frechet_distance
 from invertfill.evaluation.pairs import Begin, Pair, PairSet, hash_of
+from invertfill.notes import silent
 from invertfill.imaging.io import open_image, save_image
 
 
@@ -147,7 +148,7 @@ class _Run:
 
 def read_composite(path: Path) -> np.ndarray:
     """(H, W, 3) uint8."""
-    return np.asarray(open_image(path, notes=False))
+    return np.asarray(open_image(path, note=silent))
 
 
 def _hash_of_file(path: Path) -> str | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import warnings
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageCms
 
-from invertfill.errors import InvertFillWarning
+from invertfill.notes import Note, log
 
 # The same way there and back: white stays white, black stays black, and colours that both spaces hold stay as they are.
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
@@ -18,19 +17,17 @@ FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 WITHOUT_ALPHA = {"LA": "L", "RGBA": "RGB"}
 
 
-def to_srgb(image: Image.Image) -> Image.Image:
+def to_srgb(image: Image.Image, *, note: Note = log.info) -> Image.Image:
     """The picture in sRGB, mode RGB, without alpha; by its colour profile (`info["icc_profile"]`) if it has one.
 
-    Warns:
-        InvertFillWarning: the profile is damaged or belongs to another kind of picture; sRGB is then assumed.
+    `note` is told where the profile is damaged or belongs to another kind of picture; sRGB is then assumed.
     """
     colours = _colours(image)
     if profile := image.info.get("icc_profile"):
         try:
             return _apply(_transform(profile, colours.mode, True), colours)
         except (OSError, ImageCms.PyCMSError) as error:
-            message = f"the colour profile can't be used ({error}), so sRGB is assumed; the profile itself is kept"
-            warnings.warn(message, InvertFillWarning, stacklevel=2)
+            note(f"the colour profile can't be used ({error}), so sRGB is assumed; the profile itself is kept")
     return colours.convert("RGB")
 
 

@@ -6,8 +6,7 @@ import contextlib
 import io
 import os
 import secrets
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -16,10 +15,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from invertfill.errors import InputError, InvertFillWarning
+from invertfill.errors import InputError
 from invertfill.imaging import sixteen_bit as deep
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 from invertfill.imaging.metadata import kept_info, read_exif, turn
+from invertfill.notes import Note, log
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,14 @@ MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
 
 
-def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
+def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
     """Open a picture, upright and fully decoded.
 
     Args:
         source: a path, a file's bytes, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8
             0..255, or float 0..1.
-        notes: warn of what is lost.
+        note: told what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first, damaged EXIF
+            data.
 
     Returns:
         A PIL image of its own in one of ``MODES``. The EXIF orientation is applied; palettes and other ways of
@@ -87,28 +88,23 @@ def open_image(source: ImageSource, *, notes: bool = True) -> Image.Image:
 
     Raises:
         InputError: no such file, not an image, truncated, or a mode or array that is not accepted.
-
-    Warns:
-        InvertFillWarning: of what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first,
-            damaged EXIF data.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
         with _no_traceback("image"):
-            return _upright(source, "image", read_exif(source, "image"), own=False)
+            return _upright(source, "image", read_exif(source, "image", note), own=False)
     with _no_traceback(source), _open_file(source) as file:
         name = str(source)
         image = _identify(file, name)
-        if notes:
-            _say_what_is_lost(image, name)
+        _say_what_is_lost(image, name, note)
         depth = deep.bits(image)
-        exif = read_exif(image, name)  # before loading, at which Pillow turns a TIFF and forgets the rest
+        exif = read_exif(image, name, note)  # before loading, at which Pillow turns a TIFF and forgets the rest
         image.load()
         picture = _upright(image, name, exif, own=True)
         if depth > 8 and picture.mode != "I;16":
             file.seek(0)
-            _keep_depth(picture, file.read(), name, depth, notes)
+            _keep_depth(picture, file.read(), name, depth, note)
         return picture
 
 
@@ -220,24 +216,24 @@ def make_folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def save_image(image: Image.Image, path: str | Path) -> Path:
+def save_image(image: Image.Image, path: str | Path, *, note: Note = log.info) -> Path:
     """Save a picture with its colour profile, resolution, EXIF and XMP.
 
     It is encoded, written beside, then renamed: whatever happens, ``path`` is as it was or whole. A symbolic link is
     replaced itself, and not what it points to.
 
     PNG, TIFF, BMP and WebP are written lossless. JPEG has no alpha and re-encodes every pixel; a picture that was
-    a JPEG is written with its own quantisation tables and subsampling.
+    a JPEG is written with its own quantisation tables and subsampling. `note` is told what the format can't hold.
 
     Raises:
         InputError: the suffix can't be written, or the place can't.
     """
     path = check_output(path)
-    write_file(path, encode_image(image, path))
+    write_file(path, encode_image(image, path, note=note))
     return path
 
 
-def encode_image(image: Image.Image, name: str | Path) -> bytes:
+def encode_image(image: Image.Image, name: str | Path, *, note: Note = log.info) -> bytes:
     """What `save_image` writes.
 
     Raises:
@@ -246,21 +242,21 @@ def encode_image(image: Image.Image, name: str | Path) -> bytes:
     check_name(name)
     kind = FORMATS[Path(name).suffix.lower()]
 
-    def note(text: str) -> None:
-        warnings.warn(f"{name}: {text}", InvertFillWarning, stacklevel=4)
+    def lost(text: str) -> None:
+        note(f"{name}: {text}")
 
     try:
         low = deep.low_of(image)
         if low is not None and kind in deep.FORMATS:
-            return deep.encode(image, low, kind, lambda dot: _encode(dot, kind, note))
+            return deep.encode(image, low, kind, lambda dot: _encode(dot, kind, lost))
         if low is not None:
-            note(f"16 bits per channel become 8; {' and '.join(deep.FORMATS)} keep them")
-        return _encode(_for_format(image, kind), kind, note)
+            lost(f"16 bits per channel become 8; {' and '.join(deep.FORMATS)} keep them")
+        return _encode(_for_format(image, kind, lost), kind, lost)
     except Exception as error:  # encoders raise struct.error, KeyError and what not
         raise InputError(f"{name}: cannot be written ({error})") from None
 
 
-def _encode(image: Image.Image, kind: str, note: Callable[[str], None]) -> bytes:
+def _encode(image: Image.Image, kind: str, note: Note) -> bytes:
     options = {**SAVE_OPTIONS.get(kind, {}), **{key: image.info[key] for key in KEPT if image.info.get(key)}}
     for key in ("exif", "xmp"):
         if kind == "JPEG" and len(options.get(key, b"")) > MARKER:
@@ -312,7 +308,7 @@ def _open_beside(temporary: Path) -> int:
     return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
 
 
-def _for_format(image: Image.Image, kind: str) -> Image.Image:
+def _for_format(image: Image.Image, kind: str, note: Note) -> Image.Image:
     """The image in a mode that the format can hold; where its colour profile doesn't fit that mode, in sRGB."""
     info = dict(image.info)
     if image.mode == "I;16" and kind not in ("PNG", "TIFF"):
@@ -323,7 +319,7 @@ def _for_format(image: Image.Image, kind: str) -> Image.Image:
     if (cmyk and kind not in ("JPEG", "TIFF")) or (grey and kind in ("WEBP", "AVIF", "HEIF") and "icc_profile" in info):
         alpha = image.getchannel("A") if image.mode == "LA" else None
         image.info = info
-        image = to_srgb(image)
+        image = to_srgb(image, note=note)
         if alpha:
             image.putalpha(alpha)
         info.pop("icc_profile", None)
@@ -339,26 +335,22 @@ def _register_heif(name: str | Path) -> None:
     register_heif_opener(thumbnails=False)
 
 
-def _say_what_is_lost(image: Image.Image, name: str) -> None:
+def _say_what_is_lost(image: Image.Image, name: str, note: Note) -> None:
     """Before loading, while the file's own mode and tables are known."""
-
-    def note(text: str) -> None:
-        warnings.warn(f"{name}: {text}", InvertFillWarning, stacklevel=4)
-
     # Their number isn't asked for: that takes a walk through all of them. An MPO's other frames are previews.
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        note("several frames; only the first is filled")
+        note(f"{name}: several frames; only the first is filled")
     if image.mode == "P":
-        note("a palette; the result has plain RGB")
+        note(f"{name}: a palette; the result has plain RGB")
 
 
-def _keep_depth(picture: Image.Image, data: bytes, name: str, depth: int, notes: bool) -> None:
+def _keep_depth(picture: Image.Image, data: bytes, name: str, depth: int, note: Note) -> None:
     low = deep.read_low(data, picture) if depth == 16 and picture.mode in deep.MODES and deep.available() else None
     if low is not None:
         picture.info[deep.LOW] = low
-    elif notes:
+    else:
         advice = "" if deep.available() else '; pip install "invertfill[deep]" keeps 16'
-        warnings.warn(f"{name}: {depth} bits per channel become 8{advice}", InvertFillWarning, stacklevel=3)
+        note(f"{name}: {depth} bits per channel become 8{advice}")
 
 
 def _upright(image: Image.Image, name: str, exif: Image.Exif, own: bool) -> Image.Image:

@@ -10,18 +10,19 @@ from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.imaging.io import FileSource, ImageSource, open_image, save_image
+from invertfill.notes import silent
 
 MaskSource: TypeAlias = ImageSource
 THRESHOLD = 127  # on disk white is hole, and masks saved as JPEG are not quite binary
 
 
-def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False) -> np.ndarray:
+def read_mask(source: MaskSource, size: tuple[int, int] | None, *, invert: bool = False) -> np.ndarray:
     """Read a mask.
 
     Args:
         source: a path, a PIL image, or an array (H, W) or (H, W, 1): bool, uint8 (above 127 is hole) or float
             (above 0.5 is hole). White is hole. In a file with an alpha channel, transparent counts as black.
-        size: (width, height) of the image that the mask belongs to.
+        size: (width, height) of the image that the mask belongs to; None accepts any.
         invert: white is known instead.
 
     Returns:
@@ -33,7 +34,7 @@ def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False
     """
     name = str(source) if isinstance(source, FileSource) else "mask"
     hole = _binary_array(source) if isinstance(source, np.ndarray) else binary_image(source)
-    if hole.shape != (size[1], size[0]):
+    if size is not None and hole.shape != (size[1], size[0]):
         raise InputError(
             f"{name}: mask of {hole.shape[1]}x{hole.shape[0]} pixels for an image of {size[0]}x{size[1]}; "
             "accepted: a mask of the image's size"
@@ -41,7 +42,7 @@ def read_mask(source: MaskSource, size: tuple[int, int], *, invert: bool = False
     if invert:
         hole = ~hole
     if isinstance(source, FileSource) and not hole.any():
-        raise InputError(f"{name}: a mask without a hole; accepted: white = hole, or black = hole with --invert-mask")
+        raise InputError(f"{name}: a mask without a hole; accepted: white = hole, or black = hole with invert_mask")
     return hole
 
 
@@ -74,7 +75,7 @@ def _binary_array(array: np.ndarray) -> np.ndarray:
 
 def binary_image(source: FileSource | Image.Image) -> np.ndarray:
     """(H, W) bool, True = white."""
-    image = open_image(source, notes=False)
+    image = open_image(source, note=silent)
     if image.mode in ("LA", "RGBA"):
         image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size), image.getchannel("A"))
     return np.asarray(image) > THRESHOLD * 257 if image.mode == "I;16" else np.asarray(image.convert("L")) > THRESHOLD

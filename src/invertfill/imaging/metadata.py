@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-import warnings
 from typing import Any
 
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.TiffImagePlugin import TiffImageFile
 
-from invertfill.errors import InvertFillWarning
 from invertfill.imaging.sixteen_bit import LOW
+from invertfill.notes import Note
 
 # EXIF tags that describe the file and not the picture: a TIFF's own layout (its writer makes them anew), orientation.
 LAYOUT = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325}
@@ -33,7 +32,7 @@ IFDS = (EXIF_IFD, GPS_IFD)
 WIDTH, HEIGHT = 0xA002, 0xA003
 
 
-def read_exif(image: Image.Image, name: object) -> Image.Exif:
+def read_exif(image: Image.Image, name: object, note: Note) -> Image.Exif:
     """What describes the picture: no layout of the file, no orientation, no thumbnail."""
     try:
         given, kept = image.getexif(), Image.Exif()
@@ -46,7 +45,7 @@ def read_exif(image: Image.Image, name: object) -> Image.Exif:
     except OSError:  # for EXIF data behind the pixels, Pillow decodes these, and they are damaged
         raise
     except Exception:  # the picture itself may be whole
-        warnings.warn(f"{name}: the EXIF data is damaged and goes", InvertFillWarning, stacklevel=3)
+        note(f"{name}: the EXIF data is damaged and goes")
         return Image.Exif()
 
 

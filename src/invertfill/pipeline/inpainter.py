@@ -2,108 +2,105 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
-from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from invertfill.engines import Engine, latent_of, open_engine
-from invertfill.errors import InputError, InvertFillWarning
+from invertfill.engines import Engines
+from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
+from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.sixteen_bit import LOW, low_of
+from invertfill.notes import Note, Notes, silent
+from invertfill.options import AUTO, FillOptions
 from invertfill.pipeline.blending import BLENDS
-from invertfill.pipeline.crops import Box, Crop, bounds, cut, find_crops, is_nearly_square, put_back
+from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crops, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.pipeline.outpainting import Margins, extend
+from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
-from invertfill.registry import AUTO, DOMAIN, Model, find_models
+from invertfill.registry import DOMAIN, find_models
+
+BATCH = 8  # holes that go through a model at once, and pictures in memory at once
 
 
-def open_inpainter(
-    model: str | Path,
-    engine: str = "auto",
-    device: str = "auto",
-    quality: str = "fast",
-    context: float | None = None,
-    threads: int = 0,
-    stays: bool = False,
-) -> Inpainter:
-    """Open what `invertfill.registry.find_models` finds; `invertfill.load` says what is accepted.
+def open_inpainter(options: FillOptions, threads: int = 0, stays: bool = False) -> Inpainter:
+    """Open what `invertfill.registry.find_models` finds for `options.model`; `invertfill.load` says what is accepted.
 
     Args:
-        threads, stays: see `invertfill.engines.open_engine`.
+        options: the inpainter's.
+        threads, stays: see `invertfill.engines.open_engine`. For a process that stays, all models are loaded now.
     """
-    models = find_models(model)
-    engines = {found.name: open_engine(found, engine, device, quality, threads, stays) for found in models}
-    chooser = None
-    if model == AUTO:
-        domains = {found.name: DomainPrior.load(found.folder / DOMAIN) for found in models if isinstance(found, Model)}
-        chooser = ModelSelector(engines, domains, [found.name for found in models if found.aligned])
-    return Inpainter(next(iter(engines.values())), chooser, quality, context)
+    models = find_models(options.model)
+    engines = Engines(models, options, threads, stays)
+    if stays or len(models) == 1:
+        for name in engines:
+            engines[name]
+    selector = None
+    if options.model == AUTO:
+        priors = {model.name: DomainPrior.load(model.file(DOMAIN)) for model in models if model.folder}
+        selector = ModelSelector(engines, priors, [model.name for model in models if model.aligned], models[0].size)
+    return Inpainter(engines, options, selector)
 
 
 class Inpainter:
-    """A model, or several to choose from for each picture, ready to fill holes. Made by `invertfill.load`.
+    """A model, or several to select from for each picture, ready to fill holes. Made by `invertfill.load`.
 
     Args:
-        engine: a loaded model.
-        chooser: of the model for each picture; then the engine, one of its own, is for `sample` alone.
-        quality: "fast" or "best" (see `invertfill.load`).
-        context: see `invertfill.pipeline.crops.find_crops`.
+        engines: loaded models by name; the first fills, unless there is a selector.
+        options: of every fill, unless a call changes them.
+        selector: of the model for each picture.
+
+    `fill`, `fill_samples`, `fill_many` and `outpaint` take the names of `FillOptions` as keywords, such as ``seed=7``,
+    for one call; what is decided at loading (model, engine, device, quality) can't be changed so.
     """
 
     def __init__(
-        self, engine: Engine, chooser: ModelSelector | None = None, quality: str = "fast", context: float | None = None
+        self,
+        engines: Mapping[str, Engine],
+        options: FillOptions | None = None,
+        selector: ModelSelector | None = None,
     ) -> None:
-        self.engine = engine
-        self.chooser = chooser
-        self.quality = quality
-        self.context = context
+        self.engines = engines
+        self.options = options or FillOptions()
+        self.selector = selector
 
-    def fill(
-        self, image: ImageSource, mask: MaskSource | None = None, *, seed: int = 0, invert_mask: bool = False
-    ) -> Image.Image:
+    @property
+    def engine(self) -> Engine:
+        """The first model's."""
+        return self.engines[next(iter(self.engines))]
+
+    def fill(self, image: ImageSource, mask: MaskSource | None = None, **changes: Any) -> FillResult:
         """Fill the holes of one picture.
 
         Args:
             image: a path, a PIL image, or an array (H, W[, 3 or 4]) uint8 or float 0..1; any size.
             mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
                 fully transparent.
-            seed: 0 fills from the long-run mean latent, or from the likeliest one where the model guesses it; any other
-                seed draws a latent of its own, as in training, and gives another fill. The same seed gives the same
-                picture.
-            invert_mask: white is known instead.
+            changes: options for this call; see `FillOptions`. Seed 0 fills from the long-run mean latent, or from the
+                likeliest one where the model guesses it; any other seed draws a latent of its own, as in training, and
+                gives another fill. The same seed gives the same picture.
 
         Returns:
-            A new picture of the same size and mode; every pixel outside the hole is as it was, byte for byte, and the
-            hole is opaque.
+            A picture of the same size and mode, and what there is to say about it. Every pixel outside the hole is as
+            it was, byte for byte, and the hole is opaque.
 
         Raises:
-            InputError: a picture or mask that can't be read, or of which the sizes differ.
-
-        Warns:
-            InvertFillWarning: there is no hole (the result is a copy), or nothing is known; where models are tried,
-                which one was chosen and why.
+            InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
         """
-        return next(self.fill_many([(image, mask)], seed=seed, invert_mask=invert_mask))
+        return next(self.fill_many([(image, mask)], **changes))
 
     def fill_samples(
-        self,
-        image: ImageSource,
-        mask: MaskSource | None = None,
-        count: int = 4,
-        *,
-        seed: int = 0,
-        invert_mask: bool = False,
-        batch: int = 8,
-    ) -> Iterator[Image.Image]:
+        self, image: ImageSource, mask: MaskSource | None = None, *, batch: int = BATCH, **changes: Any
+    ) -> Iterator[FillResult]:
         """Fill the holes of one picture in several different ways; see `fill`.
 
         The style code is the encoder's offset from a mean latent. Another mean latent, a mean of a few mapped z as in
@@ -111,83 +108,85 @@ class Inpainter:
         model has such, draws other texture.
 
         Args:
-            count: how many.
-            seed: of the first; each following one is one higher. Where it is 0, the first is what `fill` gives.
             batch: so many holes go through the model at once.
+            changes: options; of these, `samples` says how many, and `seed` is the first one's.
 
         Yields:
-            `count` pictures, one for each seed: what `fill` gives for it.
-
-        Raises:
-            InputError: as `fill`.
+            One result for each seed: what `fill` gives for it.
         """
-        job = self._prepare(image, mask, invert_mask, seed)
-        jobs = [replace(job, seed=seed + i) for i in range(count)]
-        outputs = _run(jobs, batch, self.quality)
+        options = self.options.changed(**changes)
+        clock = _Clock()
+        job = self._prepare(image, mask, options)
+        jobs = [replace(job, seed=seed) for seed in options.seeds]
+        outputs = _run(jobs, batch, options)
         for one in jobs:
-            yield _composite(replace(one, picture=_copy(job.picture)), outputs)
+            last = one is jobs[-1]  # it may have the picture itself
+            yield _composite(one if last else replace(one, picture=_copy(job.picture)), outputs, options, clock)
 
     def fill_many(
-        self,
-        pairs: Iterable[tuple[ImageSource, MaskSource | None]],
-        *,
-        seed: int = 0,
-        invert_mask: bool = False,
-        batch: int = 8,
-    ) -> Iterator[Image.Image]:
+        self, pairs: Iterable[tuple[ImageSource, MaskSource | None]], *, batch: int = BATCH, **changes: Any
+    ) -> Iterator[FillResult]:
         """Fill many pictures, in order; see `fill`.
 
         Args:
             pairs: picture and mask of each.
-            seed: of each.
-            invert_mask: of each.
             batch: so many go through the model at once, and are in memory at once.
+            changes: options, of each.
 
         Yields:
-            The filled pictures. Where one can't be read, those before it come first.
+            The results. Where one can't be read, those before it come first.
         """
+        options = self.options.changed(**changes)
+        if options.samples != 1:
+            raise InputError(f"samples {options.samples}; accepted: 1, or fill_samples for several fills of a picture")
         remaining = iter(pairs)
         while True:
+            clock = _Clock()
             jobs: list[_Job] = []
             bad: InputError | None = None
             try:
                 for image, mask in islice(remaining, batch):
-                    jobs.append(self._prepare(image, mask, invert_mask, seed))
+                    jobs.append(self._prepare(image, mask, options))
             except InputError as error:
                 bad = error
-            outputs = _run(jobs, batch, self.quality)
+            outputs = _run(jobs, batch, options)
             for job in jobs:
-                yield _composite(job, outputs)
+                yield _composite(job, outputs, options, clock)
             if bad:
                 raise bad
             if len(jobs) < batch:
                 return
 
     def outpaint(
-        self, image: ImageSource, *, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0, seed: int = 0
-    ) -> Image.Image:
+        self, image: ImageSource, *, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0, **changes: Any
+    ) -> FillResult:
         """Draw what lies beyond a picture's sides.
 
         Args:
             image: as in `fill`; a hole that is already there (transparent) stays one.
             left, top, right, bottom: pixels to add. Far ones are drawn in steps, each over what the last has made.
-            seed: as in `fill`.
+            changes: options, as in `fill`.
 
         Returns:
-            A new picture of the larger size; the given one lies in it as it was, byte for byte.
+            A picture of the larger size; the given one lies in it as it was, byte for byte.
 
         Raises:
-            InputError: a picture that can't be read, or a negative number.
+            InputError: a picture that can't be read, a negative number, or an option not accepted.
         """
-        picture = open_image(image)
-        inpainter = self
+        options = self.options.changed(**changes)
+        clock, notes = _Clock(), Notes()
+        picture = open_image(image, note=notes)
+        inpainter, why = self, ""
+        result = FillResult(picture, "", seed=options.seed)
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
-            canvas, hole = extend(picture, margins)
-            if inpainter.chooser:  # one model for all steps
-                engine = self._choose(canvas, self._pieces(canvas, hole, self.engine.size), _name(image))
-                inpainter = Inpainter(engine, None, self.quality, self.context)
-            picture = inpainter.fill(canvas, hole, seed=seed)
-        return picture
+            canvas, hole = extend(result.image, margins)
+            if inpainter.selector:  # one model for all steps
+                engine, why = self._select(canvas, hole, options, _name(image), notes)
+                inpainter = Inpainter({engine.model.name: engine}, self.options)
+            result = inpainter.fill(canvas, hole, **changes)
+            for line in result.notes:
+                notes(line)
+        return replace(result, why=why, notes=tuple(notes), seconds=clock.seconds())
 
     def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:
         """Draw what the generator knows.
@@ -197,66 +196,76 @@ class Inpainter:
             truncation: psi: w = w_mean + psi * (mapping(z) - w_mean); 1 is as varied as training, 0 the mean picture.
         """
         pictures = []
+        engine, model = self.engine, self.engine.model
         for seed in seeds:
-            z = np.random.default_rng(seed).standard_normal((1, self.engine.z_dim), np.float32)
-            w = self.engine.w_mean + truncation * (self.engine.mapping(z) - self.engine.w_mean)
-            pixels = self.engine.synthesis(w)[0].transpose(1, 2, 0).clip(-1, 1)
+            z = np.random.default_rng(seed).standard_normal((1, model.z_dim), np.float32)
+            w = model.w_mean + truncation * (engine.mapping(z) - model.w_mean)
+            pixels = engine.synthesis(w)[0].transpose(1, 2, 0).clip(-1, 1)
             pictures.append(Image.fromarray(((pixels + 1) * 127.5).round().astype(np.uint8)))
         return pictures
 
-    def _prepare(self, image: ImageSource, mask: MaskSource | None, invert_mask: bool, seed: int) -> _Job:
-        picture = open_image(image)
-        hole = _read_hole(picture, mask, _name(image), invert_mask)
+    def _prepare(self, image: ImageSource, mask: MaskSource | None, options: FillOptions) -> _Job:
+        notes, name = Notes(), _name(image)
+        picture = open_image(image, note=notes)
+        hole = _read_hole(picture, mask, name, options.invert_mask)
         if not hole.any():
-            warnings.warn(f"{_name(image)}: no hole; the result is a copy", InvertFillWarning, stacklevel=4)
-        elif hole.all():
-            message = f"{_name(image)}: everything is a hole, so nothing is known; filled from the mean latent"
-            warnings.warn(message, InvertFillWarning, stacklevel=4)
-        pieces = self._pieces(picture, hole, self.engine.size)
-        engine = self._choose(picture, pieces, _name(image))
-        if engine.size != self.engine.size:
-            pieces = self._pieces(picture, hole, engine.size)
-        return _Job(picture, engine, pieces, seed)
+            notes(f"{name}: no hole; the result is a copy")
+            return _Job(picture, None, [], options.seed, "", notes)
+        if hole.all():
+            notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
+        engine, why = self._select(picture, hole, options, name, notes)
+        return _Job(picture, engine, _pieces(picture, hole, engine.model.size, options, notes), options.seed, why, notes)
 
-    def _pieces(self, picture: Image.Image, hole: np.ndarray, size: int) -> list[_Piece]:
-        return [_piece(picture, hole, region, size) for region in find_crops(hole, size, self.context)]
-
-    def _choose(self, picture: Image.Image, pieces: Sequence[_Piece], name: str) -> Engine:
-        """The engine for one picture; says so where there was a choice."""
-        if self.chooser is None or not pieces:
-            return self.engine
+    def _select(
+        self, picture: Image.Image, hole: np.ndarray, options: FillOptions, name: str, note: Note
+    ) -> tuple[Engine, str]:
+        """The engine for one picture, and why this one where there was a choice."""
+        if self.selector is None:
+            return self.engine, ""
+        pieces = _pieces(picture, hole, self.selector.size, options, note)
         seen, masks = np.stack([piece.seen for piece in pieces]), np.stack([piece.seen_mask for piece in pieces])
         whole = pieces[0].box == (0, 0, *picture.size) and is_nearly_square(*picture.size)
-        chosen, why = self.chooser.choose(seen, masks, whole)
-        warnings.warn(f"{name}: {why}", InvertFillWarning, stacklevel=5)
-        return self.chooser.engines[chosen]
+        selected, why = self.selector.select(seen, masks, whole)
+        note(f"{name}: {why}")
+        return self.engines[selected], why
 
 
 def show_hole(
     image: ImageSource, mask: MaskSource | None = None, invert_mask: bool = False, colour: str = "white"
 ) -> Image.Image:
     """RGB: a picture with its hole in one colour; arguments and errors as of `Inpainter.fill`."""
-    picture = open_image(image, notes=False)
+    picture = open_image(image, note=silent)
     hole = Image.fromarray(_read_hole(picture, mask, _name(image), invert_mask))
-    return Image.composite(Image.new("RGB", picture.size, colour), to_srgb(picture), hole)
+    return Image.composite(Image.new("RGB", picture.size, colour), to_srgb(picture, note=silent), hole)
+
+
+class _Clock:
+    """Seconds since it was made, or since it was last asked."""
+
+    def __init__(self) -> None:
+        self.since = perf_counter()
+
+    def seconds(self) -> float:
+        before, self.since = self.since, perf_counter()
+        return self.since - before
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """What lies inside the picture of one region around holes.
+    """What lies inside the picture of one square around holes.
 
     Attributes:
         box: left, top, right, bottom in the picture.
         hole: (h, w) bool.
         rgb: (h, w, 3) uint8, sRGB.
-        region: the region, in the piece's own coordinates.
+        crop: the square, in the piece's own coordinates.
         seen, seen_mask: what the model sees of it, from `cut`.
     """
 
     box: Box
     hole: np.ndarray
     rgb: np.ndarray
-    region: Crop
+    crop: Crop
     seen: np.ndarray
     seen_mask: np.ndarray
 
@@ -264,9 +273,11 @@ class _Piece:
 @dataclass(frozen=True)
 class _Job:
     picture: Image.Image
-    engine: Engine
+    engine: Engine | None  # None where there is no hole
     pieces: list[_Piece]
     seed: int
+    why: str
+    notes: Notes
 
 
 def _name(image: ImageSource) -> str:
@@ -274,42 +285,43 @@ def _name(image: ImageSource) -> str:
     return str(image) if isinstance(image, FileSource) else "image"
 
 
-def _run(jobs: Sequence[_Job], batch: int, quality: str) -> Iterator[np.ndarray]:
-    """O_G of each piece, its border matched, (3, s, s); `batch` of one engine at once."""
-    for _, group in groupby(jobs, lambda job: id(job.engine)):
+def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each piece O_G, (3, s, s), and the same blended with the known pixels; `batch` of one engine at once."""
+    for _, group in groupby((job for job in jobs if job.engine), lambda job: id(job.engine)):
         same = list(group)
         engine = same[0].engine
-        anchors = {seed: (latent_of(engine, seed), _noise(engine, seed)) for seed in {job.seed for job in same}}
+        assert engine is not None
+        blend = BLENDS[engine.model.blend if options.blend == AUTO else options.blend]
+        anchors = {seed: (latent_of(engine, seed), noise_of(engine, seed)) for seed in {job.seed for job in same}}
         pieces = [(piece, anchors[job.seed]) for job in same for piece in job.pieces]
         for start in range(0, len(pieces), batch):
             part = pieces[start : start + batch]
             image, mask = np.stack([piece.seen for piece, _ in part]), np.stack([piece.seen_mask for piece, _ in part])
             latents = np.concatenate([latent for _, (latent, _) in part])
             noise = [own for _, (_, own) in part if own is not None]
-            outputs = engine.fill(image, mask, latents, quality, np.stack(noise) if noise else None)
-            for i, output in enumerate(outputs):
+            request = CropRequest(image, mask, latents, np.stack(noise) if noise else None, options.quality == "best")
+            for i, output in enumerate(engine.fill(request)):
                 if not mask[i].all():
-                    yield BLENDS[engine.blend](output, image[i], mask[i])
-                elif engine.guesses_z:  # of nothing, too
-                    yield output
-                else:
-                    yield engine.synthesis(latents[i : i + 1])[0]
+                    yield output, blend(output, image[i], mask[i])
+                    continue
+                if not engine.model.guesses_z:  # which draws of nothing, too
+                    output = engine.synthesis(latents[i : i + 1])[0]
+                yield output, output
 
 
-def _noise(engine: Engine, seed: int) -> np.ndarray | None:
-    """What texture is drawn from, (1, s, s), where the engine's model has such noise."""
-    if seed == 0 or engine.noise is None:
-        return engine.noise
-    return np.random.default_rng([seed, 1]).standard_normal(engine.noise.shape, np.float32)
+def _pieces(
+    picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note
+) -> list[_Piece]:
+    return [_piece(picture, hole, crop, size, note) for crop in find_crops(hole, size, options.context)]
 
 
-def _piece(picture: Image.Image, hole: np.ndarray, region: Crop, size: int) -> _Piece:
-    left, top, right, bottom = box = region.inside(*picture.size)
+def _piece(picture: Image.Image, hole: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
+    left, top, right, bottom = box = crop.inside(*picture.size)
     part = picture.crop(box)
     part.info = picture.info
-    rgb, inside = np.asarray(to_srgb(part)), hole[top:bottom, left:right]
-    region = Crop(region.x - left, region.y - top, region.side)
-    return _Piece(box, inside, rgb, region, *cut(rgb, inside, region, size))
+    rgb, inside = np.asarray(to_srgb(part, note=note)), hole[top:bottom, left:right]
+    crop = Crop(crop.x - left, crop.y - top, crop.side)
+    return _Piece(box, inside, rgb, crop, *cut(rgb, inside, crop, size))
 
 
 def _copy(picture: Image.Image) -> Image.Image:
@@ -331,16 +343,22 @@ def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert:
     return transparent
 
 
-def _composite(job: _Job, outputs: Iterator[np.ndarray]) -> Image.Image:
+def _composite(
+    job: _Job, outputs: Iterator[tuple[np.ndarray, np.ndarray]], options: FillOptions, clock: _Clock
+) -> FillResult:
     """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion.
 
     The job's picture itself is changed and returned, hole by hole: a second one would take as much memory again.
     """
     picture, low = job.picture, low_of(job.picture)
+    raw = np.array(to_srgb(picture, note=silent)) if options.keep_raw else None
     for piece in job.pieces:
-        where = piece.rgb, piece.hole, piece.region
-        output = next(outputs)
-        enlarged = piece.region.side > output.shape[-1]
+        where = piece.rgb, piece.hole, piece.crop
+        drawn, output = next(outputs)
+        if raw is not None:
+            x0, y0, x1, y1 = piece.box
+            raw[y0:y1, x0:x1] = enlarge(drawn, piece.crop, piece.hole.shape)
+        enlarged = piece.crop.side > output.shape[-1]
         filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
         left, top, right, bottom = bounds(piece.hole)
         inside = np.s_[top:bottom, left:right]
@@ -355,4 +373,5 @@ def _composite(job: _Job, outputs: Iterator[np.ndarray]) -> Image.Image:
         picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
         if low is not None:
             low[box[1] : box[3], box[0] : box[2]][hole] = content[hole]  # 16 bits: 257 times the 8
-    return picture
+    name = job.engine.model.name if job.engine else ""
+    return FillResult(picture, name, job.why, tuple(job.notes), job.seed, clock.seconds(), raw)

@@ -66,7 +66,7 @@ def parse_margins(size: tuple[int, int], left: str, top: str, right: str, bottom
         except ValueError:
             value = -1
         if not 0 <= value <= LARGEST:
-            raise InputError(f"--{name} {text!r}; accepted: pixels such as 120, or a share such as 25%")
+            raise InputError(f"{name} {text!r}; accepted: pixels such as 120, or a share such as 25%")
         return round(value)
 
     width, height = size
@@ -91,7 +91,7 @@ def margins_for_aspect(size: tuple[int, int], aspect: str) -> Margins:
     except (ValueError, ZeroDivisionError):
         ratio = 0.0
     if not 0 < ratio < float("inf"):
-        raise InputError(f"--aspect {aspect!r}; accepted: a ratio such as 16:9")
+        raise InputError(f"aspect {aspect!r}; accepted: a ratio such as 16:9")
     width, height = size
     if (wide := round(height * ratio)) > width:
         more = wide - width

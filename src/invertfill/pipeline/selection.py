@@ -1,8 +1,8 @@
 """Which model fills a picture: the one that does best where the answer is known.
 
-Of several learned models the one is tried whose domain the picture belongs to by what is known of it. A little more is
-hidden next to the holes, this model and the exemplar-based filler fill it together with the holes, and what it was made
-into is compared with what was there. Nothing is left to chance: the same picture gets the same model each time.
+Of the learned models only one is tried: the one trained on that kind of picture, by the likelihood of what is known. A
+little more is hidden next to the holes. This model and PatchMatch fill it together with the holes, and what they made
+is compared with what was there. Nothing is left to chance: the same picture gets the same model each time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from invertfill.engines import Engine, latent_of
+from invertfill.engines.base import CropRequest, Engine, latent_of
 from invertfill.imaging.resize import resize
 from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.domain_prior import DomainPrior
@@ -30,24 +30,30 @@ TINY = 1e-6
 
 
 class ModelSelector:
-    """Several models, of which one is to be chosen for a picture.
+    """Several models, of which one is to be selected for a picture.
 
     Args:
         engines: name -> loaded model; the first serves where there is nothing to try.
-        domains: name -> what the learned ones' pictures look like.
+        priors: name -> what the learned ones' pictures look like.
         aligned: those that know whole pictures of one composition only, such as portraits: parts of pictures are left
             to the others.
+        size: side in pixels at which pictures are looked at, a power of two.
     """
 
     def __init__(
-        self, engines: Mapping[str, Engine], domains: Mapping[str, DomainPrior], aligned: Collection[str] = ()
+        self,
+        engines: Mapping[str, Engine],
+        priors: Mapping[str, DomainPrior],
+        aligned: Collection[str] = (),
+        size: int = 256,
     ) -> None:
-        self.engines = dict(engines)
-        self.domains = dict(domains)
+        self.engines = engines
+        self.priors = dict(priors)
         self.aligned = set(aligned)
+        self.size = size
 
-    def choose(self, seen: np.ndarray, masks: np.ndarray, whole: bool = True) -> tuple[str, str]:
-        """Choose for one picture.
+    def select(self, seen: np.ndarray, masks: np.ndarray, whole: bool = True) -> tuple[str, str]:
+        """Select for one picture.
 
         Args:
             seen: (N, 3, s, s) float32 in [-1, 1], what a model sees of each region with holes, 0 in these; s a power of
@@ -59,7 +65,7 @@ class ModelSelector:
             The name of the model, and a line for the user: which and why.
         """
         names = list(self.engines)
-        missing = "" if PATCHMATCH in names else f"; no {PATCHMATCH} filler: {NO_PATCHMATCH}"
+        missing = "" if PATCHMATCH in names else f"; no {PATCHMATCH}: {NO_PATCHMATCH}"
         if len(names) == 1:
             return names[0], f"{names[0]}, the only model here{missing}"
         if not whole and (left := [name for name in names if name not in self.aligned]):
@@ -70,7 +76,7 @@ class ModelSelector:
         seen, masks = seen[views], masks[views]
         if (masks == 0).sum((1, 2, 3)).min() < LEAST:
             return names[0], f"{names[0]}, untried: too little of the picture is known{missing}"
-        fits = {name: self.domains[name].log_likelihood(seen, masks) for name in names if name != PATCHMATCH}
+        fits = {name: self.priors[name].log_likelihood(seen, masks) for name in names if name != PATCHMATCH}
         nearest = max(fits, key=lambda name: fits[name])  # of equals the first
         why = []
         if PATCHMATCH in names:
@@ -93,10 +99,11 @@ class ModelSelector:
     def _try(self, name: str, seen: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> float:
         """The error of what a model makes, in all views, of the hidden pixels."""
         engine = self.engines[name]
-        mask = (resize(np.maximum(masks, hidden), engine.size) > 0).astype(np.float32)
-        image = resize(seen, engine.size) * (1 - mask)
-        outputs = engine.fill(image, mask, latent_of(engine).repeat(len(image), 0))
-        blend = BLENDS[engine.blend]
+        size = engine.model.size
+        mask = (resize(np.maximum(masks, hidden), size) > 0).astype(np.float32)
+        image = resize(seen, size) * (1 - mask)
+        outputs = engine.fill(CropRequest(image, mask, latent_of(engine).repeat(len(image), 0)))
+        blend = BLENDS[engine.model.blend]
         matched = np.stack([blend(*arrays) for arrays in zip(outputs, image, mask, strict=True)])
         return difference(resize(matched, seen.shape[-1]), seen, masks, hidden)
 

@@ -141,7 +141,7 @@ class Workshop:
         self._check_size(look(source)[1])
         if not form.resize_mask:
             return read_mask(source, size, invert=form.invert_mask)
-        mask = open_image(source, notes=False)
+        mask = open_image(source, note=silent)
         # Rounded to whole pixels, a reduced picture's sides are up to half a pixel off.
         if abs(mask.width * size[1] - mask.height * size[0]) > max(size):
             found = f"mask of {mask.width}x{mask.height} pixels for an image of {size[0]}x{size[1]}"
