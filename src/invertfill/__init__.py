@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from invertfill.pipeline.result import FillResult
 
 __version__ = "0.1.0"
-__all__ = ["Client", "FillOptions", "FillResult", "InputError", "Inpainter", "__version__", "load"]
+__all__ = ["Client", "FillOptions", "FillResult", "Inpainter", "InputError", "__version__", "load"]
 
 _LAZY = {"Client": "client", "FillResult": "pipeline.result", "Inpainter": "pipeline.inpainter"}
 

@@ -15,8 +15,9 @@ from typing import Protocol
 import numpy as np
 
 from invertfill.errors import InputError
+from invertfill.registry import FORMER_NAMES, PATCHMATCH
 
-FILES = ("telea", "navier_stokes", "biharmonic", "exemplar", "w_plus", "mganprior", "psp", "psp_blend", "migan")
+FILES = ("telea", "navier_stokes", "biharmonic", "patchmatch", "w_plus", "mganprior", "psp", "psp_blend", "migan")
 DEVICE = "device"  # an argument that --device stands for
 
 Value = int | float | str
@@ -70,7 +71,7 @@ def list_baselines() -> list[Baseline]:
 
 def find_baseline(name: str) -> Baseline:
     """By its name. Raises InputError where there is none."""
-    file = name.replace("-", "_")
+    file = PATCHMATCH if name in FORMER_NAMES else name.replace("-", "_")
     if file not in FILES:
         accepted = ", ".join(file.replace("_", "-") for file in FILES)
         raise InputError(f"method {name!r}; accepted: {accepted}")

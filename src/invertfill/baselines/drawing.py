@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from invertfill.engines import Engine, latent_of
+from invertfill.engines.base import CropRequest, Engine, latent_of
 
 
 class Drawing:
@@ -19,8 +19,8 @@ class Drawing:
         self._engine, self.identity, self.size = engine, identity, size
 
     def fill(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        picture, mask = as_input(image, hole)
-        return as_picture(self._engine.fill(picture, mask, latent_of(self._engine))[0])
+        request = CropRequest(*as_input(image, hole), latent_of(self._engine))
+        return as_picture(self._engine.fill(request)[0])
 
 
 def as_input(image: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -44,7 +44,7 @@ class Inversion(ABC):
         with torch.no_grad():
             self.features = engine.network.blank_features(engine.network.w_mean[None])
         self.w_mean, self.w_std, self.device = engine.network.w_mean, engine.w_std, engine.device
-        self.size = engine.size
+        self.size = found.size
         self.steps, self.rate, self.weight = steps, rate, lpips
         self.lpips = LPIPS("alex").to(self.device) if lpips else None
         self.identity = (

@@ -8,6 +8,7 @@ from invertfill.baselines import Baseline
 from invertfill.baselines.drawing import Drawing
 from invertfill.engines import open_engine
 from invertfill.errors import InputError
+from invertfill.options import FillOptions
 from invertfill.registry import find_model
 
 RECIPE = "made by `invertfill train inversion configs/faces-256-psp.yaml` and `invertfill export`"
@@ -22,9 +23,8 @@ def load(model: str = "", device: str = "auto") -> Drawing:
     branch, premodulation = (found.config.get(section, {}) for section in ("rgb_branch", "premodulation"))
     if branch.get("channels", True) or premodulation.get("enabled", True):
         raise InputError(f"psp: {model}: has an RGB branch or pre-modulation; accepted: a folder {RECIPE}")
-    engine = open_engine(found, device=device)
-    where = getattr(engine, "device", "cpu")
-    identity = f"model.safetensors SHA-256 {found.sha256}, engine {engine.name} on {where}"
+    engine = open_engine(found, FillOptions(device=device))
+    identity = f"model.safetensors SHA-256 {found.sha256}, engine {engine.name} on {engine.device}"
     return Drawing(engine, identity, found.size)
 
 

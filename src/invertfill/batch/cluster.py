@@ -15,10 +15,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
-from invertfill.batch import storage as places
+from invertfill.batch import storage
 from invertfill.batch.jobs import Job
-from invertfill.batch.work import Known, Record, Settings, Worker
+from invertfill.batch.work import Fingerprint, Record, Worker
 from invertfill.errors import InputError
+from invertfill.options import FillOptions
 from invertfill.registry import fingerprint
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: it would report to its makers
@@ -63,8 +64,9 @@ def connected(address: str, workers: int | None) -> Iterator[None]:
 
 
 def do_on_cluster(
-    tasks: Sequence[tuple[Job, Known | None]],
-    settings: Settings,
+    tasks: Sequence[tuple[Job, Fingerprint | None]],
+    options: FillOptions,
+    overwrite: bool,
     workers: int | None,
     asked: threading.Event,
 ) -> Generator[Record, None, None]:
@@ -74,18 +76,18 @@ def do_on_cluster(
     """
     if not tasks:
         return
-    gpu = settings.device == "cuda"
+    gpu = options.device == "cuda"
     ended = threading.Event()
     try:
         workers = workers or max(1, int(ray.cluster_resources().get("GPU" if gpu else "CPU", 1)))
         workers = min(workers, len(tasks))
         ray.data.DataContext.get_current().enable_progress_bars = False
-        clerk = ray.remote(_Clerk).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
-        threading.Thread(target=_pass_on, args=(asked, ended, clerk), daemon=True).start()
+        coordinator = ray.remote(_Coordinator).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+        threading.Thread(target=_pass_on, args=(asked, ended, coordinator), daemon=True).start()
         rows = [{"index": index, "task": _to_json(*task)} for index, task in enumerate(tasks)]
         dataset = ray.data.from_items(rows, override_num_blocks=min(len(tasks), MOST_BLOCKS)).map(
             _ClusterWorker,  # type: ignore[arg-type]  # Ray's types leave classes out
-            fn_constructor_args=(settings, fingerprint(settings.model), clerk),
+            fn_constructor_args=(options, overwrite, fingerprint(options.model), coordinator),
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=0 if gpu else 1,
             num_gpus=1 if gpu else 0,
@@ -104,7 +106,7 @@ def do_on_cluster(
         ended.set()
 
 
-class _Clerk:
+class _Coordinator:
     """Keeps what all workers have to know; an actor."""
 
     def __init__(self) -> None:
@@ -127,31 +129,31 @@ class _Clerk:
         del self.tries[index]
 
 
-def _pass_on(asked: threading.Event, ended: threading.Event, clerk: Any) -> None:
+def _pass_on(asked: threading.Event, ended: threading.Event, coordinator: Any) -> None:
     while not ended.is_set():
         if asked.wait(0.5):
-            clerk.stop.remote()
+            coordinator.stop.remote()
             return
 
 
 class _ClusterWorker:
     """A `Worker` as Ray Data wants it."""
 
-    def __init__(self, settings: Settings, expected: str, clerk: Any) -> None:
-        self.clerk = clerk
+    def __init__(self, options: FillOptions, overwrite: bool, expected: str, coordinator: Any) -> None:
+        self.coordinator = coordinator
         self.name = ray.get_runtime_context().get_actor_id()
         self.worker: Worker | InputError
         try:
-            self.worker = Worker(settings, threads=1)
-            if self.worker.fingerprint != expected:
-                self.worker = InputError(f"{settings.model}: another model on this node ({os.uname().nodename})")
+            self.worker = Worker(options, overwrite, threads=1)
+            if self.worker.models != expected:
+                self.worker = InputError(f"{options.model}: another model on this node ({os.uname().nodename})")
         except InputError as error:
             self.worker = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         index, task = row["index"], json.loads(row["task"])
-        job, known = Job(**task["job"]), Known(**task["known"]) if task["known"] else None
-        order = ray.get(self.clerk.begin.remote(index))
+        job, before = Job(**task["job"]), _fingerprint(task["before"])
+        order = ray.get(self.coordinator.begin.remote(index))
         if order == "stop":
             return {"index": index, "record": "", "worker": self.name}
         if order == "deadly":
@@ -159,19 +161,23 @@ class _ClusterWorker:
         elif isinstance(self.worker, InputError):
             record = Record(job, "failed", str(self.worker))
         else:
-            record = self.worker.do(job, known)
-        self.clerk.end.remote(index)
+            record = self.worker.do(job, before)
+        self.coordinator.end.remote(index)
         return {"index": index, "record": json.dumps(asdict(record)), "worker": self.name}
 
 
-def _to_json(job: Job, known: Known | None) -> str:
+def _to_json(job: Job, before: Fingerprint | None) -> str:
     """With absolute paths: workers have a working folder of their own."""
-    mask = job.mask and places.absolute(job.mask)
-    absolute = replace(job, image=places.absolute(job.image), mask=mask, out=places.absolute(job.out))
-    return json.dumps({"job": asdict(absolute), "known": known and asdict(known)})
+    mask = job.mask and storage.absolute(job.mask)
+    absolute = replace(job, image=storage.absolute(job.image), mask=mask, out=storage.absolute(job.out))
+    return json.dumps({"job": asdict(absolute), "before": before and asdict(before)})
 
 
 def _from_json(text: str, job: Job) -> Record:
     entry = json.loads(text)
-    known = entry["known"] and Known(**entry["known"])
-    return Record(job, entry["status"], entry["reason"], tuple(entry["notes"]), entry["seconds"], known)
+    fingerprint = _fingerprint(entry["fingerprint"])
+    return Record(job, entry["status"], entry["reason"], tuple(entry["notes"]), entry["seconds"], fingerprint)
+
+
+def _fingerprint(entry: dict[str, str] | None) -> Fingerprint | None:
+    return Fingerprint(**entry) if entry else None

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from invertfill.batch import storage as places
+from invertfill.batch import storage
 from invertfill.errors import InputError
 from invertfill.imaging.io import ACCEPTED, WRITTEN, check_name, is_image_name
 
@@ -51,11 +51,11 @@ def expand(source: str, out: str, masks: str | None = None, *, recursive: bool =
     Raises:
         InputError: there is nothing to do, or two results have one place, or a result the place of a picture or mask.
     """
-    source, out, masks = places.place(source), places.place(out), masks and places.place(masks)
+    source, out, masks = storage.place(source), storage.place(out), masks and storage.place(masks)
     if os.path.isfile(out):
         raise InputError(f"{out}: not a folder; accepted: a folder for the results")
-    if places.is_folder(source):
-        images = places.list_files(source, recursive=recursive)
+    if storage.is_folder(source):
+        images = storage.list_files(source, recursive=recursive)
         jobs = _of_files(source, images, out, masks, f"{source}: a folder without images; {ACCEPTED}")
         for inputs in filter(None, (source, masks)):
             _check_apart(out, inputs, recursive)
@@ -65,11 +65,11 @@ def expand(source: str, out: str, masks: str | None = None, *, recursive: bool =
         if masks is not None:
             raise InputError(f"{source}: a list names its own masks; accepted: --masks with a folder or glob")
         jobs = list(_of_list(source, out))
-    elif places.is_glob(source):
-        folder, images = places.find(source)
+    elif storage.is_glob(source):
+        folder, images = storage.find(source)
         jobs = _of_files(folder, images, out, masks, f"{source}: matches no images; {ACCEPTED}")
     else:
-        what = "one file" if places.read_if_there(source) is not None else "no such file or folder"
+        what = "one file" if storage.read_if_there(source) is not None else "no such file or folder"
         raise InputError(f"{source}: {what}; accepted: {SOURCES}")
     _check_outputs(jobs)
     return jobs
@@ -82,10 +82,10 @@ def _of_files(folder: str, files: list[str], out: str, masks: str | None, nothin
     by_stem = _masks_by_stem(masks, any("/" in name for name in images)) if masks is not None else None
     jobs, there = [], set(images)
     for name in images:
-        image, stem = places.join(folder, name), os.path.splitext(name)[0]
+        image, stem = storage.join(folder, name), os.path.splitext(name)[0]
         if not name.lower().endswith(WRITTEN):  # a.gif becomes a.png, unless that is another picture's
             name = f"{name if f'{stem}.png' in there else stem}.png"
-        result = places.join(out, name)
+        result = storage.join(out, name)
         if by_stem is None:
             jobs.append(Job(image, masks, result))
         elif stem in by_stem:
@@ -97,16 +97,16 @@ def _of_files(folder: str, files: list[str], out: str, masks: str | None, nothin
 
 def _masks_by_stem(masks: str, recursive: bool) -> dict[str, str] | None:
     """Stem with subfolders -> mask; None if ``masks`` is one mask for all."""
-    if not places.is_folder(masks):
-        if places.read_if_there(masks) is None:
+    if not storage.is_folder(masks):
+        if storage.read_if_there(masks) is None:
             raise InputError(f"{masks}: no such file; accepted: a mask, white = hole, or a folder of masks")
         return None
     found: dict[str, str] = {}
-    for name in filter(is_image_name, places.list_files(masks, recursive=recursive)):
+    for name in filter(is_image_name, storage.list_files(masks, recursive=recursive)):
         stem = os.path.splitext(name)[0]
         if stem in found:
-            raise InputError(f"{places.join(masks, name)}: a second mask of its name, beside {found[stem]}")
-        found[stem] = places.join(masks, name)
+            raise InputError(f"{storage.join(masks, name)}: a second mask of its name, beside {found[stem]}")
+        found[stem] = storage.join(masks, name)
     if not found:
         raise InputError(f"{masks}: a folder without images; {ACCEPTED}")
     return found
@@ -114,10 +114,10 @@ def _masks_by_stem(masks: str, recursive: bool) -> dict[str, str] | None:
 
 def _of_list(source: str, out: str) -> Iterator[Job]:
     try:
-        text = places.read(source).decode("utf-8-sig")
+        text = storage.read(source).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{source}: not UTF-8; accepted: a list in UTF-8") from None
-    folder, empty = places.parent(source), True
+    folder, empty = storage.parent(source), True
     for number, row in _csv_rows(source, text) if source.lower().endswith(".csv") else _json_rows(source, text):
         empty, line = False, f"{source}, line {number}"
         for column in ("image", "out"):
@@ -126,12 +126,12 @@ def _of_list(source: str, out: str) -> Iterator[Job]:
         for column in ("image", "out", "mask"):
             if not isinstance(row.get(column) or "", str):
                 raise InputError(f"{line}: {column} is {row[column]!r}; accepted: a path or address")
-        image, result, mask = (places.place(row.get(column) or "") for column in ("image", "out", "mask"))
+        image, result, mask = (storage.place(row.get(column) or "") for column in ("image", "out", "mask"))
         try:
             check_name(result)
         except InputError as error:
             raise InputError(f"{line}: {error}") from None
-        yield Job(places.join(folder, image), places.join(folder, mask) if mask else None, places.join(out, result))
+        yield Job(storage.join(folder, image), storage.join(folder, mask) if mask else None, storage.join(out, result))
     if empty:
         raise InputError(f"{source}: an empty list; accepted: {COLUMNS}")
 
@@ -163,7 +163,7 @@ def _json_rows(source: str, text: str) -> Iterator[tuple[int, dict]]:
 
 def _check_apart(out: str, inputs: str, recursive: bool) -> None:
     # With a slash, so that "photos2" isn't inside "photos".
-    inside = places.identity(places.join(out, "")), places.identity(places.join(inputs, ""))
+    inside = storage.identity(storage.join(out, "")), storage.identity(storage.join(inputs, ""))
     if inside[0] == inside[1]:
         raise InputError(f"{out}: the folder of the pictures or masks themselves; accepted: another folder")
     if recursive and f"{inside[0].rstrip('/')}/".startswith(f"{inside[1].rstrip('/')}/"):
@@ -175,9 +175,9 @@ def _check_outputs(jobs: Iterable[Job]) -> None:
 
     def identity(place: str) -> str:
         """Asks the disk once a folder, not once a file."""
-        folder = places.parent(place)
+        folder = storage.parent(place)
         if folder not in folders:
-            folders[folder] = places.parent(places.identity(place))
+            folders[folder] = storage.parent(storage.identity(place))
         return f"{folders[folder]}/{os.path.basename(place)}"
 
     inputs = {identity(name) for job in jobs for name in (job.image, job.mask) if name}

@@ -3,7 +3,7 @@
     OUT/invertfill-batch/TIME-RANDOM.jsonl    one for each run; in an object store, which can't append, one a minute
 
 A line is {"out": ..., "origin": ..., "sha256": ...}: the result's place (relative to OUT if it lies there) and the two
-hashes of `Known`. The last line of a result counts. A file that a kill cut short costs its last line alone.
+hashes of `Fingerprint`. The last line of a result counts. A file that a kill cut short costs its last line alone.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self, TextIO
 
-from invertfill.batch import storage as places
-from invertfill.batch.work import Known, Record
+from invertfill.batch import storage
+from invertfill.batch.work import Fingerprint, Record
 from invertfill.errors import InputError
 from invertfill.imaging.io import make_folder
 
@@ -38,19 +39,19 @@ class Manifest:
 
     def __init__(self, out: str) -> None:
         self.out = out.rstrip("/")
-        self.folder = places.join(out, FOLDER)
+        self.folder = storage.join(out, FOLDER)
         self.run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
-        self._known: dict[str, Known] = {}
+        self._fingerprints: dict[str, Fingerprint] = {}
         self._file: TextIO | None = None  # where files can be appended to
         self._waiting: list[str] = []  # where they can't
         self._parts, self._written = 0, time.monotonic()
-        self.is_new = not places.is_folder(self.folder)
+        self.is_new = not storage.is_folder(self.folder)
         if not self.is_new:
-            for name in places.list_files(self.folder, recursive=False):
-                self._read(places.join(self.folder, name))
+            for name in storage.list_files(self.folder, recursive=False):
+                self._read(storage.join(self.folder, name))
 
     def __enter__(self) -> Self:
-        if not places.is_address(self.folder):
+        if not storage.is_address(self.folder):
             path = make_folder(self.folder) / f"{self.run}.jsonl"
             try:
                 self._file = path.open("x", encoding="utf-8")
@@ -65,16 +66,17 @@ class Manifest:
                 self._file_path.unlink()
         self._flush()
 
-    def known(self, out: str) -> Known | None:
-        return self._known.get(self._name(out))
+    def fingerprint(self, out: str) -> Fingerprint | None:
+        return self._fingerprints.get(self._name(out))
 
     def add(self, record: Record) -> None:
         """Keep what is known of a result from now on."""
-        if record.known is None or record.known == self.known(record.job.out):
+        found = record.fingerprint
+        if found is None or found == self.fingerprint(record.job.out):
             return
         name = self._name(record.job.out)
-        self._known[name] = record.known
-        line = json.dumps({"out": name, "origin": record.known.origin, "sha256": record.known.sha256})
+        self._fingerprints[name] = found
+        line = json.dumps({"out": name} | asdict(found))
         if self._file is not None:
             self._file.write(f"{line}\n")
             self._file.flush()
@@ -89,15 +91,15 @@ class Manifest:
 
     def _flush(self) -> None:
         if self._waiting:
-            part = places.join(self.folder, f"{self.run}-{self._parts:06d}.jsonl")
-            places.write(part, "".join(f"{line}\n" for line in self._waiting).encode())
+            part = storage.join(self.folder, f"{self.run}-{self._parts:06d}.jsonl")
+            storage.write(part, "".join(f"{line}\n" for line in self._waiting).encode())
             self._waiting, self._parts, self._written = [], self._parts + 1, time.monotonic()
 
     def _read(self, place: str) -> None:
-        for line in places.read(place).decode("utf-8", "replace").splitlines():
+        for line in storage.read(place).decode("utf-8", "replace").splitlines():
             try:
                 entry = json.loads(line)
-                self._known[entry["out"]] = Known(entry["origin"], entry["sha256"])
+                self._fingerprints[entry["out"]] = Fingerprint(entry["origin"], entry["sha256"])
             except (ValueError, LookupError, TypeError):
                 continue  # cut short, or not ours: its result is made again
 

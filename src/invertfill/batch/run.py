@@ -17,17 +17,18 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TextIO, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
-from invertfill.batch import storage as places
+from invertfill.batch import storage
 from invertfill.batch.jobs import Job
 from invertfill.batch.manifest import Manifest
-from invertfill.batch.work import FOREIGN, Known, Record, Settings, Worker
+from invertfill.batch.work import FOREIGN, Fingerprint, Record, Worker
 from invertfill.errors import InputError
 from invertfill.imaging.io import make_folder
+from invertfill.options import FillOptions
 from invertfill.registry import find_models
 
-Task: TypeAlias = tuple[Job, Known | None]
+Task: TypeAlias = tuple[Job, Fingerprint | None]
 WORTH_A_PROCESS = 4  # pictures: in the time that it takes to start and load the model, so many of 256 px are filled
 MOST_WORKERS = 8  # by default: each holds a model of its own in memory
 
@@ -51,8 +52,9 @@ class Summary:
 
 def run(
     jobs: Sequence[Job],
-    settings: Settings,
+    options: FillOptions,
     *,
+    overwrite: bool = False,
     workers: int | None = None,
     out: str | None = None,
     report: Path | None = None,
@@ -67,7 +69,8 @@ def run(
 
     Args:
         jobs: from `expand`.
-        settings: of all of them.
+        options: of all of them.
+        overwrite: replace files at the results' places that no batch is known to have written.
         workers: processes, each with its own model; 1 is this process. None: one for each core, as far as they are
             worth their start, and one on a GPU; on a cluster, one for each core that it has.
         out: the folder whose manifest says which results are there already; None: make all, whatever is there.
@@ -82,24 +85,24 @@ def run(
     """
     summary, failed = Summary(left=len(jobs)), {}
     order = {job.out: index for index, job in enumerate(jobs)}
-    manifest = Manifest(places.place(out)) if out is not None else None
-    if manifest is not None and manifest.is_new and not settings.overwrite:
+    manifest = Manifest(storage.place(out)) if out is not None else None
+    if manifest is not None and manifest.is_new and not overwrite:
         _check_free(jobs, manifest.out)
-    tasks = [(job, manifest.known(job.out) if manifest else None) for job in jobs if not job.problem]
+    tasks = [(job, manifest.fingerprint(job.out) if manifest else None) for job in jobs if not job.problem]
     with contextlib.ExitStack() as stack:
         if cluster is not None:
             from invertfill.batch.cluster import connected, do_on_cluster
 
-            find_models(settings.model)  # before anything is written: there may be none
+            find_models(options.model)  # before anything is written: there may be none
             stack.enter_context(connected(cluster, workers))
-            do = partial(do_on_cluster, tasks, settings, workers)
+            do = partial(do_on_cluster, tasks, options, overwrite, workers)
         else:
-            worker = Worker(settings)  # the same
-            workers = workers or _useful_workers(len(tasks), settings)
+            worker = Worker(options, overwrite)  # the same
+            workers = workers or _useful_workers(len(tasks), options)
             do = (
                 partial(_do_here, tasks, worker)
                 if workers == 1
-                else partial(_do_in_processes, tasks, settings, workers)
+                else partial(_do_in_processes, tasks, options, overwrite, workers)
             )
         if manifest is not None:
             stack.enter_context(manifest)
@@ -131,21 +134,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _useful_workers(tasks: int, settings: Settings) -> int:
-    if settings.device in ("cuda", "mps"):
+def _useful_workers(tasks: int, options: FillOptions) -> int:
+    if options.device in ("cuda", "mps"):
         return 1
     return max(1, min(cores(), tasks // WORTH_A_PROCESS, MOST_WORKERS))
 
 
 def _do_here(tasks: Sequence[Task], worker: Worker, asked: threading.Event) -> Generator[Record, None, None]:
-    for job, known in tasks:
+    for task in tasks:
         if asked.is_set():
             return
-        yield worker.do(job, known)
+        yield worker.do(*task)
 
 
 def _do_in_processes(
-    tasks: Sequence[Task], settings: Settings, workers: int, asked: threading.Event
+    tasks: Sequence[Task], options: FillOptions, overwrite: bool, workers: int, asked: threading.Event
 ) -> Generator[Record, None, None]:
     """One job at a time in each process: while one reads or writes, the others compute.
 
@@ -154,8 +157,7 @@ def _do_in_processes(
     """
     waiting, suspects = deque(tasks), deque[Task]()
     hand: dict[Future[Record], Task] = {}
-    threads = max(1, cores() // workers)
-    with _Pool(settings, workers, threads) as pool:
+    with _Pool(workers, (options, overwrite, max(1, cores() // workers))) as pool:
         while True:
             alone = bool(suspects)
             while not asked.is_set() and (suspects or waiting) and len(hand) < (1 if alone else workers):
@@ -182,9 +184,9 @@ def _do_in_processes(
 class _Pool:
     """Processes with a loaded model each, which end with this one and leave interrupts to it."""
 
-    def __init__(self, settings: Settings, workers: int, threads: int) -> None:
-        self.arguments = settings, threads
+    def __init__(self, workers: int, arguments: tuple[FillOptions, bool, int]) -> None:
         self.workers = workers
+        self.arguments = arguments  # of each process's `Worker`
         self.restart()
 
     def __enter__(self) -> _Pool:
@@ -216,12 +218,12 @@ class _Pool:
 _worker: Worker | InputError
 
 
-def _start_process(settings: Settings, threads: int) -> None:
+def _start_process(*arguments: Any) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent's affair
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _worker = Worker(settings, threads)
+        _worker = Worker(*arguments)
     except InputError as error:
         _worker = error
 
@@ -278,8 +280,8 @@ def _interrupts_wait() -> Iterator[None]:
 
 def _check_free(jobs: Sequence[Job], out: str) -> None:
     """Raise InputError if there are files at the results' places although no batch has run in the folder."""
-    if places.is_folder(out):
-        present = {places.join(out, name) for name in places.list_files(out)}
+    if storage.is_folder(out):
+        present = {storage.join(out, name) for name in storage.list_files(out)}
         for job in jobs:
             if job.out in present:
                 raise InputError(f"{job.out}: {FOREIGN}")

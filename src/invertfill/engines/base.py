@@ -40,6 +40,10 @@ class Engine(Protocol):
     name: str
     model: ModelInfo
 
+    @property
+    def device(self) -> object:
+        """What computes, such as "cpu" or torch.device("cuda")."""
+
     def fill(self, request: CropRequest) -> np.ndarray:
         """O_G, (N, 3, s, s)."""
 

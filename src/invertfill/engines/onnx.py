@@ -16,6 +16,7 @@ class OnnxEngine:
     """The engine of everyday use; see `invertfill.engines.base.Engine`."""
 
     name = "onnx"
+    device = "cpu"
 
     def __init__(self, model: ModelInfo, threads: int = 0) -> None:
         self.model = model
@@ -24,8 +25,9 @@ class OnnxEngine:
     def fill(self, request: CropRequest) -> np.ndarray:
         image, mask = request.image, request.mask
         inputs = {"image": image, "mask": mask, "deviation" if self.model.guesses_z else "w_mean": request.latent}
-        if self.model.noise is not None and "noise" in self._input_names(self._fill):  # graphs of earlier versions hold it
-            inputs["noise"] = np.broadcast_to(self.model.noise, mask.shape) if request.noise is None else request.noise
+        noise = self.model.noise
+        if noise is not None and "noise" in self._input_names(self._fill):  # graphs of earlier versions hold it
+            inputs["noise"] = np.broadcast_to(noise, mask.shape) if request.noise is None else request.noise
         pictures = ({name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(image)))
         return np.concatenate([self._run(self._fill, one) for one in pictures])  # the graph takes one at a time
 

@@ -18,6 +18,7 @@ class PatchMatchEngine:
     """See `invertfill.engines.base.Engine`. The latent is one number, the seed of the search; there is no generator."""
 
     name = "patchmatch"
+    device = "cpu"
 
     def __init__(self, model: ModelInfo) -> None:
         self.model = model

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from invertfill.baselines import DEVICE, parse_method, show_arguments
-from invertfill.engines import Engine, open_engine
 from invertfill.errors import InputError
 from invertfill.evaluation.cache import code_version
 from invertfill.evaluation.pairs import Pair, PairSet, Problems, by_stem
 from invertfill.imaging.colour import to_srgb
-from invertfill.notes import silent
 from invertfill.imaging.io import open_image
-from invertfill.pipeline.crops import enlarge, find_crops
-from invertfill.pipeline.inpainter import Inpainter
-from invertfill.registry import AUTO, find_models, sha256_of
+from invertfill.notes import silent
+from invertfill.options import AUTO, FillOptions
+from invertfill.pipeline.inpainter import open_inpainter
+from invertfill.registry import sha256_of
 
 # What a fill runs through: results in a cache hold while it stays as it is.
-SOURCES = ("inpainter.py", "baselines", "engines", "imaging", "models")
+SOURCES = ("registry.py", "options.py", "pipeline", "engines", "imaging", "nn", "baselines")
 BATCH = 4  # pictures in memory at once
 
 
@@ -74,25 +73,27 @@ class ModelMethod:
 
     Args:
         text: NAME or FOLDER, as `invertfill fill` takes it, or NAME=FOLDER to give it another name here.
-        engine, device, quality: as `invertfill fill` takes them.
+        options: of all fills, but the model.
     """
 
     kind, batch, paper = "model", BATCH, "Yu et al., High-Fidelity Image Inpainting with GAN Inversion, 2022"
     differs = "see its model card"
 
-    def __init__(self, text: str, engine: str, device: str, quality: str) -> None:
+    def __init__(self, text: str, options: FillOptions) -> None:
         name, given, folder = text.partition("=")
         wanted = folder if given else text
         if wanted == AUTO:  # benchmarks/choice.py measures it
             raise InputError(f"{AUTO}: each picture may get another model; accepted: one model's name or folder")
-        (model,) = find_models(wanted)
+        self._inpainter = open_inpainter(replace(options, model=wanted, keep_raw=True))
+        engine = self._inpainter.engine
+        model = engine.model
         self.name = name if given else model.name
-        opened = open_engine(model, engine, device, quality)
-        self._engine = _Recorder(opened)
-        self._inpainter = Inpainter(self._engine, quality=quality)
-        where = getattr(opened, "device", "cpu")
-        self.about = f"{model.name}, SHA-256 {model.sha256}, engine {opened.name} on {where}, quality {quality}, seed 0"
-        self._identity = f"{self.about}, {code_version(*SOURCES)}"
+        blend = model.blend if options.blend == AUTO else options.blend
+        self.about = (
+            f"{model.name}, SHA-256 {model.sha256}, engine {engine.name} on {engine.device}, "
+            f"quality {options.quality}, blend {blend}, seed {options.seed}"
+        )
+        self._identity = f"{self.about}, {options.deciding}, {code_version(*SOURCES)}"
 
     def check(self, sets: Sequence[PairSet], problems: Problems) -> None: ...
 
@@ -100,18 +101,10 @@ class ModelMethod:
         return self._identity
 
     def outputs(self, pair_set: PairSet, pairs: Sequence[Pair], truths: Sequence[np.ndarray]) -> Iterator[Output]:
-        self._engine.recorded.clear()
-        fills = self._inpainter.fill_many(
-            ((truth, pair.hole) for pair, truth in zip(pairs, truths, strict=True)), batch=len(pairs)
-        )
-        composites = [np.asarray(fill) for fill in fills]
-        recorded = iter(self._engine.recorded)
-        for pair, truth, composite in zip(pairs, truths, composites, strict=True):
-            raw, hole = truth.copy(), pair.hole
-            for region in find_crops(hole, self._engine.size):  # for pictures of the model's size: one, the whole
-                left, top, right, bottom = region.inside(pair.size, pair.size)
-                raw[top:bottom, left:right] = enlarge(next(recorded), region, hole.shape)
-            yield Output(raw, composite)
+        given = ((truth, pair.hole) for pair, truth in zip(pairs, truths, strict=True))
+        for result in self._inpainter.fill_many(given, batch=len(pairs)):
+            assert result.raw is not None
+            yield Output(result.raw, np.asarray(result))
 
 
 class BaselineMethod:
@@ -196,31 +189,3 @@ class Predictions:
             width, height = picture.size
             raise InputError(f"{path}: {width}x{height} pixels; accepted: {pair.size}x{pair.size}, as its original")
         return np.asarray(picture)
-
-
-class _Recorder:
-    """An engine that remembers what it has drawn: the Inpainter gives composites only."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.name, self.size, self.w_mean, self.noise = engine.name, engine.size, engine.w_mean, engine.noise
-        self.z_dim, self.guesses_z, self.blend = engine.z_dim, engine.guesses_z, engine.blend
-        self.recorded: list[np.ndarray] = []
-
-    def fill(
-        self,
-        image: np.ndarray,
-        mask: np.ndarray,
-        latent: np.ndarray,
-        quality: str = "fast",
-        noise: np.ndarray | None = None,
-    ) -> np.ndarray:
-        output = self._engine.fill(image, mask, latent, quality, noise)
-        self.recorded.extend(output)
-        return output
-
-    def mapping(self, z: np.ndarray) -> np.ndarray:
-        return self._engine.mapping(z)
-
-    def synthesis(self, w: np.ndarray) -> np.ndarray:
-        return self._engine.synthesis(w)

@@ -15,6 +15,7 @@ from invertfill.evaluation.pairs import Begin, Problems, read_pairs, write_pairs
 from invertfill.evaluation.protocol import SetResult, check_names, evaluate
 from invertfill.evaluation.report import About, table, write_report
 from invertfill.imaging.io import make_folder
+from invertfill.options import FillOptions
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,7 @@ class Request:
     relative_to: str | None
     gallery: int
     pairs: Path | None
-    engine: str
-    device: str
-    quality: str
+    options: FillOptions
     command: str
 
 
@@ -67,11 +66,11 @@ def run(request: Request, begin: Begin) -> Report:
         InputErrors: several such files.
     """
     _check(request)
-    device = pick_device(request.device)  # of the metrics
+    device = pick_device(request.options.device)  # of the metrics
     methods: list[Method] = [
-        *(BaselineMethod(text, request.device) for text in request.methods),
+        *(BaselineMethod(text, request.options.device) for text in request.methods),
         *(Predictions(text) for text in request.predictions),
-        *(ModelMethod(text, request.engine, request.device, request.quality) for text in request.models),
+        *(ModelMethod(text, request.options) for text in request.models),
     ]
     check_names(methods)
     if request.relative_to is not None and request.relative_to not in [method.name for method in methods]:

@@ -214,7 +214,9 @@ class Inpainter:
         if hole.all():
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
         engine, why = self._select(picture, hole, options, name, notes)
-        return _Job(picture, engine, _pieces(picture, hole, engine.model.size, options, notes), options.seed, why, notes)
+        return _Job(
+            picture, engine, _pieces(picture, hole, engine.model.size, options, notes), options.seed, why, notes
+        )
 
     def _select(
         self, picture: Image.Image, hole: np.ndarray, options: FillOptions, name: str, note: Note
@@ -309,9 +311,7 @@ def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tup
                 yield output, output
 
 
-def _pieces(
-    picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note
-) -> list[_Piece]:
+def _pieces(picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note) -> list[_Piece]:
     return [_piece(picture, hole, crop, size, note) for crop in find_crops(hole, size, options.context)]
 
 

@@ -26,14 +26,13 @@ from invertfill.errors import one_line
 from invertfill.serve.forms import JSON, MULTIPART, AnyForm, FillForm, OutpaintForm, PreviewForm, read_form
 from invertfill.serve.guard import Guard
 from invertfill.serve.metrics import Metrics
-from invertfill.serve.notes import collecting
-from invertfill.serve.queue import Desk
+from invertfill.serve.queue import Queue
 from invertfill.serve.refusal import Refusal
-from invertfill.serve.service import Made, Workshop
+from invertfill.serve.service import Result, Service
 from invertfill.serve.settings import Limits, Settings
 
 PAGE = Path(__file__).parent / "page"
-NOTE = "X-InvertFill-Note"
+NOTE, MODEL, WHY = "X-InvertFill-Note", "X-InvertFill-Model", "X-InvertFill-Why"
 REFUSALS = {
     400: "The body is damaged.",
     401: "The token is missing or wrong.",
@@ -52,15 +51,14 @@ def create_app(settings: Settings) -> FastAPI:
         InputError: a model can't be loaded; see `invertfill.load`.
     """
     limits = settings.limits
-    desk = Desk(limits)
-    metrics = Metrics(lambda: desk.taken)
-    workshop = Workshop(settings, metrics)
+    queue = Queue(limits)
+    metrics = Metrics(lambda: queue.taken)
+    service = Service(settings, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with collecting():
-            yield
-            await run_in_threadpool(desk.close)
+        yield
+        await run_in_threadpool(queue.close)
 
     app: FastAPI = FastAPIOffline(
         redoc_url=None,
@@ -77,14 +75,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
 
     async def served(
-        request: Request, kind: type[AnyForm], work: Callable[[AnyForm, threading.Event], Made]
-    ) -> tuple[AnyForm, Made]:
+        request: Request, kind: type[AnyForm], work: Callable[[AnyForm, threading.Event], Result]
+    ) -> Result:
         client = request.client.host if request.client else ""
         try:
-            with desk.place(client) as place:
+            with queue.place(client) as place:
                 async with asyncio.timeout(limits.seconds):
                     form = await read_form(request, kind, limits)
-                    return form, await desk.do(place, partial(work, form), _gone(request))
+                    return await queue.do(place, partial(work, form), _gone(request))
         except TimeoutError:
             raise Refusal(503, f"Not done within {limits.seconds:g} seconds; try a smaller picture.", retry=5) from None
 
@@ -106,28 +104,26 @@ def create_app(settings: Settings) -> FastAPI:
             {"name": name, "domain": model.domain, "licence": model.licence, "pixels": model.size}
             if model
             else {"name": name, "domain": "decides for each picture", "licence": "", "pixels": 0}
-            for name, model in workshop.models.items()
+            for name, model in service.models.items()
         ]
         most = {"upload": limits.upload * 10**6, "pixels": limits.pixels * 10**6, "samples": limits.samples}
         return {"models": listed, "limits": most}
 
     def described(form: type[PreviewForm], example: dict[str, str]) -> dict[str, Any]:
-        return _described(form, example, list(workshop.models), limits)
+        return _described(form, example, list(service.models), limits)
 
     @app.post("/v1/fill", **described(FillForm, {"image": _example(False), "mask": _example(True)}))
     async def fill(request: Request) -> Response:
-        form, made = await served(request, FillForm, workshop.fill)
-        return _answer(request, made, several=form.samples > 1)
+        return _answer(request, await served(request, FillForm, service.fill))
 
     @app.post("/v1/outpaint", **described(OutpaintForm, {"image": _example(False), "right": "50%"}))
     async def outpaint(request: Request) -> Response:
-        form, made = await served(request, OutpaintForm, workshop.outpaint)
-        return _answer(request, made, several=form.samples > 1)
+        return _answer(request, await served(request, OutpaintForm, service.outpaint))
 
     @app.post("/v1/preview", **described(PreviewForm, {"image": _example(False)}))
     async def preview(request: Request) -> Response:
         """For pictures that browsers can't show: WebP, sRGB, made smaller."""
-        return _answer(request, (await served(request, PreviewForm, workshop.preview))[1], several=False)
+        return _answer(request, await served(request, PreviewForm, service.preview))
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, refusal: Refusal) -> Response:
@@ -151,12 +147,13 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _answer(request: Request, made: Made, several: bool) -> Response:
+def _answer(request: Request, result: Result) -> Response:
     """JSON where there are several pictures or it was asked for; else the picture itself."""
-    if not several and JSON not in request.headers.get("accept", ""):
-        (picture,) = made.pictures
-        note = {NOTE: one_line("; ".join(made.notes)).encode("ascii", "replace").decode()} if made.notes else {}
-        return Response(picture.data, media_type=_media_type(picture.suffix), headers=note)
+    if len(result.pictures) == 1 and JSON not in request.headers.get("accept", ""):
+        (picture,) = result.pictures
+        said = {NOTE: "; ".join(result.notes), MODEL: result.model, WHY: result.why}
+        headers = {name: one_line(text).encode("ascii", "replace").decode() for name, text in said.items() if text}
+        return Response(picture.data, media_type=_media_type(picture.suffix), headers=headers)
     pictures = [
         {
             "seed": picture.seed,
@@ -165,9 +162,9 @@ def _answer(request: Request, made: Made, several: bool) -> Response:
             "height": picture.size[1],
             "data": base64.b64encode(picture.data).decode(),
         }
-        for picture in made.pictures
+        for picture in result.pictures
     ]
-    return JSONResponse({"pictures": pictures, "notes": made.notes})
+    return JSONResponse({"pictures": pictures, "model": result.model, "why": result.why, "notes": result.notes})
 
 
 def _media_type(suffix: str) -> str:
@@ -189,9 +186,9 @@ def _described(form: type[PreviewForm], example: dict[str, str], models: list[st
     uploaded = {**written, "properties": {**fields, **files}}
     body = {MULTIPART: {"schema": uploaded}, JSON: {"schema": written, "example": example}}
     sentence = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
-    made = {
+    answer = {
         "type": "object",
-        "required": ["pictures", "notes"],
+        "required": ["pictures", "model", "why", "notes"],
         "properties": {
             "pictures": {
                 "type": "array",
@@ -207,6 +204,8 @@ def _described(form: type[PreviewForm], example: dict[str, str], models: list[st
                     },
                 },
             },
+            "model": {"type": "string"},
+            "why": {"type": "string"},
             "notes": {"type": "array", "items": {"type": "string"}},
         },
     }
@@ -217,7 +216,7 @@ def _described(form: type[PreviewForm], example: dict[str, str], models: list[st
         "responses": {
             200: {
                 "description": "The picture, or JSON.",
-                "content": {"image/*": {"schema": binary}, JSON: {"schema": made}},
+                "content": {"image/*": {"schema": binary}, JSON: {"schema": answer}},
             },
             **{
                 status: {"description": meaning, "content": {JSON: {"schema": sentence}}}

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import AsyncGenerator
-from typing import Annotated, Literal, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from invertfill.errors import one_line
+from invertfill.options import DECLARED, DEFAULTS, type_of
 from invertfill.serve.refusal import GONE, Refusal
 from invertfill.serve.settings import Limits
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
 FIELDS = 20  # of a form, which has fewer
-LARGEST_SEED = 2**32 - 1
 
 
 def _decode(value: object) -> object:
@@ -36,6 +36,23 @@ File = Annotated[bytes, BeforeValidator(_decode), WithJsonSchema({"type": "strin
 Margin = Annotated[str, Field(pattern=r"^(\d{1,6}|\d{1,4}(\.\d{1,3})?%)$", examples=["120", "25%"])]
 
 
+AnyForm = TypeVar("AnyForm", bound="PreviewForm")
+
+
+def _with_options(*but: str) -> Callable[[type[AnyForm]], type[AnyForm]]:
+    """Add the options that a request can change to a form, except some."""
+
+    def add(form: type[AnyForm]) -> type[AnyForm]:
+        fields: dict[str, Any] = {}
+        for name, option in DECLARED.items():
+            if "http" in option.doors and not option.at_load and name not in (*but, *form.model_fields):
+                kind = Literal[option.choices] if option.choices else type_of(name)
+                fields[name] = kind, Field(DEFAULTS[name], ge=option.low, le=option.high, description=option.help)
+        return create_model(form.__name__, __base__=form, __doc__=form.__doc__, **fields)
+
+    return add
+
+
 class PreviewForm(BaseModel):
     """A picture to be looked at."""
 
@@ -48,25 +65,25 @@ class Form(PreviewForm):
     """What fill and outpaint have in common."""
 
     model: str = Field("", min_length=1, description="A name from /v1/models; without it, the first of them.")
-    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="0 fills from the mean latent; each other seed anew.")
-    samples: int = Field(1, ge=1, description="So many pictures, from the seeds that follow.")
     format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="same: the picture's own format.")
 
     @property
-    def seeds(self) -> range:
-        return range(self.seed, self.seed + self.samples)
+    def options(self) -> dict[str, Any]:
+        """Those that the request gives, but the model; see `FillOptions`."""
+        return self.model_dump(include=(DECLARED.keys() - {"model"}) & self.model_fields_set)
 
 
+@_with_options()
 class FillForm(Form):
     """Fill the holes of a picture."""
 
     mask: File | None = Field(
         None, description="White = hole. Without it, the hole is where the picture is transparent."
     )
-    invert_mask: bool = Field(False, description="Black = hole.")
     resize_mask: bool = Field(False, description="The mask is of another size than the picture, and is brought to it.")
 
 
+@_with_options("invert_mask", "context")
 class OutpaintForm(Form):
     """Draw what lies beyond a picture's sides."""
 
@@ -77,9 +94,6 @@ class OutpaintForm(Form):
     aspect: str = Field(
         "", pattern=r"^\d{1,4}(\.\d{1,3})?:\d{1,4}(\.\d{1,3})?$", description="Instead of margins.", examples=["16:9"]
     )
-
-
-AnyForm = TypeVar("AnyForm", bound=PreviewForm)
 
 
 async def read_form(request: Request, kind: type[AnyForm], limits: Limits) -> AnyForm:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Place:
-    """A request's place at the desk. It stays taken until the request has ended, and its work too.
+    """A request's place in the queue. It stays taken until the request has ended, and its work too.
 
     Attributes:
         unwanted: set when nobody waits for the work's result any more; the work looks at it between pictures.
@@ -37,7 +37,7 @@ class Place:
         return work(self.unwanted)
 
 
-class Desk:
+class Queue:
     """Threads that work, and the places in front of them.
 
     A thread can't be stopped, so work that takes too long keeps its place while its request has its answer already:

@@ -7,9 +7,9 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -18,17 +18,19 @@ from invertfill.errors import InputError
 from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.io import Encoded, encode_image, look, open_image
 from invertfill.imaging.masks import read_mask
+from invertfill.notes import Notes
+from invertfill.options import AUTO
 from invertfill.pipeline.inpainter import Inpainter, open_inpainter
 from invertfill.pipeline.outpainting import Margins, margins_for_aspect, parse_margins
-from invertfill.registry import AUTO, AnyModel, find_models
+from invertfill.pipeline.result import FillResult
+from invertfill.registry import ModelInfo, find_models
 from invertfill.serve.forms import FillForm, Form, OutpaintForm, PreviewForm
 from invertfill.serve.metrics import Metrics
-from invertfill.serve.notes import notes_of
 from invertfill.serve.refusal import GONE, Refusal
 from invertfill.serve.settings import Settings
 
 PREVIEW = 2048  # pixels, the longer side: more than a screen shows of a page
-Draw: TypeAlias = Callable[[Inpainter], Iterator[Image.Image]]  # with that model, one for each seed
+Draw: TypeAlias = Callable[[Inpainter, dict[str, Any]], Iterator[FillResult]]  # with these options, one for each seed
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
@@ -43,18 +45,22 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Made:
+class Result:
     """What became of a form.
 
     Attributes:
-        notes: a line each, such as which model was chosen and why.
+        notes: a line each: what the user should know.
+        model: the name of the model that filled; "" where nothing was filled.
+        why: where there was a choice, why this one.
     """
 
     pictures: list[Picture]
     notes: list[str]
+    model: str = ""
+    why: str = ""
 
 
-class Workshop:
+class Service:
     """The models of a server, and what can be had from them.
 
     Raises:
@@ -64,89 +70,100 @@ class Workshop:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.limits = settings.limits
         self.metrics = metrics
-        self.models: dict[str, AnyModel | None] = {}  # by name, the default first; auto is none of its own
+        self.models: dict[str, ModelInfo | None] = {}  # by name, the default first; auto is none of its own
         self._inpainters: dict[str, Inpainter] = {}
         threads = max(1, (os.cpu_count() or 1) // settings.limits.workers)
         for wanted in settings.models:
-            found = find_models(wanted)
-            inpainter = open_inpainter(wanted, settings.engine, settings.device, threads=threads, stays=True)
-            if inpainter.chooser:
+            options = replace(settings.options, model=wanted)
+            inpainter = open_inpainter(options, threads, stays=True)
+            if inpainter.selector:
                 self.models[AUTO], self._inpainters[AUTO] = None, inpainter
-                self._inpainters |= {name: Inpainter(engine) for name, engine in inpainter.chooser.engines.items()}
-            else:
-                self._inpainters[found[0].name] = inpainter
-            self.models |= {model.name: model for model in found}
+            for model in find_models(wanted):
+                one = {model.name: inpainter.engines[model.name]}
+                self.models[model.name], self._inpainters[model.name] = model, Inpainter(one, options)
 
-    def fill(self, form: FillForm, unwanted: threading.Event) -> Made:
+    def fill(self, form: FillForm, unwanted: threading.Event) -> Result:
         """The holes of a picture filled, once for each seed."""
 
         def prepare(picture: Image.Image) -> Draw:
             mask = self._mask(form, form.mask, picture.size) if form.mask is not None else None
             # One at a time, so that it can be left between two.
-            return lambda inpainter: inpainter.fill_samples(picture, mask, form.samples, seed=form.seed, batch=1)
+            return lambda inpainter, options: inpainter.fill_samples(picture, mask, batch=1, **options)
 
         return self._make(form, unwanted, prepare)
 
-    def outpaint(self, form: OutpaintForm, unwanted: threading.Event) -> Made:
+    def outpaint(self, form: OutpaintForm, unwanted: threading.Event) -> Result:
         """A picture made larger, once for each seed."""
 
         def prepare(picture: Image.Image) -> Draw:
             margins = asdict(self._margins(form, picture.size))
-            return lambda inpainter: (inpainter.outpaint(picture, **margins, seed=seed) for seed in form.seeds)
+
+            def draw(inpainter: Inpainter, options: dict[str, Any]) -> Iterator[FillResult]:
+                for seed in inpainter.options.changed(**options).seeds:
+                    yield inpainter.outpaint(picture, **margins, **options | {"seed": seed, "samples": 1})
+
+            return draw
 
         return self._make(form, unwanted, prepare)
 
-    def preview(self, form: PreviewForm, unwanted: threading.Event) -> Made:
+    def preview(self, form: PreviewForm, unwanted: threading.Event) -> Result:
         """A picture as browsers can show it: WebP, sRGB, at most ``PREVIEW`` pixels a side."""
-        with _refusing(), notes_of() as notes:
-            _, picture = self._open(form.image)
-            small = to_srgb(picture)
+        notes = Notes()
+        with _refusing():
+            _, picture = self._open(form.image, notes)
+            small = to_srgb(picture, note=notes)
             if picture.mode in ("LA", "RGBA"):
                 small.putalpha(picture.getchannel("A"))
             small.thumbnail((PREVIEW, PREVIEW))
             data = io.BytesIO()
             small.save(data, "WEBP", quality=90)
-            return Made([Picture(0, ".webp", small.size, data.getvalue())], notes)
+            return Result([Picture(0, ".webp", small.size, data.getvalue())], notes)
 
-    def _make(self, form: Form, unwanted: threading.Event, prepare: Callable[[Image.Image], Draw]) -> Made:
+    def _make(self, form: Form, unwanted: threading.Event, prepare: Callable[[Image.Image], Draw]) -> Result:
         inpainter = self._inpainters.get(form.model or next(iter(self.models)))
         if inpainter is None:
             raise Refusal(422, f"model: unknown; accepted: {', '.join(self.models)}.")
-        if form.samples > self.limits.samples:
-            raise Refusal(422, f"samples: accepted: 1 to {self.limits.samples}.")
-        began, pictures = perf_counter(), []
-        with _refusing(), notes_of() as notes:
-            suffix, picture = self._open(form.image)
+        began, pictures, notes, model, why = perf_counter(), [], Notes(), "", ""
+        with _refusing():
+            if inpainter.options.changed(**form.options).samples > self.limits.samples:
+                raise Refusal(422, f"samples: accepted: 1 to {self.limits.samples}.")
+            suffix, picture = self._open(form.image, notes)
             suffix = SUFFIXES.get(form.format, suffix)
-            drawn = prepare(picture)(inpainter)
-            for seed in form.seeds:
+            drawn = prepare(picture)(inpainter, form.options)
+            while True:
                 if unwanted.is_set():
                     raise Refusal(GONE, "The client has gone.")
-                made = next(drawn)
-                pictures.append(Picture(seed, suffix, made.size, encode_image(made, f"image{suffix}")))
+                if (result := next(drawn, None)) is None:
+                    break
+                for line in result.notes:
+                    notes(line)
+                model, why = result.model, result.why
+                data = encode_image(result.image, f"image{suffix}", note=notes)
+                pictures.append(Picture(result.seed, suffix, result.image.size, data))
                 self.metrics.drawn()
         self.metrics.worked(perf_counter() - began)
-        return Made(pictures, list(dict.fromkeys(notes)))
+        return Result(pictures, notes, model, why)
 
-    def _open(self, data: bytes) -> tuple[str, Image.Image]:
+    def _open(self, data: bytes, notes: Notes) -> tuple[str, Image.Image]:
         """The suffix of a picture's format, and the picture."""
         source = Encoded("image", data)
         suffix, size = look(source)
         self._check_size(size)
-        return suffix, open_image(source)
+        return suffix, open_image(source, note=notes)
 
     def _mask(self, form: FillForm, data: bytes, size: tuple[int, int]) -> np.ndarray:
         """(H, W) bool, of the picture's size."""
         source = Encoded("mask", data)
         self._check_size(look(source)[1])
+        invert = bool(form.options.get("invert_mask"))
         if not form.resize_mask:
-            return read_mask(source, size, invert=form.invert_mask)
-        mask = open_image(source, note=silent)
+            return read_mask(source, size, invert=invert)
+        hole = read_mask(source, None, invert=invert)
+        height, width = hole.shape
         # Rounded to whole pixels, a reduced picture's sides are up to half a pixel off.
-        if abs(mask.width * size[1] - mask.height * size[0]) > max(size):
-            found = f"mask of {mask.width}x{mask.height} pixels for an image of {size[0]}x{size[1]}"
+        if abs(width * size[1] - height * size[0]) > max(size):
+            found = f"mask of {width}x{height} pixels for an image of {size[0]}x{size[1]}"
             raise InputError(f"{found}; accepted: a mask of the same proportions")
-        hole = read_mask(source, mask.size, invert=form.invert_mask)
         return np.asarray(Image.fromarray(hole).resize(size, Image.Resampling.NEAREST))
 
     def _margins(self, form: OutpaintForm, size: tuple[int, int]) -> Margins:
@@ -172,6 +189,6 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise Refusal(422, f"{str(error).removeprefix('--')}.") from None
+        raise Refusal(422, f"{error}.") from None
     except MemoryError:
         raise Refusal(503, "Not enough memory for that now; try again later, or a smaller picture.", retry=5) from None

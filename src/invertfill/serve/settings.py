@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 
 from invertfill.errors import InputError
-from invertfill.registry import AUTO
+from invertfill.options import AUTO, FillOptions
 
 SHORTEST_TOKEN = 12
 
@@ -41,14 +41,14 @@ class Settings:
 
     Attributes:
         models: what `invertfill.load` takes, the default first; "auto" offers all that is installed too.
+        options: of all fills, but the model; a request can change those that need no other model.
         host: the address to listen on.
         hosts: names besides, by which requests may call the server.
         token: that requests have to carry; None asks for none.
     """
 
     models: tuple[str, ...] = (AUTO,)
-    engine: str = "auto"
-    device: str = "auto"
+    options: FillOptions = field(default_factory=FillOptions)
     host: str = "127.0.0.1"
     hosts: tuple[str, ...] = ()
     token: str | None = None
