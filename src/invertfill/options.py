@@ -51,7 +51,10 @@ class FillOptions:
 
     model: Annotated[
         str,
-        Option("auto decides for each picture; or a name that `invertfill models` lists, or a model's folder."),
+        Option(
+            "auto decides for each picture; or a name that `invertfill models` lists, or a model's folder.",
+            at_load=True,
+        ),
     ] = AUTO
     seed: Annotated[
         int,
@@ -118,7 +121,7 @@ class FillOptions:
         for name in changes:
             if name not in DECLARED:
                 raise InputError(f"option {name!r}; accepted: {', '.join(DECLARED)}")
-            if (DECLARED[name].at_load or name == "model") and changes[name] != getattr(self, name):
+            if DECLARED[name].at_load and changes[name] != getattr(self, name):
                 raise InputError(f"{name}: decided when the model is loaded; accepted: load(..., {name}=...)")
         return replace(self, **changes)
 
