@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from invertfill.engines import latent_of, open_engine
+from invertfill.engines import open_engine
+from invertfill.engines.base import CropRequest, latent_of
 from invertfill.evaluation.pairs import by_stem, read_picture
 from invertfill.losses.lpips import lpips
 from invertfill.masks.sampler import sample_masks
+from invertfill.options import FillOptions
 from invertfill.pipeline.blending import BLENDS
 from invertfill.registry import find_model
 
@@ -31,18 +33,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    engine = open_engine(find_model(arguments.model))
+    model = find_model(arguments.model)
+    engine = open_engine(model, FillOptions())
     files = list(by_stem(arguments.images).values())[: arguments.count]
     print(f"{arguments.model}, {len(files)} pictures, seed {arguments.seed}, LPIPS AlexNet\n")
     print(f"| holes | {' | '.join(BLENDS)} |\n|---|{'---|' * len(BLENDS)}")
     for name, (kind, coverage) in HOLES.items():
         found: dict[str, list[float]] = {way: [] for way in BLENDS}
-        masks = sample_masks(len(files), engine.size, kind, coverage, arguments.seed)
+        masks = sample_masks(len(files), model.size, kind, coverage, arguments.seed)
         for path, hole in zip(files, masks, strict=True):
-            truth = read_picture(path, engine.size).transpose(2, 0, 1) / np.float32(127.5) - 1
+            truth = read_picture(path, model.size).transpose(2, 0, 1) / np.float32(127.5) - 1
             mask = hole[None].astype(np.float32)
             seen = truth * (1 - mask)
-            output = engine.fill(seen[None], mask[None], latent_of(engine))[0]
+            output = engine.fill(CropRequest(seen[None], mask[None], latent_of(engine)))[0]
             for way, blend in BLENDS.items():
                 filled = np.where(hole, blend(output, seen, mask).clip(-1, 1), truth)
                 distance = lpips(torch.from_numpy(filled)[None].float(), torch.from_numpy(truth)[None].float())

@@ -18,7 +18,6 @@ import argparse
 import json
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,8 @@ from invertfill.imaging.io import list_images, open_image
 from invertfill.losses.lpips import lpips
 from invertfill.masks.names import KINDS
 from invertfill.masks.sampler import mask_set_hash, sample_masks
-from invertfill.registry import AUTO, fingerprint, list_models
+from invertfill.options import AUTO
+from invertfill.registry import fingerprint, list_models
 
 SIZE = 256
 
@@ -83,13 +83,11 @@ def measure(
         masks.append(mask)
         filled = {}
         for name, inpainter in inpainters.items():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", invertfill.InvertFillWarning)
-                began = time.process_time()
-                filled[name] = inpainter.fill(picture, mask)
-                seconds[name].append(time.process_time() - began)
-            values[name].append(distance(filled[name], picture))
-        picks.append(next(name for name in inpainters if name != AUTO and filled[name] == filled[AUTO]))
+            began = time.process_time()
+            filled[name] = inpainter.fill(picture, mask)
+            seconds[name].append(time.process_time() - began)
+            values[name].append(distance(filled[name].image, picture))
+        picks.append(filled[AUTO].model)
     named = [name for name in inpainters if name != AUTO]
     best = np.min([values[name] for name in named], 0)
     return {

@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     inpainter = invertfill.load(arguments.model)
-    size = inpainter.engine.size
+    size = inpainter.engine.model.size
     if arguments.images:
         files = list_images(arguments.images)
         names = [file.stem for file in files]
@@ -48,7 +48,7 @@ def main() -> None:
         seeds = range(FIRST_SEED, FIRST_SEED + COUNT)
         names, originals = list(map(str, seeds)), inpainter.sample(seeds)
     masks = list(sample_masks(len(names), size, "freeform", "hard", seed=FIRST_SEED))
-    fills = list(inpainter.fill_many(zip(originals, masks, strict=True)))
+    fills = [result.image for result in inpainter.fill_many(zip(originals, masks, strict=True))]
 
     def tensor(picture: Image.Image) -> torch.Tensor:
         return torch.tensor(np.asarray(picture)).permute(2, 0, 1)[None] / 127.5 - 1

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     if "fid" in meter.missing:
         raise InputError(meter.missing["fid"])
     inpainter = invertfill.load(arguments.model)
-    size, files = inpainter.engine.size, list_images(arguments.images)[: arguments.count]
+    size, files = inpainter.engine.model.size, list_images(arguments.images)[: arguments.count]
     if len(files) < arguments.count:
         raise InputError(f"{arguments.images}: {len(files)} images; accepted: --count up to that")
     arguments.out.mkdir(parents=True, exist_ok=True)

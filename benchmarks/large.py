@@ -29,7 +29,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from invertfill.engines import Engine
+from invertfill.engines.base import CropRequest, Engine, latent_of
 
 HOLES = (0.001, 0.01, 0.1)  # of the picture
 
@@ -45,7 +45,7 @@ def cost_of_one(photo: Path, hole: Path) -> dict[str, float]:
     import resource
 
     import invertfill
-    from invertfill.imaging.io import open_image, save_image
+    from invertfill.imaging.io import open_image
 
     def peak() -> int:
         status = Path("/proc/self/status")
@@ -60,7 +60,7 @@ def cost_of_one(photo: Path, hole: Path) -> dict[str, float]:
     times.append(time.perf_counter())
     filled = inpainter.fill(photo, hole)
     times.append(time.perf_counter())
-    save_image(filled, hole.with_name("filled.jpg"))
+    filled.save(hole.with_name("filled.jpg"))
     times.append(time.perf_counter())
     seconds = dict(zip(("open", "fill", "save"), np.diff(times).tolist(), strict=True))
     return {**seconds, "peak": peak(), "added": (peak() - before) / (4.0 * pixels)}
@@ -102,7 +102,7 @@ def detail(arguments: argparse.Namespace, console: Console) -> None:
     from invertfill.pipeline.detail import put_back_with_detail
 
     engine = invertfill.load(arguments.model).engine
-    size, side = engine.size, 4 * engine.size
+    size, side = engine.model.size, 4 * engine.model.size
     files = list_images(arguments.photos)[: arguments.count]
     masks = sample_masks(len(files), size, "freeform", "0.3-0.5", seed=0)
     region, found = Crop(0, 0, side), []
@@ -113,7 +113,7 @@ def detail(arguments: argparse.Namespace, console: Console) -> None:
         hole = small_hole.repeat(4, 0).repeat(4, 1)
         seen, mask = cut(rgb, hole, region, size)
         truth, _ = cut(rgb, np.zeros_like(hole), region, size)
-        drawn = engine.fill(seen[None], mask[None], engine.w_mean[None])[0]
+        drawn = engine.fill(CropRequest(seen[None], mask[None], latent_of(engine)))[0]
         pictures = [in_tiles(engine, rgb, hole)]
         for output in (match_border(drawn, seen, mask), truth):
             pictures.append(put_back(rgb, hole, region, output))
@@ -133,7 +133,7 @@ def in_tiles(engine: Engine, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     from invertfill.pipeline.blending import match_border
     from invertfill.pipeline.crops import Crop, cut, put_back
 
-    rgb, hole, size = rgb.copy(), hole.copy(), engine.size
+    rgb, hole, size = rgb.copy(), hole.copy(), engine.model.size
     starts = range(0, len(hole) - size + 1, size // 2)
     windows = [np.s_[y : y + size, x : x + size] for y in starts for x in starts]
     region = Crop(0, 0, size)
@@ -141,7 +141,7 @@ def in_tiles(engine: Engine, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
         # Not empty, and as much known as there is. What is nearest to the border comes first.
         window = min((w for w in windows if hole[w].any()), key=lambda w: hole[w].mean())
         seen, mask = cut(rgb[window], hole[window], region, size)
-        output = engine.fill(seen[None], mask[None], engine.w_mean[None])[0]
+        output = engine.fill(CropRequest(seen[None], mask[None], latent_of(engine)))[0]
         rgb[window] = put_back(rgb[window], hole[window], region, match_border(output, seen, mask))
         hole[window] = False
     return rgb

@@ -67,7 +67,7 @@ TABLES = {
             "ours": (OURS, "13.21 / 0.214 / 0.652"),
             "w-plus": ("--method=w-plus:model={f+w+_sml_pm}", "-"),
             "telea": ("--method=telea", "-"),
-            "exemplar": ("--method=exemplar", "-"),
+            "patchmatch": ("--method=patchmatch", "-"),
         },
         "extreme",
     ),

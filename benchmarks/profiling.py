@@ -23,9 +23,9 @@ import numpy as np
 import onnxruntime
 from machine import FLOPS, Product, best, copy_rate, describe
 
-from invertfill.engines import Engine
+from invertfill.engines.base import CropRequest, Engine, latent_of
 from invertfill.engines.onnx import OnnxEngine, session_options
-from invertfill.registry import Model, find_models
+from invertfill.registry import ModelInfo, find_model
 
 PARTS = (
     "encoder",
@@ -78,26 +78,23 @@ def flops(kind: str, inputs: list[tuple[int, ...]], output: tuple[int, ...]) -> 
     return 0
 
 
-def example(engine: Engine) -> dict[str, np.ndarray]:
-    """What fill.onnx takes, by name; the hole is half of the pixels."""
-    size, rng = engine.size, np.random.default_rng(0)
-    inputs = {
-        "image": rng.uniform(-1, 1, (1, 3, size, size)).astype(np.float32),
-        "mask": (rng.random((1, 1, size, size)) > 0.5).astype(np.float32),
-        "w_mean": np.zeros((1, engine.w_mean.size), np.float32),
-    }
-    return inputs if engine.noise is None else inputs | {"noise": engine.noise[None]}
+def example(engine: Engine, count: int = 1) -> CropRequest:
+    """Of so many crops; the hole is half of the pixels."""
+    size, rng = engine.model.size, np.random.default_rng(0)
+    image = rng.uniform(-1, 1, (count, 3, size, size)).astype(np.float32)
+    mask = (rng.random((count, 1, size, size)) > 0.5).astype(np.float32)
+    return CropRequest(image, mask, latent_of(engine).repeat(count, 0))
 
 
-def profile(model: Model, threads: int, times: int) -> list[Node]:
+def profile(model: ModelInfo, threads: int, times: int) -> list[Node]:
     """The nodes of fill.onnx, in the order in which they run."""
     engine = OnnxEngine(model)
-    inputs = example(engine)
+    inputs = engine.inputs(example(engine))
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(model.folder / "fill.onnx", options, ["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model.file("fill.onnx"), options, ["CPUExecutionProvider"])
         for _ in range(times + 1):
             session.run(None, inputs)
         events = json.loads(Path(session.end_profiling()).read_text())
@@ -154,8 +151,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=30, help="nodes that are listed, slowest first")
     parser.add_argument("--out", type=Path, help="a Markdown file; printed without it")
     arguments = parser.parse_args()
-    (model,) = find_models(arguments.model)
-    assert isinstance(model, Model)
+    model = find_model(arguments.model)
     rate, copied = FLOPS / best(Product()), copy_rate()
     nodes = profile(model, arguments.threads, arguments.times)
     text = (

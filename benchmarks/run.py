@@ -29,9 +29,10 @@ from PIL import Image
 from profiling import example, profile
 from rich.console import Console
 
-from invertfill.engines import Engine, open_engine
+from invertfill.engines import open_engine
 from invertfill.errors import InputError
-from invertfill.registry import Model, find_models
+from invertfill.options import FillOptions
+from invertfill.registry import ModelInfo, find_model
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHOTO = EXAMPLES / "portrait-astronaut.png"
@@ -101,7 +102,7 @@ class Bench:
         folder: for pictures; emptied by whoever made it.
     """
 
-    def __init__(self, model: Model, folder: Path) -> None:
+    def __init__(self, model: ModelInfo, folder: Path) -> None:
         self.model, self.folder = model, folder
         self.out = folder / "out.png"
 
@@ -129,12 +130,12 @@ class Bench:
     def targets(self, count: int) -> list[tuple[str, str, float, str]]:
         """Rows: what is compared, the figures, their ratio or value, and the target."""
         rows = []
-        engine, product = open_engine(self.model), Product()
-        inputs = example(engine)
+        engine, product = open_engine(self.model, FillOptions()), Product()
+        request = example(engine)
         operations = sum(node.flops for node in profile(self.model, 0, 1))
 
-        def run(engine: Engine = engine) -> None:
-            engine.fill(inputs["image"], inputs["mask"], inputs["w_mean"])
+        def run() -> None:
+            engine.fill(request)
 
         console.print("model alone")
         alone, multiplied = turns(run, product)
@@ -147,11 +148,11 @@ class Bench:
         # Other engines afterwards, one by one: a user's process has none of their threads.
         for name, title, target in (("openvino", "OpenVINO", ""), ("torch", "PyTorch, eager", "0.6")):
             try:
-                other = open_engine(self.model, name, "cpu")
+                other = open_engine(self.model, FillOptions(engine=name, device="cpu"))
             except InputError as error:  # without the extra
                 console.print(f"no row for {title}: {error}")
                 continue
-            alone, took = turns(run, partial(run, other))
+            alone, took = turns(run, partial(other.fill, request))
             what = f"model alone {alone * 1e3:.0f} ms, {title} {took * 1e3:.0f} ms"
             rows.append((f"the same against {title}", what, alone / took, target))
             del other
@@ -201,11 +202,11 @@ class Bench:
             found.setdefault(name, []).append((value, seconds, max(memory)))
 
         def alone(threads: int, batch: int) -> Callable[[], float]:
-            engine = open_engine(self.model, threads=threads)
-            inputs = [np.repeat(array, batch, 0) for array in example(engine).values()]
+            engine = open_engine(self.model, FillOptions(), threads)
+            request = example(engine, batch)
 
             def work() -> float:
-                engine.fill(inputs[0], inputs[1], inputs[2])
+                engine.fill(request)
                 return np.nan
 
             return work
@@ -250,8 +251,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("targets", "growth"))
     parser.add_argument("--out", type=Path, help="a folder for Markdown and plots; printed without it")
     arguments = parser.parse_args()
-    (model,) = find_models(arguments.model)
-    assert isinstance(model, Model)
+    model = find_model(arguments.model)
     texts = {}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(model, Path(folder))

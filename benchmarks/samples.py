@@ -18,10 +18,10 @@ import torch
 
 import invertfill
 from invertfill.imaging.colour import to_srgb
-from invertfill.notes import silent
 from invertfill.imaging.io import list_images, open_image
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import sample_masks
+from invertfill.notes import silent
 
 
 @torch.no_grad()
@@ -36,13 +36,13 @@ def main() -> None:
     arguments = parser.parse_args()
 
     inpainter, lpips = invertfill.load(arguments.model), LPIPS("alex")
-    size = inpainter.engine.size
+    size = inpainter.engine.model.size
     files = list_images(arguments.images)[: arguments.count]
     masks = sample_masks(len(files), size, "freeform", arguments.coverage, arguments.seed)
     rows = []
     for file, mask in zip(files, masks, strict=True):
         original = to_srgb(open_image(file, note=silent)).resize((size, size))
-        fills = inpainter.fill_samples(original, mask, arguments.samples)
+        fills = inpainter.fill_samples(original, mask, samples=arguments.samples)
         pixels = np.stack([np.asarray(picture) for picture in (original, *fills)])
         # The features of each picture once: (1 + samples) passes, not one for each pair.
         truth, *samples = (

@@ -37,7 +37,7 @@ def main() -> None:
     inpainter = invertfill.load(arguments.model)
     pictures = []
     for picture, mask in pairs(EXAMPLES):
-        pictures += [open_image(picture), show_hole(picture, mask), inpainter.fill(picture, mask)]
+        pictures += [open_image(picture), show_hole(picture, mask), inpainter.fill(picture, mask).image]
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(pictures, 3, gap=GAP).save(arguments.out, optimize=True)
     print(f"input, hole and result of {len(pictures) // 3} fills: {arguments.out.resolve()}")

@@ -16,9 +16,9 @@ from PIL import Image, features
 from PIL.PngImagePlugin import PngImageFile
 
 from invertfill.errors import InputError, InvertFillWarning
-from invertfill.notes import silent
 from invertfill.imaging.io import open_image, save_image
 from invertfill.imaging.masks import read_mask
+from invertfill.notes import silent
 
 Command = Callable[..., Result]
 RNG = np.random.default_rng(0)

@@ -23,13 +23,18 @@ class OnnxEngine:
         self.threads = threads
 
     def fill(self, request: CropRequest) -> np.ndarray:
+        inputs = self.inputs(request)
+        pictures = ({name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(request.image)))
+        return np.concatenate([self._run(self._fill, one) for one in pictures])  # the graph takes one at a time
+
+    def inputs(self, request: CropRequest) -> dict[str, np.ndarray]:
+        """What fill.onnx takes, by name."""
         image, mask = request.image, request.mask
         inputs = {"image": image, "mask": mask, "deviation" if self.model.guesses_z else "w_mean": request.latent}
         noise = self.model.noise
         if noise is not None and "noise" in self._input_names(self._fill):  # graphs of earlier versions hold it
             inputs["noise"] = np.broadcast_to(noise, mask.shape) if request.noise is None else request.noise
-        pictures = ({name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(image)))
-        return np.concatenate([self._run(self._fill, one) for one in pictures])  # the graph takes one at a time
+        return inputs
 
     def mapping(self, z: np.ndarray) -> np.ndarray:
         return self._run(self._mapping, {"z": z})
