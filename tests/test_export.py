@@ -19,9 +19,11 @@ from safetensors.torch import load_file
 
 from invertfill import export as module
 from invertfill.engines import open_engine
+from invertfill.engines.base import CropRequest
 from invertfill.errors import InputError
 from invertfill.export import export, export_model
 from invertfill.nn.invertfill import InvertFill
+from invertfill.options import FillOptions
 from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.registry import FILES, NOISE, SUMS, find_model, write_sums
 from invertfill.training.checkpoint import save_checkpoint
@@ -193,14 +195,14 @@ def test_a_graph_of_an_earlier_version_fills_by_its_own_noise(tmp_path: Path) ->
     model = random_model(CONFIGS["migan-with-prior"])
     folder = export_model(model, tmp_path / "old", {})
     inputs = [x.numpy() for x in fill_inputs(2, model)]
-    engine = open_engine(find_model(folder))
-    expected, other = engine.fill(*inputs[:3]), engine.fill(*inputs[:3], noise=inputs[3])
+    engine = open_engine(find_model(folder), FillOptions())
+    expected, other = engine.fill(CropRequest(*inputs[:3])), engine.fill(CropRequest(*inputs))
     assert np.abs(other - expected).max() > 0.01
     three = dict(zip(("image", "mask", "w_mean"), fill_inputs(1), strict=True))
     module._export_graph(module.Fill(model), three, "output", folder / "fill.onnx")
     write_sums(folder)
-    engine = open_engine(find_model(folder))
-    np.testing.assert_allclose(engine.fill(*inputs[:3], noise=inputs[3]), expected, rtol=0, atol=1e-4)
+    engine = open_engine(find_model(folder), FillOptions())
+    np.testing.assert_allclose(engine.fill(CropRequest(*inputs)), expected, rtol=0, atol=1e-4)
 
 
 def test_interface_of_the_graphs(exported: tuple[InvertFill, Path]) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 import invertfill
 from invertfill.engines import open_engine
+from invertfill.options import FillOptions
 from invertfill.pipeline.crops import Crop, cut, find_crops, put_back
 from invertfill.pipeline.inpainter import show_hole
 from invertfill.registry import find_model
@@ -41,7 +42,7 @@ def box(width: int, height: int, left: int, top: int, right: int, bottom: int) -
 def test_known_pixels_stay_byte_for_byte(inpainter: invertfill.Inpainter, mode: str) -> None:
     image, hole = picture(256, 256, mode), box(256, 256, 60, 80, 200, 256)
     filled = inpainter.fill(image, hole)
-    assert filled.mode == image.mode and filled.size == image.size
+    assert filled.image.mode == image.mode and filled.image.size == image.size
     assert np.array_equal(np.asarray(filled)[~hole], np.asarray(image)[~hole])
     assert not np.array_equal(np.asarray(filled)[hole], np.asarray(image)[hole])
 
@@ -74,7 +75,7 @@ def test_seeds(inpainter: invertfill.Inpainter) -> None:
 def test_samples_are_the_fills_of_successive_seeds_and_differ(name: str) -> None:
     inpainter = invertfill.load(name)
     image, hole = picture(320, 256), box(320, 256, 60, 40, 200, 200) | box(320, 256, 290, 0, 320, 20)
-    samples = [np.asarray(sample) for sample in inpainter.fill_samples(image, hole, 3, seed=4)]
+    samples = [np.asarray(sample) for sample in inpainter.fill_samples(image, hole, samples=3, seed=4)]
     assert len(samples) == 3
     for seed, sample in enumerate(samples, 4):
         assert np.abs(sample.astype(int) - np.asarray(inpainter.fill(image, hole, seed=seed))).max() <= 1  # batching
@@ -91,14 +92,14 @@ def test_show_hole() -> None:
 
 def test_no_hole_is_a_copy_and_says_so(inpainter: invertfill.Inpainter) -> None:
     image = picture(100, 80)
-    with pytest.warns(invertfill.InvertFillWarning, match="no hole"):
-        filled = inpainter.fill(image, np.zeros((80, 100), bool))
+    filled = inpainter.fill(image, np.zeros((80, 100), bool))
+    assert filled.model == "" and "no hole" in filled.notes[0]
     assert np.array_equal(np.asarray(filled), np.asarray(image))
 
 
 def test_everything_a_hole_is_the_mean_latent(inpainter: invertfill.Inpainter) -> None:
-    with pytest.warns(invertfill.InvertFillWarning, match="nothing is known"):
-        filled = inpainter.fill(picture(256, 256), np.ones((256, 256), bool))
+    filled = inpainter.fill(picture(256, 256), np.ones((256, 256), bool))
+    assert "nothing is known" in filled.notes[0]
     (mean,) = inpainter.sample([0], truncation=0.0)
     assert np.array_equal(np.asarray(filled), np.asarray(mean))
 
@@ -108,11 +109,9 @@ def test_many_at_once_are_as_one_at_a_time_and_a_bad_one_stops_after_those_befor
 ) -> None:
     hole, everything = box(100, 80, 20, 10, 70, 60), np.ones((80, 100), bool)
     pairs = [(picture(100, 80), m) for m in (hole, ~everything, hole[::-1], everything, hole[:, ::-1])]
-    with pytest.warns(invertfill.InvertFillWarning):
-        alone = [np.asarray(inpainter.fill(*pair)).astype(int) for pair in pairs]
+    alone = [np.asarray(inpainter.fill(*pair)).astype(int) for pair in pairs]
     for batch in (1, 2, 5, 8):
-        with pytest.warns(invertfill.InvertFillWarning):
-            together = [np.asarray(filled) for filled in inpainter.fill_many(iter(pairs), batch=batch)]
+        together = [np.asarray(filled) for filled in inpainter.fill_many(iter(pairs), batch=batch)]
         assert len(together) == len(alone)
         assert max(int(np.abs(a - b).max()) for a, b in zip(alone, together, strict=True)) <= 1  # sums by batch differ
     results = inpainter.fill_many([pairs[0], (tmp_path / "none.png", hole), pairs[2]])
@@ -158,11 +157,11 @@ def test_openvino_serves_processes_that_stay_where_it_pays(
     monkeypatch.setattr("invertfill.engines.openvino.has_bf16", lambda: bool(bf16))
     if not installed:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    opened = open_engine(find_model("faces-256"), stays=bool(stays))
+    opened = open_engine(find_model("faces-256"), FillOptions(), stays=bool(stays))
     assert opened.name == ("openvino" if installed and bf16 and stays else "onnx")
     if not installed:
         with pytest.raises(invertfill.InputError, match=r"^engine openvino: .*pip install 'invertfill\[openvino\]'"):
-            open_engine(find_model("faces-256"), "openvino")
+            open_engine(find_model("faces-256"), FillOptions(engine="openvino"))
 
 
 def test_region_is_the_whole_portrait_or_a_square_with_context() -> None:
@@ -199,9 +198,6 @@ def test_every_hole_pixel_lies_in_exactly_one_region(seed: int) -> None:
 def test_context_is_the_side_of_a_region_in_sides_of_its_hole() -> None:
     hole = box(1000, 1000, 400, 500, 500, 560)
     assert [find_crops(hole, 256, context)[0].side for context in (1, 1.5, 4, 50)] == [100, 150, 400, 1000]
-    for context in (0.9, float("nan"), -2):
-        with pytest.raises(invertfill.InputError, match=r"context .*; accepted: 1 or more"):
-            find_crops(hole, 256, context)
 
 
 def test_context_reaches_the_fill(tiny_model_folder: Path) -> None:

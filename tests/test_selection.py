@@ -1,11 +1,11 @@
-"""The choice among models by trial, and the exemplar-based filler as one of them."""
+"""The choice among models by trial, and PatchMatch as one of them."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ from PIL import Image
 
 import invertfill
 from invertfill import registry
+from invertfill.engines.base import CropRequest
 from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.pipeline.inpainter import Inpainter
 from invertfill.pipeline.selection import APART, LEAST, RADIUS, SHARE, VIEWS, ModelSelector, difference, hide
+from invertfill.registry import NO_PATCHMATCH, ModelInfo
 
 SIZE = 32
 Fill = Callable[[np.ndarray], np.ndarray]
@@ -26,32 +28,22 @@ Fill = Callable[[np.ndarray], np.ndarray]
 class Fake:
     """An engine that fills as it is told, and counts."""
 
-    name = "fake"
+    name, device = "fake", "cpu"
 
     def __init__(self, fill: Fill, size: int = SIZE) -> None:
         self.make = fill
-        self.size = size
-        self.w_mean = np.zeros(1, np.float32)
-        self.z_dim, self.guesses_z, self.blend = 1, False, "membrane"
-        self.noise: np.ndarray | None = None
+        self.model = ModelInfo("", size)  # `auto` names it
         self.calls: list[int] = []  # views in each
 
-    def fill(
-        self,
-        image: np.ndarray,
-        mask: np.ndarray,
-        latent: np.ndarray,
-        quality: str = "fast",
-        noise: np.ndarray | None = None,
-    ) -> np.ndarray:
-        self.calls.append(len(image))
-        return self.make(image)
+    def fill(self, request: CropRequest) -> np.ndarray:
+        self.calls.append(len(request.image))
+        return self.make(request.image)
 
     def mapping(self, z: np.ndarray) -> np.ndarray:
         return z
 
     def synthesis(self, w: np.ndarray) -> np.ndarray:
-        return np.zeros((len(w), 3, self.size, self.size), np.float32)
+        return np.zeros((len(w), 3, SIZE, SIZE), np.float32)
 
 
 def constant(value: float) -> Fill:
@@ -79,50 +71,44 @@ def box(width: int = SIZE, height: int = SIZE) -> np.ndarray:
     return hole
 
 
-def auto(engines: dict[str, Fake], domains: dict[str, DomainPrior] | None = None) -> Inpainter:
+def auto(
+    engines: dict[str, Fake], domains: dict[str, DomainPrior] | None = None, aligned: Sequence[str] = ()
+) -> Inpainter:
     """Of several, by default, the first has learned stripes, the others grey."""
+    for name, engine in engines.items():
+        engine.model = replace(engine.model, name=name)
     known = dict(zip(engines, [STRIPES] + [GREY] * len(engines), strict=False))
-    return Inpainter(next(iter(engines.values())), ModelSelector(engines, domains or known))
+    return Inpainter(engines, selector=ModelSelector(engines, domains or known, aligned, SIZE))
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_one_whose_domain_it_is_wins_and_the_note_says_so(order: int) -> None:
+def test_the_one_whose_domain_it_is_wins_and_the_result_says_so(order: int) -> None:
     engines = dict([("knows", Fake(as_stripes)), ("grey", Fake(constant(0.0)))][::order])
-    with pytest.warns(invertfill.InvertFillWarning) as notes:
-        filled = auto(engines, {"knows": STRIPES, "grey": GREY}).fill(stripes(), box())
-    np.testing.assert_array_equal(np.asarray(filled), np.asarray(stripes()))
-    (note,) = (str(warning.message) for warning in notes)
-    assert note == (
-        "image: knows, whose domain is nearer than that of grey; no exemplar filler: PyPatchMatch can't be loaded here"
-    )
+    result = auto(engines, {"knows": STRIPES, "grey": GREY}).fill(stripes(), box())
+    np.testing.assert_array_equal(np.asarray(result), np.asarray(stripes()))
+    assert result.model == "knows" and "grey" in result.why and NO_PATCHMATCH in result.why
+    assert result.notes == (f"image: {result.why}",)
     assert engines["grey"].calls == [] and engines["knows"].calls == [1]
 
 
 def test_it_is_tried_against_the_filler() -> None:
-    engines = {"learned": Fake(constant(0.0)), "other": Fake(as_stripes), "exemplar": Fake(as_stripes)}
-    with pytest.warns(invertfill.InvertFillWarning) as notes:
-        auto(engines).fill(stripes(), box())
-    (note,) = (str(warning.message) for warning in notes)
-    assert note.startswith("image: exemplar, which predicted hidden pixels best (error 0.00; learned ")
+    engines = {"learned": Fake(constant(0.0)), "other": Fake(as_stripes), "patchmatch": Fake(as_stripes)}
+    result = auto(engines).fill(stripes(), box())
+    assert result.model == "patchmatch" and "error 0.00; learned " in result.why and NO_PATCHMATCH not in result.why
     assert engines["other"].calls == [] and [len(e.calls) for e in engines.values()] == [1, 0, 2]
-    engines = {"learned": Fake(as_stripes), "other": Fake(as_stripes), "exemplar": Fake(constant(0.0))}
-    line = r"image: learned, which predicted .* \(.*exemplar .*\) and whose domain is nearer than that of other$"
-    with pytest.warns(invertfill.InvertFillWarning, match=line):
-        auto(engines).fill(stripes(), box())
+    engines = {"learned": Fake(as_stripes), "other": Fake(as_stripes), "patchmatch": Fake(constant(0.0))}
+    result = auto(engines).fill(stripes(), box())
+    assert result.model == "learned" and "error 0.00; patchmatch " in result.why and "other" in result.why
 
 
 def test_a_model_of_whole_pictures_keeps_its_own_unless_the_filler_is_far_better() -> None:
     def nearly(image: np.ndarray) -> np.ndarray:
         return 0.9 * as_stripes(image)
 
-    for learned, best in ((nearly, "portraits, which knows such pictures as a whole"), (constant(0.0), "exemplar, ")):
-        engines = {"portraits": Fake(learned), "exemplar": Fake(as_stripes)}
-        chooser = ModelSelector(engines, {"portraits": STRIPES}, ["portraits"])
-        with pytest.warns(invertfill.InvertFillWarning, match=f"image: {best}"):
-            Inpainter(engines["portraits"], chooser).fill(stripes(), box())
-        chooser = ModelSelector(engines, {"portraits": STRIPES})
-        with pytest.warns(invertfill.InvertFillWarning, match="image: exemplar, which predicted"):
-            Inpainter(engines["portraits"], chooser).fill(stripes(), box())
+    for learned, best in ((nearly, "portraits"), (constant(0.0), "patchmatch")):
+        engines = {"portraits": Fake(learned), "patchmatch": Fake(as_stripes)}
+        assert auto(engines, aligned=["portraits"]).fill(stripes(), box()).model == best
+        assert auto(engines).fill(stripes(), box()).model == "patchmatch"
 
 
 @pytest.mark.parametrize("size", [SIZE // 4, SIZE * 2])
@@ -132,40 +118,34 @@ def test_models_of_other_sizes_take_part(size: int) -> None:
         return np.broadcast_to(np.where(np.arange(side) < side // 2, -1, 1), image.shape).astype(np.float32)
 
     picture = Image.fromarray((step(np.empty((SIZE, SIZE))) * 127.5 + 127.5).astype(np.uint8))
-    engines = {"exemplar": Fake(constant(0.0)), "knows": Fake(step, size)}
-    with pytest.warns(invertfill.InvertFillWarning, match=r"image: knows, which predicted"):
-        filled = auto(engines, {"knows": GREY}).fill(picture, box())
-    assert engines["knows"].calls == [1, 1]
-    assert (np.asarray(filled)[~box()] == np.asarray(picture)[~box()]).all()
+    engines = {"patchmatch": Fake(constant(0.0)), "knows": Fake(step, size)}
+    result = auto(engines, {"knows": GREY}).fill(picture, box())
+    assert result.model == "knows" and engines["knows"].calls == [1, 1]
+    assert (np.asarray(result)[~box()] == np.asarray(picture)[~box()]).all()
 
 
 def test_parts_of_pictures_are_not_left_to_a_model_of_whole_ones() -> None:
     portraits, other, third = Fake(as_stripes), Fake(constant(0.0)), Fake(constant(0.5))
     domains = {"portraits": STRIPES, "other": GREY, "third": DomainPrior.of([np.ones((3, SIZE, SIZE), np.float32)])}
-    inpainter = Inpainter(portraits, ModelSelector({"portraits": portraits, "other": other}, domains, ["portraits"]))
-    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, whose domain is nearer"):
-        inpainter.fill(stripes(), box())
-    with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
-        inpainter.fill(stripes(2 * SIZE), box(2 * SIZE))
-    with pytest.warns(invertfill.InvertFillWarning, match="image: other; models of whole pictures fill no part"):
-        inpainter.fill(stripes(8 * SIZE, 8 * SIZE), box(8 * SIZE, 8 * SIZE))
+
+    def chosen(engines: dict[str, Fake], picture: Image.Image) -> str:
+        return auto(engines, domains, ["portraits"]).fill(picture, box(*picture.size)).model
+
+    two = {"portraits": portraits, "other": other}
+    assert chosen(two, stripes()) == "portraits"
+    assert chosen(two, stripes(2 * SIZE)) == "other"
+    assert chosen(two, stripes(8 * SIZE, 8 * SIZE)) == "other"
     portraits.calls.clear()
-    chooser = ModelSelector({"portraits": portraits, "other": other, "third": third}, domains, ["portraits"])
-    with pytest.warns(invertfill.InvertFillWarning, match=r"image: other, whose domain is nearer than that of third"):
-        Inpainter(portraits, chooser).fill(stripes(2 * SIZE), box(2 * SIZE))
+    assert chosen(two | {"third": third}, stripes(2 * SIZE)) == "other"
     assert portraits.calls == []
-    alone = Inpainter(portraits, ModelSelector({"portraits": portraits}, domains, ["portraits"]))
-    with pytest.warns(invertfill.InvertFillWarning, match="image: portraits, the only model here"):
-        alone.fill(stripes(2 * SIZE), box(2 * SIZE))
+    assert chosen({"portraits": portraits}, stripes(2 * SIZE)) == "portraits"
 
 
 def test_equals_go_to_the_first() -> None:
     engines = {name: Fake(constant(0.5)) for name in "ba"}
-    with pytest.warns(invertfill.InvertFillWarning, match="image: b, whose domain is nearer"):
-        auto(engines, {"a": GREY, "b": GREY}).fill(stripes(), box())
-    engines["exemplar"] = Fake(constant(0.5))
-    with pytest.warns(invertfill.InvertFillWarning, match="image: b, which predicted"):
-        auto(engines, {"a": GREY, "b": GREY}).fill(stripes(), box())
+    assert auto(engines, {"a": GREY, "b": GREY}).fill(stripes(), box()).model == "b"
+    engines["patchmatch"] = Fake(constant(0.5))
+    assert auto(engines, {"a": GREY, "b": GREY}).fill(stripes(), box()).model == "b"
 
 
 def test_each_picture_gets_its_own_in_their_order() -> None:
@@ -173,12 +153,10 @@ def test_each_picture_gets_its_own_in_their_order() -> None:
     grey = Image.new("RGB", (SIZE, SIZE), (128, 128, 128))
     engines = {"stripes": Fake(as_stripes), "grey": Fake(constant(0.0))}
     pictures = [stripes(), grey, grey, stripes(), grey]
-    with pytest.warns(invertfill.InvertFillWarning) as notes:
-        filled = list(auto(engines).fill_many((picture, box()) for picture in pictures))
-    for before, after in zip(pictures, filled, strict=True):
+    results = list(auto(engines).fill_many((picture, box()) for picture in pictures))
+    for before, after in zip(pictures, results, strict=True):
         np.testing.assert_array_equal(np.asarray(after), np.asarray(before))
-    chosen = [str(warning.message).split()[1] for warning in notes]
-    assert chosen == ["stripes,", "grey,", "grey,", "stripes,", "grey,"]
+    assert [result.model for result in results] == ["stripes", "grey", "grey", "stripes", "grey"]
     assert engines["stripes"].calls == [1, 1] and engines["grey"].calls == [2, 1]
 
 
@@ -186,9 +164,8 @@ def test_the_cost_of_the_trial_is_bounded() -> None:
     """However many holes: one call to the nearest model and to the filler, of a few views; then one of them alone."""
     hole = np.zeros((600, 1400), bool)
     hole[50::180, 50::180] = True
-    engines = {"a": Fake(as_stripes), "b": Fake(as_stripes), "exemplar": Fake(constant(0.0))}
-    with pytest.warns(invertfill.InvertFillWarning):
-        auto(engines, {"a": GREY, "b": STRIPES}).fill(stripes(1400, 600), hole)
+    engines = {"a": Fake(as_stripes), "b": Fake(as_stripes), "patchmatch": Fake(constant(0.0))}
+    auto(engines, {"a": GREY, "b": STRIPES}).fill(stripes(1400, 600), hole)
     calls = [engine.calls for engine in engines.values()]
     assert sorted(sum(each) for each in calls) == [0, VIEWS, VIEWS + 32] and hole.sum() == 32
     assert calls[2][0] == VIEWS
@@ -196,8 +173,8 @@ def test_the_cost_of_the_trial_is_bounded() -> None:
 
 def test_a_single_model_isnt_tried() -> None:
     engines = {"only": Fake(constant(0.0))}
-    with pytest.warns(invertfill.InvertFillWarning, match=r"only, the only model here; no exemplar filler"):
-        auto(engines).fill(stripes(), box())
+    result = auto(engines).fill(stripes(), box())
+    assert result.model == "only" and NO_PATCHMATCH in result.why
     assert engines["only"].calls == [1]
 
 
@@ -205,16 +182,15 @@ def test_where_next_to_nothing_is_known_the_first_fills_untried() -> None:
     hole = np.ones((SIZE, SIZE), bool)
     hole[0, : LEAST // 2] = False
     engines = {"a": Fake(constant(0.0)), "b": Fake(as_stripes)}
-    with pytest.warns(invertfill.InvertFillWarning, match="a, untried: too little"):
-        auto(engines).fill(stripes(), hole)
+    assert auto(engines).fill(stripes(), hole).model == "a"
     assert (engines["a"].calls, engines["b"].calls) == ([1], [])
 
 
 def test_one_model_for_all_steps_of_an_outpainting() -> None:
     engines = {"a": Fake(constant(0.0)), "b": Fake(as_stripes)}
-    with pytest.warns(invertfill.InvertFillWarning) as notes:
-        wide = auto(engines).outpaint(stripes(), left=40, right=40)
-    assert wide.size == (112, SIZE) and len(notes) == 1
+    wide = auto(engines).outpaint(stripes(), left=40, right=40)
+    assert wide.image.size == (112, SIZE) and wide.notes == (f"image: {wide.why}",)
+    assert sorted(bool(engine.calls) for engine in engines.values()) == [False, True]
     np.testing.assert_array_equal(np.asarray(wide)[:, 40:72], np.asarray(stripes()))
 
 
@@ -259,49 +235,48 @@ def test_only_the_hidden_part_counts() -> None:
     assert difference(for_holes, truth, masks, hidden) == difference(same, truth, masks, hidden) > 0
 
 
-# The exemplar-based filler
+# PatchMatch
 
 
 @pytest.fixture(scope="module")
-def exemplar() -> Inpainter:
-    return invertfill.load("exemplar")
+def patchmatch() -> Inpainter:
+    return invertfill.load("patchmatch")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "I;16"])
-def test_exemplar_repeats_what_is_there_and_keeps_known_pixels(exemplar: Inpainter, mode: str) -> None:
+def test_patchmatch_repeats_what_is_there_and_keeps_known_pixels(patchmatch: Inpainter, mode: str) -> None:
     image, hole = stripes(96, 96), box(96, 96)
     image = Image.fromarray(np.asarray(image)[..., 0] * np.uint16(257)) if mode == "I;16" else image.convert(mode)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # no trial, so no note
-        filled = exemplar.fill(image, hole)
-    assert filled.mode == image.mode
-    before, after = np.asarray(image), np.asarray(filled)
+    result = patchmatch.fill(image, hole)
+    assert (result.model, result.why, result.notes) == ("patchmatch", "", ())  # no trial
+    assert result.image.mode == image.mode
+    before, after = np.asarray(image), np.asarray(result)
     np.testing.assert_array_equal(after[~hole], before[~hole])
     unlike = np.abs(after[hole].astype(float) - before[hole]) > before.max() / 2
     assert unlike.mean() < 0.1
 
 
-def test_exemplar_repeats_itself_and_seeds_differ(exemplar: Inpainter) -> None:
+def test_patchmatch_repeats_itself_and_seeds_differ(patchmatch: Inpainter) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    a, b, c = (np.asarray(exemplar.fill(noise, box(64, 64), seed=seed)) for seed in (0, 0, 5))
+    a, b, c = (np.asarray(patchmatch.fill(noise, box(64, 64), seed=seed)) for seed in (0, 0, 5))
     np.testing.assert_array_equal(a, b)
     assert (a != c).any()
 
 
-def test_exemplar_says_what_it_cant_do(run, photo: Path, tmp_path: Path) -> None:
-    options = ("--model", "exemplar", "-o", tmp_path / "out.png")
-    assert_one_line(run("sample", *options), "exemplar: it repeats what it sees", "accepted: ")
+def test_patchmatch_says_what_it_cant_do(run, photo: Path, tmp_path: Path) -> None:
+    options = ("--model", "patchmatch", "-o", tmp_path / "out.png")
+    assert_one_line(run("sample", *options), "patchmatch: it repeats what it sees", "accepted: ")
     Image.new("L", (40, 24), 255).save(tmp_path / "all.png")
     result = run("fill", photo, "--mask", tmp_path / "all.png", *options)
     assert (result.status, result.out) == (2, "") and "accepted: a picture of which something is known" in result.err
     assert not (tmp_path / "out.png").exists()
 
 
-def test_exemplar_is_listed_where_it_can_be_loaded(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patchmatch_is_listed_where_it_can_be_loaded(run, monkeypatch: pytest.MonkeyPatch) -> None:
     out = run("models").out
-    assert "\nexemplar\n" in out and "PyPatchMatch" in out and "MIT" in out
+    assert "\npatchmatch\n" in out and "PyPatchMatch" in out and "MIT" in out
     monkeypatch.setitem(sys.modules, "patchmatch", None)
-    assert "exemplar" not in run("models").out
+    assert "patchmatch" not in run("models").out
 
 
 # The commands
@@ -335,7 +310,7 @@ def test_the_default_in_a_process_of_its_own(installed: Path, photo: Path, mask:
     assert outs[0].read_bytes() == outs[1].read_bytes()
     note = results[0].stderr
     assert note.startswith(f"note: {photo}: ") and ", which predicted hidden pixels best (error " in note
-    assert all(name in note for name in ("one", "exemplar")) and "pip" not in note
+    assert all(name in note for name in ("one", "patchmatch")) and "pip" not in note
 
 
 def test_without_the_library(installed: Path, photo: Path, mask: Path, tmp_path: Path) -> None:
@@ -343,16 +318,16 @@ def test_without_the_library(installed: Path, photo: Path, mask: Path, tmp_path:
     result = start(installed, "bare", *arguments, code=CODE)
     assert (result.returncode, result.stdout) == (0, "") and result.stderr.count("\n") == 1
     assert "one, whose domain" in result.stderr  # of equals the first
-    assert result.stderr.endswith("; no exemplar filler: PyPatchMatch can't be loaded here\n")
+    assert result.stderr.endswith("; no patchmatch: PyPatchMatch can't be loaded here\n")
     assert_filled(photo, mask, tmp_path / "out.png")
-    result = start(installed, "bare", *arguments, "--model", "exemplar", code=CODE)
-    expected = "invertfill: exemplar: PyPatchMatch can't be loaded here; accepted: one, two, a model folder\n"
+    result = start(installed, "bare", *arguments, "--model", "patchmatch", code=CODE)
+    expected = "invertfill: patchmatch: PyPatchMatch can't be loaded here; accepted: one, two, a model folder\n"
     assert (result.returncode, result.stderr) == (2, expected)
 
 
 def test_a_name_skips_the_trial(run, installed: Path, photo: Path, mask: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(registry, "WEIGHTS", installed)
-    monkeypatch.setattr(ModelSelector, "choose", None)
+    monkeypatch.setattr(ModelSelector, "select", None)
     result = run("fill", photo, "--mask", mask, "-o", tmp_path / "named.png", "--model", "two")
     assert (result.status, result.err) == (0, "")
     run("fill", photo, "--mask", mask, "-o", tmp_path / "folder.png", "--model", installed / "two")

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageCms
 
 import invertfill
-from invertfill.errors import InvertFillWarning
 from invertfill.imaging.io import open_image, save_image
+from invertfill.notes import Notes
 
 cv2 = pytest.importorskip("cv2")  # another reader and writer of such files
 
@@ -58,7 +58,7 @@ def test_known_pixels_are_equal_and_the_hole_is_not(
     before = source.read_bytes()
     filled = inpainter.fill(source, HOLE)
     for out_suffix in ("png", "tiff"):
-        after = read(save_image(filled, tmp_path / f"out.{out_suffix}"))
+        after = read(filled.save(tmp_path / f"out.{out_suffix}"))
         assert after.dtype == np.uint16 and after.shape == pixels.shape
         np.testing.assert_array_equal(after[~HOLE], pixels[~HOLE])
         # Nothing of what was in the hole stays, not even in the low bytes.
@@ -88,7 +88,7 @@ def test_profile_resolution_exif_xmp_and_orientation(
     hole = HOLE.T if orientation in (6, 8) else HOLE
     filled = inpainter.fill(tmp_path / f"a.{suffix}", hole)
     for out_suffix in ("png", "tiff"):
-        out = save_image(filled, tmp_path / f"out.{out_suffix}")
+        out = filled.save(tmp_path / f"out.{out_suffix}")
         np.testing.assert_array_equal(read(out)[~hole], upright[~hole])
         with Image.open(out) as after:
             assert after.info["icc_profile"] == SRGB and after.info["dpi"] == pytest.approx((254, 254), abs=0.1)
@@ -115,7 +115,7 @@ def test_a_damaged_profile_is_kept_as_it_is(tmp_path: Path, suffix: str) -> None
 def test_outpainting_keeps_them_too(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
     pixels = deep_pixels(3)
     wider = inpainter.outpaint(write(tmp_path / "a.png", pixels), left=50, bottom=7)
-    after = read(save_image(wider, tmp_path / "out.png"))
+    after = read(wider.save(tmp_path / "out.png"))
     assert after.shape == (HEIGHT + 7, WIDTH + 50, 3)
     np.testing.assert_array_equal(after[:HEIGHT, 50:], pixels)
 
@@ -123,8 +123,9 @@ def test_outpainting_keeps_them_too(inpainter: invertfill.Inpainter, tmp_path: P
 @pytest.mark.usefixtures("with_libvips")
 def test_what_goes_is_said(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
     filled = inpainter.fill(write(tmp_path / "a.png", deep_pixels(3)), HOLE)
-    with pytest.warns(InvertFillWarning, match=r"a\.jpg: 16 bits per channel become 8; PNG and TIFF keep them"):
-        save_image(filled, tmp_path / "a.jpg")
+    notes = Notes()
+    filled.save(tmp_path / "a.jpg", note=notes)
+    assert "a.jpg: 16 bits" in notes[0] and len(notes) == 1
 
 
 @pytest.mark.usefixtures("with_libvips")
@@ -141,8 +142,8 @@ def test_without_libvips_they_become_8_and_that_is_said(
     monkeypatch.setitem(sys.modules, "pyvips", None)
     pixels = deep_pixels(channels)
     source = write(tmp_path / f"a.{suffix}", pixels)
-    with pytest.warns(InvertFillWarning, match=r"16 bits per channel become 8; pip install .*\[deep\]"):
-        filled = inpainter.fill(source, HOLE)
-    after = np.asarray(open_image(save_image(filled, tmp_path / f"out.{suffix}")))
+    filled = inpainter.fill(source, HOLE)
+    assert "16 bits" in filled.notes[0] and "[deep]" in filled.notes[0]
+    after = np.asarray(open_image(filled.save(tmp_path / f"out.{suffix}")))
     assert after.dtype == np.uint8
     np.testing.assert_array_equal(after[~HOLE], pixels[~HOLE] >> 8)

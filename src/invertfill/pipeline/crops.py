@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from invertfill.errors import InputError
-
 CONTEXT = 2.0  # side of the region, in sides of the box around the holes, where none is asked for ...
 LEAST_CONTEXT = 1.25  # ... and at least this many where the picture is too short for that
 # Models know the composition of whole pictures, so a picture that is nearly square is taken whole, ...
@@ -46,12 +44,7 @@ def find_crops(hole: np.ndarray, size: int, context: float | None = None) -> lis
         context: side of a region in sides of the box around its holes, at least 1, as far as the picture goes. None:
             ``CONTEXT``, not below the model's size, and the whole picture where a model that knows whole ones is
             served by that.
-
-    Raises:
-        InputError: a context below 1.
     """
-    if context is not None and not context >= 1:
-        raise InputError(f"context {context:g}; accepted: 1 or more, such as {CONTEXT:g}")
     height, width = hole.shape
     boxes = _boxes(hole)
     while True:
