@@ -422,7 +422,7 @@ def test_every_method_on_a_tiny_model(
     evaluate, images: Path, tmp_path: Path, tiny_model_folder: Path, psp_folder: Path
 ) -> None:
     given = (
-        "exemplar",
+        "patchmatch",
         f"w-plus:model={tiny_model_folder},{SMALL}",
         f"longer=w-plus:model={tiny_model_folder},steps=20,lpips=0",
         f"mganprior:codes=2,layer=8,model={tiny_model_folder},{SMALL}",
@@ -432,14 +432,14 @@ def test_every_method_on_a_tiny_model(
     command = [part for text in given for part in ("--method", text)]
     result = evaluate(*command, "--device", "cpu")
     assert result.status == 0, result.err
-    names = ["exemplar", "w-plus", "longer", "mganprior", "psp", "psp-blend"]
+    names = ["patchmatch", "w-plus", "longer", "mganprior", "psp", "psp-blend"]
     report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
     methods = {method["name"]: method for method in report["sets"][0]["methods"]}
     assert list(methods) == names
     assert "steps=20" in methods["longer"]["about"] and "device=cpu" in methods["longer"]["about"]
     assert "SHA-256" in methods["mganprior"]["about"] and "codes=2,layer=8" in methods["mganprior"]["about"]
     colour = {name: methods[name]["metrics"]["known_colour"]["mean"] for name in names}
-    assert colour["exemplar"] == colour["psp-blend"] == 0 < colour["psp"]
+    assert colour["patchmatch"] == colour["psp-blend"] == 0 < colour["psp"]
     assert colour["longer"] < colour["w-plus"]  # what it searches for
     composites = [pixels(tmp_path / "report" / "composites" / "hard" / name / "0.png") for name in names]
     for i, a in enumerate(composites):

@@ -23,7 +23,8 @@ from invertfill import cli
 from invertfill.batch.jobs import Job, expand
 from invertfill.batch.manifest import FOLDER
 from invertfill.batch.run import _first_interrupt, _interrupts_wait, run
-from invertfill.batch.work import Record, Settings
+from invertfill.batch.work import Record
+from invertfill.options import FillOptions
 
 Batch = Callable[..., tuple[int, str, str]]
 
@@ -292,10 +293,10 @@ def test_a_killed_process_loses_nothing(folders: Path, tiny_model_folder: Path) 
             killed.append(multiprocessing.active_children()[0])
             killed[0].kill()
 
-    settings = Settings(str(tiny_model_folder))
-    summary = run(jobs, settings, workers=2, out="out", each=kill_one)
+    options = FillOptions(str(tiny_model_folder))
+    summary = run(jobs, options, workers=2, out="out", each=kill_one)
     assert killed and (summary.filled, summary.failed, summary.left) == (12, [], 0)
-    run(expand("pictures", "one", "masks"), settings, workers=1, out="one")
+    run(expand("pictures", "one", "masks"), options, workers=1, out="one")
     assert results(Path("out")) == results(Path("one"))
 
 
@@ -320,7 +321,7 @@ def test_a_job_that_kills_its_process_fails_alone(folders: Path, tiny_model_fold
     ended: list[str] = []
     summary = run(
         jobs,
-        Settings(str(tiny_model_folder)),
+        FillOptions(str(tiny_model_folder)),
         workers=2,
         out="out",
         each=lambda record: ended.append(record.job.out) or (others.set() if len(ended) == 2 else None),  # type: ignore

@@ -278,7 +278,7 @@ def test_methods_models_and_predictions_on_the_same_pairs(
     assert np.mean(psnr) == pytest.approx(everything["tiny"]["psnr"]["mean"], abs=1e-5)
 
 
-@pytest.mark.parametrize("model", ["tiny", "exemplar"])
+@pytest.mark.parametrize("model", ["tiny", "patchmatch"])
 def test_values_are_those_of_the_fill_itself(
     evaluate, run, images: Path, tmp_path: Path, tiny_model_folder: Path, model: str
 ) -> None:

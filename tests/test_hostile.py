@@ -185,7 +185,7 @@ def test_too_little_memory_for_a_model_is_one_line(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("invertfill.load", fail)
+    monkeypatch.setattr("invertfill.pipeline.inpainter.open_inpainter", fail)
     assert_one_line(run("fill", photo, "--mask", mask, "-o", tmp_path / "out.png"), "not enough memory")
 
 

@@ -39,7 +39,7 @@ def test_the_picture_stays(inpainter: invertfill.Inpainter, mode: str) -> None:
 
 def test_nothing_added_is_a_copy(inpainter: invertfill.Inpainter) -> None:
     picture = Image.new("RGB", (9, 5), "red")
-    assert inpainter.outpaint(picture).tobytes() == picture.tobytes()
+    assert inpainter.outpaint(picture).image.tobytes() == picture.tobytes()
     with pytest.raises(invertfill.InputError, match="0 or more"):
         inpainter.outpaint(picture, left=-1)
 
@@ -54,7 +54,7 @@ def test_steps_add_up_and_each_sees_as_much_as_it_adds_twice(margins: Margins) -
 
 
 def test_one_pixel_grows(inpainter: invertfill.Inpainter) -> None:
-    assert inpainter.outpaint(Image.new("RGB", (1, 1)), right=5, bottom=3).size == (6, 4)
+    assert inpainter.outpaint(Image.new("RGB", (1, 1)), right=5, bottom=3).image.size == (6, 4)
 
 
 def test_extend() -> None:

@@ -30,9 +30,9 @@ from starlette.testclient import TestClient
 from invertfill.client import Client
 from invertfill.errors import InputError
 from invertfill.serve.app import NOTE, create_app
-from invertfill.serve.queue import Desk
+from invertfill.serve.queue import Queue
 from invertfill.serve.refusal import Refusal
-from invertfill.serve.service import Workshop
+from invertfill.serve.service import Service
 from invertfill.serve.settings import Limits, Settings, check_access
 
 TOKEN = "correct horse battery"
@@ -375,13 +375,13 @@ def test_access_is_decided_on() -> None:
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Fills wait until it is set."""
     gate = threading.Event()
-    fill = Workshop.fill
+    fill = Service.fill
 
     def slow(self, form, unwanted):
         assert gate.wait(60)
         return fill(self, form, unwanted)
 
-    monkeypatch.setattr(Workshop, "fill", slow)
+    monkeypatch.setattr(Service, "fill", slow)
     yield gate
     gate.set()
 
@@ -435,11 +435,11 @@ def test_a_place_is_taken_until_the_work_has_ended(client, files, gate: threadin
 def test_unforeseen_failures_give_nothing_away(client, files, monkeypatch: pytest.MonkeyPatch) -> None:
     server = client()
     with monkeypatch.context() as broken:
-        broken.setattr(Workshop, "_open", lambda self, data: 1 / 0)
+        broken.setattr(Service, "_open", lambda self, *_: 1 / 0)
         answer = server.post("/v1/fill", files=files)
         assert answer.status_code == 500 and "ZeroDivision" not in answer.text
         assert_discreet(answer)
-        broken.setattr(Workshop, "_open", lambda self, data: (_ for _ in ()).throw(MemoryError))
+        broken.setattr(Service, "_open", lambda self, *_: (_ for _ in ()).throw(MemoryError))
         assert_refused(server.post("/v1/fill", files=files), 503, "memory")
     assert server.post("/v1/fill", files=files).status_code == 200 and in_hand(server) == 0
 
@@ -463,7 +463,7 @@ def test_nothing_is_written_to_disk(client, files, monkeypatch: pytest.MonkeyPat
 
 def test_work_that_nobody_waits_for_is_left() -> None:
     async def leave() -> threading.Event:
-        desk = Desk(Limits(workers=1))
+        queue = Queue(Limits(workers=1))
         begun, seen = threading.Event(), []
 
         def work(unwanted: threading.Event) -> None:
@@ -471,10 +471,10 @@ def test_work_that_nobody_waits_for_is_left() -> None:
             begun.set()
             assert unwanted.wait(30)
 
-        with pytest.raises(Refusal, match="gone"), desk.place("someone") as place:
-            await desk.do(place, work, asyncio.to_thread(begun.wait))
-        desk.close()
-        assert desk.taken == 0
+        with pytest.raises(Refusal, match="gone"), queue.place("someone") as place:
+            await queue.do(place, work, asyncio.to_thread(begun.wait))
+        queue.close()
+        assert queue.taken == 0
         return seen[0]
 
     assert asyncio.run(leave()).is_set()
@@ -488,20 +488,20 @@ def test_an_upload_goes_with_whoever_leaves_the_queue() -> None:
             raise AssertionError("nobody waits for this")
 
     async def leave() -> None:
-        desk, busy = Desk(Limits(workers=1)), threading.Event()
-        with desk.place("someone") as first:
-            working = asyncio.create_task(desk.do(first, lambda unwanted: busy.wait(30), asyncio.Event().wait()))
+        queue, busy = Queue(Limits(workers=1)), threading.Event()
+        with queue.place("someone") as first:
+            working = asyncio.create_task(queue.do(first, lambda unwanted: busy.wait(30), asyncio.Event().wait()))
             await asyncio.sleep(0)
             upload = Upload()
             held = weakref.ref(upload)
-            with pytest.raises(Refusal, match="gone"), desk.place("another") as second:
-                await desk.do(second, upload.fill, asyncio.sleep(0))
+            with pytest.raises(Refusal, match="gone"), queue.place("another") as second:
+                await queue.do(second, upload.fill, asyncio.sleep(0))
             del upload
             gc.collect()
-            assert desk.taken == 1 and held() is None
+            assert queue.taken == 1 and held() is None
             busy.set()
             assert await working
-        desk.close()
+        queue.close()
 
     asyncio.run(leave())
 
