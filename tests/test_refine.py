@@ -13,6 +13,7 @@ import invertfill
 
 torch = pytest.importorskip("torch")
 
+from invertfill.engines.base import CropRequest  # noqa: E402
 from invertfill.engines.torch import TorchEngine  # noqa: E402
 from invertfill.nn.refine import SCALES, known_distance, refine  # noqa: E402
 
@@ -54,7 +55,7 @@ def test_known_distance_of_a_smaller_picture_is_that_of_squares() -> None:
 def test_a_code_is_found_again(engine: TorchEngine) -> None:
     """Pictures that the generator drew: from a code beside theirs, the way leads back, in the hole too."""
     network, w_std = engine.network, engine.w_std
-    z = torch.randn(3, engine.w_mean.size, generator=torch.Generator().manual_seed(1))
+    z = torch.randn(3, engine.model.z_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         w = network.generator.mapping(z)[:, None].expand(-1, network.generator.num_layers, -1)
         truth = network.generator.synthesis(w)
@@ -74,11 +75,13 @@ def test_pictures_of_a_batch_do_not_meet(engine: TorchEngine) -> None:
     image = rng.uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
     mask = np.zeros((2, 1, 32, 32), np.float32)
     mask[0, :, :20], mask[1, :, :, 3:] = 1, 1
-    w_mean = engine.w_mean[None].repeat(2, 0)
-    together = engine.fill(image, mask, w_mean, "best")
-    alone = np.concatenate([engine.fill(image[i : i + 1], mask[i : i + 1], w_mean[:1], "best") for i in (0, 1)])
+    w_mean = engine.model.w_mean[None].repeat(2, 0)
+    together = engine.fill(CropRequest(image, mask, w_mean, refine=True))
+    alone = np.concatenate(
+        [engine.fill(CropRequest(image[i : i + 1], mask[i : i + 1], w_mean[:1], refine=True)) for i in (0, 1)]
+    )
     assert np.abs(together - alone).max() < 0.01 * np.abs(alone).max()
-    fast = engine.fill(image, mask, w_mean)
+    fast = engine.fill(CropRequest(image, mask, w_mean))
     assert np.abs(together - fast).max() > 0.1 * np.abs(fast).max()
 
 

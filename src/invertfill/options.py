@@ -104,8 +104,8 @@ class FillOptions:
             if option.choices and value not in option.choices:
                 raise InputError(f"{name} {value!r}; accepted: {', '.join(option.choices)}")
             if value is not None and option.low is not None and not option.low <= value <= (option.high or math.inf):
-                upper = f" to {option.high:g}" if option.high else " or more"
-                raise InputError(f"{name} {value:g}; accepted: {option.low:g}{upper}")
+                upper = f" to {option.high}" if option.high else " or more"
+                raise InputError(f"{name} {value}; accepted: {option.low}{upper}")
 
     @property
     def seeds(self) -> range:

@@ -87,8 +87,9 @@ class Service:
 
         def prepare(picture: Image.Image) -> Draw:
             mask = self._mask(form, form.mask, picture.size) if form.mask is not None else None
+            read = {"invert_mask": False} if form.mask is not None else {}  # reading it has inverted it
             # One at a time, so that it can be left between two.
-            return lambda inpainter, options: inpainter.fill_samples(picture, mask, batch=1, **options)
+            return lambda inpainter, options: inpainter.fill_samples(picture, mask, batch=1, **options | read)
 
         return self._make(form, unwanted, prepare)
 
