@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import one_thread  # noqa: F401  before NumPy, torch and the engines are loaded
+
+# isort: split
 import importlib.util
 import os
 import subprocess

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import environment
 from torch import nn
-from training_runs import config_of, draw_pictures, log_lines, one_thread, train_command
+from training_runs import config_of, draw_pictures, log_lines, train_command
 
 from invertfill.errors import InputError
 from invertfill.training import loop
@@ -132,7 +133,7 @@ def test_killed_run_goes_on_bit_for_bit(stage: str, tmp_path: Path) -> None:
     # Far more steps than it will live to do, so that the kill always comes in the middle of one.
     process = subprocess.Popen(
         train_command(stage, *overrides(pictures, killed, 100_000)),
-        env=one_thread(),
+        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -147,14 +148,9 @@ def test_killed_run_goes_on_bit_for_bit(stage: str, tmp_path: Path) -> None:
     assert newest is not None, errors.decode()
     steps = read_state(newest)["step"] + 7  # past a checkpoint, and an odd number of steps
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        train = {"gan": loop.train_gan, "inversion": loop.train_inversion}[stage]
-        resumed = train(config_of(stage), overrides(pictures, killed, steps))
-        straight = train(config_of(stage), overrides(pictures, whole, steps))
-    finally:
-        torch.set_num_threads(threads)
+    train = {"gan": loop.train_gan, "inversion": loop.train_inversion}[stage]
+    resumed = train(config_of(stage), overrides(pictures, killed, steps))
+    straight = train(config_of(stage), overrides(pictures, whole, steps))
     files = sorted(path.name for path in straight.glob("*.safetensors"))
     assert "ema.safetensors" in files and files == sorted(path.name for path in resumed.glob("*.safetensors"))
     for name in files:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_runs import TRAIN, config_of, draw_pictures, log_lines, one_thread
+from conftest import environment
+from training_runs import TRAIN, config_of, draw_pictures, log_lines
 
 from invertfill.training import distributed, loop
 
@@ -21,7 +22,7 @@ def free_port() -> int:
 
 
 def run(command: list[str]) -> None:
-    result = subprocess.run(command, env=one_thread(), capture_output=True, text=True, timeout=180)
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=180)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

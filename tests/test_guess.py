@@ -243,7 +243,6 @@ def test_a_run_goes_on_where_it_was_killed(tmp_path: Path) -> None:
         files = ("ema", "mean_latent", "discriminator")
         return {f: t for f in files for t in [(checkpoint / f"{f}.safetensors").read_bytes()]}  # type: ignore[misc]
 
-    torch.set_num_threads(1)
     whole = train(tmp_path / "whole", 8)
     train(tmp_path / "killed", 4)
     assert train(tmp_path / "killed", 8) == whole

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,6 @@ def config_of(stage: str) -> Path:
 
 def train_command(stage: str, *overrides: str) -> list[str]:
     return [sys.executable, "-c", TRAIN, stage, str(config_of(stage)), *overrides]
-
-
-def one_thread() -> dict[str, str]:
-    """An environment in which a CPU run repeats bit for bit: sums are split in the same way."""
-    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 def log_lines(run: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 
 import numpy as np
@@ -80,6 +81,17 @@ def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: what is folded at load is no concern of the user
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = _within_affinity(threads)
     options.enable_mem_pattern = False  # which plans one block for all activations: a third more memory, no faster
     return options
+
+
+def _within_affinity(threads: int) -> int:
+    """`threads`, but no more than the cores that the process is held to, as by taskset or a container's cpuset.
+
+    By itself the runtime counts all cores of the machine, and ties its threads to them even where the process may not
+    run.
+    """
+    machine = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine
+    return threads if allowed == machine else min(threads or allowed, allowed)
