@@ -2,7 +2,7 @@
 # make serve  .venv with the web page's dependencies, then the page: http://127.0.0.1:8000/ until Ctrl-C
 # make test   .venv with everything the tests need, then lint, types and tests
 # make table-5   the paper's Table 5 (or 2, 3, 4; docs/results.md): TABLE_ARGS="--images FOLDER -- steps=300 …"
-# make lint   ruff and mypy alone          make clean   removes what make made
+# make lint   ruff, mypy and import-linter   make clean   removes what make made
 # PYTHON=python3.12 make …   picks the interpreter (3.11 or newer)
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
@@ -30,6 +30,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 table-%: $(VENV)/.dev
 	$(BIN)/python benchmarks/paper.py $* $(TABLE_ARGS)
