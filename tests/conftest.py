@@ -30,6 +30,7 @@ with suppress(ImportError):
     absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 ROOT = Path(__file__).parent.parent
+GIVEN_WEIGHTS = os.environ.get("INVERTFILL_WEIGHTS")
 TINY: dict[str, Any] = {
     "generator": {
         "kind": "stylegan2",
@@ -61,6 +62,25 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder ../shared beside the repository")
     return folder
+
+
+@pytest.fixture
+def need_weights(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that finds weights of feature networks by their names, or skips the test."""
+    pytest.importorskip("torch", reason="needs the train extra")
+    from invertfill.errors import InputError
+    from invertfill.losses.features import cache_folder, find_weights
+
+    def need(*names: str) -> None:
+        for folder in filter(None, (GIVEN_WEIGHTS, str(ROOT.parent / "shared" / "weights"), str(cache_folder()))):
+            monkeypatch.setenv("INVERTFILL_WEIGHTS", folder)
+            with suppress(InputError):
+                for name in names:
+                    find_weights(name)
+                return
+        pytest.skip(f"needs weights of {' and '.join(names)}: in INVERTFILL_WEIGHTS, ../shared/weights or the cache")
+
+    return need
 
 
 @pytest.fixture(scope="session")

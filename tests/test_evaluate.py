@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -25,11 +24,11 @@ from invertfill.errors import InputError  # noqa: E402
 from invertfill.evaluation import metrics, protocol  # noqa: E402
 from invertfill.evaluation.summary import mean_of  # noqa: E402
 from invertfill.imaging.io import list_images  # noqa: E402
+from invertfill.losses.features import find_weights  # noqa: E402
 from invertfill.losses.inception import Inception, prepare  # noqa: E402
 from invertfill.masks.sampler import mask_set_hash, sample_masks  # noqa: E402
 
 SIZE = 32
-GIVEN_WEIGHTS = os.environ.get("INVERTFILL_WEIGHTS")
 NAMES = [f"{i:02d}" for i in range(6)]
 
 
@@ -183,13 +182,8 @@ def test_inception_shapes_and_resize() -> None:
 
 
 @pytest.fixture
-def fid_weights(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder of INVERTFILL_WEIGHTS, or else ../shared/weights, if FID's network is there."""
-    for folder in filter(None, (GIVEN_WEIGHTS, shared / "weights")):
-        if (Path(folder) / "fid-inception.safetensors").is_file():
-            monkeypatch.setenv("INVERTFILL_WEIGHTS", str(folder))
-            return
-    pytest.skip("needs fid-inception.safetensors in INVERTFILL_WEIGHTS or ../shared/weights")
+def fid_weights(need_weights) -> None:
+    need_weights("fid-inception")
 
 
 def test_fid_of_pictures_is_the_recorded_one(shared: Path, fid_weights: None) -> None:
@@ -410,12 +404,15 @@ def test_metrics_without_weights_are_left_out_and_named(evaluate, tmp_path: Path
 
 
 def test_lpips_and_too_few_pictures_for_fid(
-    evaluate, tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+    evaluate, tmp_path: Path, need_weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from invertfill.losses.lpips import lpips
 
-    for name in ("alexnet-features", "lpips-alexnet-linear"):
-        shutil.copy(shared / "weights" / f"{name}.safetensors", tmp_path / "weights")
+    names = ("alexnet-features", "lpips-alexnet-linear")
+    need_weights(*names)
+    for name in names:
+        shutil.copy(find_weights(name), tmp_path / "weights")
+    monkeypatch.setenv("INVERTFILL_WEIGHTS", str(tmp_path / "weights"))
     (tmp_path / "weights" / "fid-inception.safetensors").write_bytes(b"not looked at")
     result = evaluate("--coverage", "hard", "--method", "telea", "--count", 2, "--relative-to", "telea")
     assert "hard: FID not computed: 2 pictures; accepted: 50 or more" in result.err

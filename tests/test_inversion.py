@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from training_runs import ROOT, config_of
+from training_runs import config_of
 
 from invertfill.errors import InputError
 from invertfill.nn.invertfill import InvertFill
@@ -19,8 +20,6 @@ from invertfill.training.checkpoint import save_checkpoint
 from invertfill.training.config import AdamConfig, InversionConfig, load_config
 from invertfill.training.distributed import seed_step
 from invertfill.training.inversion import InversionTask, learning_rate, load_codes, load_metric
-
-SHARED = ROOT.parent / "shared" / "weights"
 
 
 def task(*overrides: str) -> InversionTask:
@@ -221,9 +220,8 @@ def test_gradients_are_clipped_together() -> None:
     assert float(torch.stack([g.norm() for g in gradients]).norm()) == pytest.approx(0.001, rel=1e-3)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/weights")
-def test_losses_of_the_composite_and_a_discriminator_that_learns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INVERTFILL_WEIGHTS", str(SHARED))
+def test_losses_of_the_composite_and_a_discriminator_that_learns(need_weights: Callable[..., None]) -> None:
+    need_weights("alexnet-features", "lpips-alexnet-linear")
     size = ["model.generator.size=64"]
     it = task("losses.border=1", "losses.lpips=1", "losses.adversarial=0.1", "optimizer.lr=0.002", *size)
     real, mask = (torch.nn.functional.interpolate(t, size=64) for t in batch())
@@ -234,9 +232,10 @@ def test_losses_of_the_composite_and_a_discriminator_that_learns(monkeypatch: py
     assert all(p.requires_grad for p in it.modules["discriminator"].parameters())
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/weights")
-def test_feature_losses_see_a_window_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INVERTFILL_WEIGHTS", str(SHARED))
+def test_feature_losses_see_a_window_of_the_picture(
+    need_weights: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_weights("alexnet-features", "lpips-alexnet-linear")
     it = task("losses.lpips=1", "losses.lpips_crop=48", "model.generator.size=64")
     real, mask = (torch.nn.functional.interpolate(t, size=64) for t in batch())
     seen: list[torch.Tensor] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -278,15 +278,14 @@ ALEXNET = [(0, 4, 2), "r", 3, (3, 1, 2), "r", 3, (6, 1, 1), "r", (8, 1, 1), "r",
     [(vgg16, "vgg16", VGG16, losses.PERCEPTUAL_TAPS), (alexnet, "alexnet", ALEXNET, (1, 4, 7, 9, 11))],
 )
 def test_features_against_numpy(
-    shared: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    need_weights: Callable[..., None],
     build: type[FeatureNet],
     name: str,
     layers: list[object],
     taps: tuple[int, ...],
 ) -> None:
-    monkeypatch.setenv("INVERTFILL_WEIGHTS", str(shared / "weights"))
-    file = load_numpy(shared / "weights" / f"{name}-features.safetensors")
+    need_weights(f"{name}-features")
+    file = load_numpy(find_weights(f"{name}-features"))
     image = np.random.default_rng(SEED).uniform(0, 1, (3, 64, 64))
     found = dict(zip(taps, build()(torch.from_numpy(image)[None].float(), taps), strict=True))
     x = image
