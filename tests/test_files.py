@@ -243,4 +243,4 @@ def test_profile_that_fits_no_longer_is_dropped_with_its_colours_kept(tmp_path: 
     image.info["icc_profile"] = b"a press's profile"
     notes = Notes()
     saved = open_image(save_image(image, tmp_path / "a.png", note=notes))
-    assert len(notes) == 1 and saved.mode == "RGB" and "icc_profile" not in saved.info
+    assert len(notes) == 2 and saved.mode == "RGB" and "icc_profile" not in saved.info

@@ -66,7 +66,7 @@ def test_extend() -> None:
 def test_amounts() -> None:
     assert parse_margins((200, 100), "12", "0", "25%", "12.5%") == Margins(12, 0, 50, 12)
     for bad in ("-1", "a", "%", "1.5", "nan%", "1e99%"):
-        with pytest.raises(invertfill.InputError, match="left .*accepted"):
+        with pytest.raises(invertfill.InputError, match=r"left .*accepted"):
             parse_margins((200, 100), bad, "0", "0", "0")
     with pytest.raises(invertfill.InputError, match="million pixels"):
         parse_margins((20_000, 20_000), "1", "0", "0", "0")
@@ -77,7 +77,7 @@ def test_aspect() -> None:
     assert margins_for_aspect((90, 91), "1:2") == Margins(top=44, bottom=45)
     assert margins_for_aspect((160, 90), "16:9") == Margins()
     for bad in ("16", "0:1", "1:0", "a:b", "-1:2", "inf:1", "nan:1"):
-        with pytest.raises(invertfill.InputError, match="aspect .*accepted"):
+        with pytest.raises(invertfill.InputError, match=r"aspect .*accepted"):
             margins_for_aspect((9, 9), bad)
 
 

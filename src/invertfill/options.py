@@ -60,7 +60,9 @@ class FillOptions:
         int,
         Option("0 fills from the mean latent; each other seed gives another fill.", low=0, high=2**32 - 1),
     ] = 0
-    samples: Annotated[int, Option("So many fills that differ, by seeds from the first one on.", low=1)] = 1
+    samples: Annotated[
+        int, Option("So many fills that differ, by seeds from the first one on.", low=1, decides=False)
+    ] = 1
     invert_mask: Annotated[bool, Option("Black = hole.")] = False
     context: Annotated[
         float | None,

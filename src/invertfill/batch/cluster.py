@@ -175,8 +175,8 @@ def _to_json(job: Job, before: Fingerprint | None) -> str:
 
 def _from_json(text: str, job: Job) -> Record:
     entry = json.loads(text)
-    fingerprint = _fingerprint(entry["fingerprint"])
-    return Record(job, entry["status"], entry["reason"], tuple(entry["notes"]), entry["seconds"], fingerprint)
+    entry |= {"job": job, "notes": tuple(entry["notes"]), "fingerprint": _fingerprint(entry["fingerprint"])}
+    return Record(**entry)
 
 
 def _fingerprint(entry: dict[str, str] | None) -> Fingerprint | None:

@@ -307,6 +307,8 @@ def _report_line(record: Record) -> str:
             "out": job.out,
             "status": record.status,
             "reason": record.reason,
+            "model": record.model,
+            "why": record.why,
             "notes": record.notes,
             "seconds": record.seconds,
         }

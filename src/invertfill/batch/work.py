@@ -38,6 +38,7 @@ class Record:
     Attributes:
         status: "skipped" if the result was there already and is what it has to be.
         reason: why it failed.
+        model, why: of a fill: see `FillResult`.
         notes: those of the fill, and of writing its result.
         fingerprint: of the result, unless the job failed.
     """
@@ -45,6 +46,8 @@ class Record:
     job: Job
     status: Literal["filled", "skipped", "failed"]
     reason: str = ""
+    model: str = ""
+    why: str = ""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     fingerprint: Fingerprint | None = None
@@ -95,7 +98,8 @@ class Worker:
             if present is not None and before is None and not self.overwrite:
                 raise InputError(f"{job.out}: {FOREIGN}")
             storage.write(job.out, data)
-        return Record(job, "filled", notes=tuple(notes), fingerprint=Fingerprint(origin, _sha256(data)))
+        made = Fingerprint(origin, _sha256(data))
+        return Record(job, "filled", "", result.model, result.why, tuple(notes), fingerprint=made)
 
     def _origin(self, image: Encoded, mask: Encoded | None) -> str:
         inputs = [_sha256(image.data), mask and _sha256(mask.data), self.models]

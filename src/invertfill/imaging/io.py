@@ -312,10 +312,15 @@ def _for_format(image: Image.Image, kind: str, note: Note) -> Image.Image:
     """The image in a mode that the format can hold; where its colour profile doesn't fit that mode, in sRGB."""
     info = dict(image.info)
     if image.mode == "I;16" and kind not in ("PNG", "TIFF"):
+        note("16 bits per channel become 8; PNG and TIFF keep them")
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if kind in ("JPEG", "BMP") and image.mode in WITHOUT_ALPHA:
+        if image.getchannel("A").getextrema()[0] < 255:
+            note("the transparency goes; PNG, WebP and TIFF keep it")
         image = image.convert(WITHOUT_ALPHA[image.mode])
     grey, cmyk = image.mode in ("L", "LA"), image.mode == "CMYK"
+    if cmyk and kind not in ("JPEG", "TIFF"):
+        note("CMYK becomes sRGB; JPEG and TIFF keep it")
     if (cmyk and kind not in ("JPEG", "TIFF")) or (grey and kind in ("WEBP", "AVIF", "HEIF") and "icc_profile" in info):
         alpha = image.getchannel("A") if image.mode == "LA" else None
         image.info = info
