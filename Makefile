@@ -2,6 +2,7 @@
 # make serve  .venv with the web page's dependencies, then the page: http://127.0.0.1:8000/ until Ctrl-C
 # make test   .venv with everything the tests need, then lint, types and tests
 # make table-5   the paper's Table 5 (or 2, 3, 4; docs/results.md): TABLE_ARGS="--images FOLDER -- steps=300 …"
+# make test-fast   the unit tests alone: neither commands, servers and browsers, nor trainings
 # make lint   ruff, mypy and import-linter   make clean   removes what make made
 # PYTHON=python3.12 make …   picks the interpreter (3.11 or newer)
 
@@ -10,11 +11,11 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --durations=15
 SERVE_ARGS ?=
 TABLE_ARGS ?=
 
-.PHONY: demo serve test lint clean
+.PHONY: demo serve test test-fast lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.base
@@ -25,6 +26,9 @@ serve: $(VENV)/.app
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

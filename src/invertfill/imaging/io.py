@@ -315,7 +315,7 @@ def _for_format(image: Image.Image, kind: str, note: Note) -> Image.Image:
         note("16 bits per channel become 8; PNG and TIFF keep them")
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if kind in ("JPEG", "BMP") and image.mode in WITHOUT_ALPHA:
-        if image.getchannel("A").getextrema()[0] < 255:
+        if np.asarray(image.getchannel("A")).min() < 255:
             note("the transparency goes; PNG, WebP and TIFF keep it")
         image = image.convert(WITHOUT_ALPHA[image.mode])
     grey, cmyk = image.mode in ("L", "LA"), image.mode == "CMYK"
