@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from invertfill.nn.generators.stylegan2 import StyleGAN2Generator
-from invertfill.training import augment as aug
+from invertfill.training import diffaugment as aug
 from invertfill.training import gan
 from invertfill.training.config import AdamConfig, GanConfig
 
