@@ -34,6 +34,8 @@ from invertfill.nn.generators import build_generator, migan  # noqa: E402
 from invertfill.nn.invertfill import InvertFill  # noqa: E402
 from invertfill.training.config import InversionConfig, load_config  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parent.parent / "configs"
 SIZE = 32
 SMALL = "steps=2,lpips=0"  # without LPIPS, no weights are needed

@@ -26,6 +26,8 @@ from invertfill.batch.run import _first_interrupt, _interrupts_wait, run
 from invertfill.batch.work import Record
 from invertfill.options import FillOptions
 
+pytestmark = pytest.mark.slow
+
 Batch = Callable[..., tuple[int, str, str]]
 
 
@@ -429,7 +431,6 @@ def test_the_extra_is_named_where_ray_is_missing(folders: Path, tiny_model_folde
     assert result.stderr == 'invertfill: ray is not installed; --cluster needs pip install "invertfill[cluster]"\n'
 
 
-@pytest.mark.slow
 def test_a_cluster_with_a_killed_worker_gives_what_one_process_gives(start, batch: Batch, folders: Path) -> None:
     """A real Ray cluster of two workers on this machine; one is killed when the first results are there."""
     pytest.importorskip("ray", reason="the cluster extra is not installed")

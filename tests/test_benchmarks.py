@@ -12,6 +12,8 @@ from invertfill.registry import find_models
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from profiling import profile
 
+pytestmark = pytest.mark.slow
+
 
 def test_operations_of_a_shipped_model() -> None:
     (model,) = find_models("faces-256")

@@ -28,6 +28,8 @@ from invertfill.training.checkpoint import (
 )
 from invertfill.training.inversion import InversionTask
 
+pytestmark = pytest.mark.slow
+
 
 class Parts:
     """A module and its Adam, some steps on."""

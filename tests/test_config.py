@@ -130,6 +130,7 @@ def test_file_that_is_not_there_and_override_without_a_value(tmp_path: Path) -> 
     assert "'masks.low'" in error("masks.low")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_shipped_file_s_networks_can_be_built(path: Path) -> None:
     config = load_config(schema(path), path)

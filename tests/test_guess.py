@@ -34,6 +34,8 @@ from invertfill.training.config import InversionConfig, parse_config
 from invertfill.training.guess import DRAWN, GuessTask, windows
 from invertfill.training.inversion import load_layers
 
+pytestmark = pytest.mark.slow
+
 CONFIG = CONFIGS["migan-that-guesses-z"]
 
 

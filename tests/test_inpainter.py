@@ -71,6 +71,7 @@ def test_seeds(inpainter: invertfill.Inpainter) -> None:
     assert np.array_equal(zero[~hole], other[~hole])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["faces-256", "scenery-256"])
 def test_samples_are_the_fills_of_successive_seeds_and_differ(name: str) -> None:
     inpainter = invertfill.load(name)
@@ -104,6 +105,7 @@ def test_everything_a_hole_is_the_mean_latent(inpainter: invertfill.Inpainter) -
     assert np.array_equal(np.asarray(filled), np.asarray(mean))
 
 
+@pytest.mark.slow
 def test_many_at_once_are_as_one_at_a_time_and_a_bad_one_stops_after_those_before_it(
     inpainter: invertfill.Inpainter, tmp_path: Path
 ) -> None:
@@ -135,6 +137,7 @@ def test_mask_of_another_size(inpainter: invertfill.Inpainter) -> None:
         inpainter.fill(picture(100, 80), np.ones((40, 50), bool))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["portrait-astronaut", "landscape-sunset"])
 @pytest.mark.parametrize(("engine", "most", "mean"), [("torch", 2, 0.1), ("openvino", 40, 0.8)])
 def test_engines_agree(name: str, engine: str, most: float, mean: float) -> None:
@@ -210,6 +213,7 @@ def test_context_reaches_the_fill(tiny_model_folder: Path) -> None:
     assert np.array_equal(before[0][hole], after[0][hole]) and not np.array_equal(before[1][hole], after[1][hole])
 
 
+@pytest.mark.slow
 def test_only_what_surrounds_the_holes_is_looked_at(inpainter: invertfill.Inpainter) -> None:
     """Pixels far from every hole don't change the fill, and two holes far apart are filled as each alone."""
     image = np.asarray(picture(2400, 1300)).copy()

@@ -66,6 +66,7 @@ def test_parts_learn_at_their_rates() -> None:
         task("rates={encoder: 0, premodulation: 0, rgb_branch: 0}")
 
 
+@pytest.mark.slow
 def test_a_batch_can_be_learned_and_every_term_is_reported() -> None:
     it = task("mean_latent.tau=0")
     logs = [it.train_step(*batch(), step) for step in range(40)]
@@ -192,6 +193,7 @@ def test_codes_are_found_by_the_pictures_names(tmp_path: Path) -> None:
             load_codes(tmp_path / name, [])
 
 
+@pytest.mark.slow
 def test_compiled_it_trains_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     # Traced and differentiated ahead of time, as on a GPU, but run as it is: a compiler takes too long for a test.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", fullgraph=True))
@@ -220,6 +222,7 @@ def test_gradients_are_clipped_together() -> None:
     assert float(torch.stack([g.norm() for g in gradients]).norm()) == pytest.approx(0.001, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_losses_of_the_composite_and_a_discriminator_that_learns(need_weights: Callable[..., None]) -> None:
     need_weights("alexnet-features", "lpips-alexnet-linear")
     size = ["model.generator.size=64"]

@@ -94,6 +94,7 @@ def test_an_unknown_option_is_named_with_those_that_there_are(inpainter: invertf
         inpainter.fill(photo, colour="red")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(DECLARED.keys() - {"model", "engine", "samples"}))
 def test_a_batch_is_made_again_where_the_option_decides(
     tiny_model_folder: Path, photo: Path, mask: Path, name: str

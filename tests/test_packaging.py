@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("hatchling", reason="builds a wheel")
+
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -16,6 +16,8 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="needs the app extra")
 playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser")
 
+pytestmark = pytest.mark.slow
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SHOTS = os.environ.get("INVERTFILL_SHOTS")  # a folder that gets pictures of the page, to be looked at
 PHONE = {"width": 390, "height": 780}

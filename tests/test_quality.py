@@ -19,6 +19,8 @@ from conftest import ROOT, pixels
 import invertfill
 from invertfill.registry import WEIGHTS, find_model, write_sums
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 LANDSCAPES = ("landscape-aitzgorri", "landscape-sunset")
 PORTRAITS = ("portrait-astronaut", "portrait-hopper")

@@ -300,6 +300,7 @@ def installed(tiny_model_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "weights"
 
 
+@pytest.mark.slow
 def test_the_default_in_a_process_of_its_own(installed: Path, photo: Path, mask: Path, tmp_path: Path) -> None:
     outs = [tmp_path / "a.png", tmp_path / "b.png"]
     results = [start(installed, "full", "fill", photo, "--mask", mask, "-o", out, code=CODE) for out in outs]
@@ -313,6 +314,7 @@ def test_the_default_in_a_process_of_its_own(installed: Path, photo: Path, mask:
     assert all(name in note for name in ("one", "patchmatch")) and "pip" not in note
 
 
+@pytest.mark.slow
 def test_without_the_library(installed: Path, photo: Path, mask: Path, tmp_path: Path) -> None:
     arguments = ("fill", photo, "--mask", mask, "-o", tmp_path / "out.png")
     result = start(installed, "bare", *arguments, code=CODE)

@@ -35,6 +35,8 @@ from invertfill.serve.refusal import Refusal
 from invertfill.serve.service import Service
 from invertfill.serve.settings import Limits, Settings, check_access
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "correct horse battery"
 
 

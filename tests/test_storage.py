@@ -180,6 +180,7 @@ def has_nameless_files(folder: Path) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nameless", [True, False])
 @pytest.mark.parametrize("moment", ["file.write(data)", "file.flush()", "os.link(", "os.replace("])
 def test_killed_while_writing(

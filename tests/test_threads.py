@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import start
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import os, sys
 from pathlib import Path
