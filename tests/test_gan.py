@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from invertfill.nn.generators.stylegan2 import StyleGAN2Generator
-from invertfill.training import augment as aug
+from invertfill.nn.generators.stylegan2 import StyleGAN2Config
+from invertfill.training import diffaugment as aug
 from invertfill.training import gan
 from invertfill.training.config import AdamConfig, GanConfig
 
@@ -109,7 +109,7 @@ def test_adam_is_scaled_for_lazy_regularisers() -> None:
 
 def test_style_mixing() -> None:
     torch.manual_seed(0)
-    generator = StyleGAN2Generator(16, channel_base=64, channel_max=8, mapping_layers=1, latent_dim=8)
+    generator = StyleGAN2Config(size=16, channel_base=64, channel_max=8, mapping_layers=1, latent_dim=8).build()
     cpu = torch.device("cpu")
     same = gan.mixed_styles(generator, 4, 0.0, cpu)
     assert same.shape == (4, 6, 8) and torch.equal(same, same[:, :1].expand_as(same))

@@ -12,24 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from invertfill.errors import InputError
 from invertfill.masks.names import COVERAGE, WIDE, MaskKind
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Times = Annotated[int, Field(ge=0)]
-KINDS = ("stylegan2", "mobilestylegan", "migan")  # of generators; pydantic puts them into the places that it names
-Size = Literal[16, 32, 64, 128, 256, 512, 1024]
-
-
-class Section(BaseModel):
-    """A part of a configuration: no key that isn't declared, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+from invertfill.nn.config import Count, Fraction, NonNegative, Positive, Section, Times
+from invertfill.nn.generators.stylegan2 import DiscriminatorConfig, StyleGAN2Config
+from invertfill.nn.invertfill import InvertFillConfig
 
 
 class DegradeConfig(Section):
@@ -129,58 +118,12 @@ class RunConfig(Section):
     keep: Count = 3  # checkpoints kept
 
 
-class StyleGAN2Config(Section):
-    """nn/generators/stylegan2.py."""
-
-    kind: Literal["stylegan2"] = "stylegan2"
-    size: Size = 256
-    latent_dim: Count = 512
-    channel_base: Count = 16384
-    channel_max: Count = 512
-    mapping_layers: Count = 8
-
-
-class SeparableConfig(Section):
-    """What the generators of separable convolutions share."""
-
-    size: Size = 256
-    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
-    latent_dim: Count = 512
-    mapping_layers: Count = 8
-
-
-class MobileStyleGANConfig(SeparableConfig):
-    """nn/generators/mobilestylegan.py."""
-
-    kind: Literal["mobilestylegan"] = "mobilestylegan"
-
-
-class MIGANConfig(SeparableConfig):
-    """nn/generators/migan.py."""
-
-    kind: Literal["migan"] = "migan"
-    prior: tuple[Count, ...] = ()  # channels at 4, 8, ... px of a MobileStyleGAN that joins; () for none
-    prior_rank: Count = 64
-    noise_to: Times = 256
-    dark_to: Times = 0
-    const_rank: Times = 0
-    z_dim: Times = 0
-
-
-class DiscriminatorConfig(Section):
-    """nn/generators/stylegan2.py; the size is the generator's."""
-
-    channel_base: Count = 16384
-    channel_max: Count = 512
-    mbstd_group: Count = 8  # pictures a group of the minibatch standard deviation
-
-
 class GanConfig(RunConfig):
     """Stage 1: the generator (StyleGAN2's recipe; lr 0.0025 belongs to batch 64, gamma 1 to 256 px)."""
 
     stage: Literal["gan"] = "gan"
     generator: StyleGAN2Config = StyleGAN2Config()
-    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()  # its size is the generator's
     optimizer: AdamConfig = AdamConfig(lr=0.0025, beta1=0.0, beta2=0.99)  # scaled for lazy regularisers by GanTask
     r1_gamma: NonNegative = 1.0
     r1_every: Count = 16
@@ -190,57 +133,6 @@ class GanConfig(RunConfig):
     path_shrink: Count = 2  # path lengths are measured on batch / path_shrink pictures
     style_mixing: Fraction = 0.9
     augment: Literal["none", "diffaugment"] = "none"  # for small data sets
-
-
-class EncoderSection(Section):
-    """nn/encoder.py, `EncoderConfig`; the defaults are the paper's: IR-SE50 and 512 pyramid channels."""
-
-    trunk: Literal["ir_se", "compact"] = "ir_se"
-    channels: tuple[Count, ...] = (64, 128, 256, 512)
-    blocks: tuple[Count, ...] = (3, 4, 14, 3)
-    pyramid_channels: Count = 512
-    structure_channels: Count = 64
-    norm: bool = False
-    size: Times = 0
-    z_dim: Times = 0
-
-
-class PreModulationSection(Section):
-    """nn/premodulation.py."""
-
-    hidden: Count = 128
-    enabled: bool = True  # false: the ablation without pre-modulation
-    space: Literal["w", "w+"] = "w+"  # w: one style vector for the whole generator, the mean of all
-
-
-class RGBBranchSection(Section):
-    """nn/invertfill.py, `RGBBranchConfig`."""
-
-    kind: Literal["unet", "migan"] = "unet"  # migan: as wide as a generator of that kind
-    channels: tuple[Count, ...] = (16, 32, 64, 96, 128)  # at size, size/2, ...; []: the ablation in W+
-    bottleneck: Times = 3
-    noise: bool = False
-    noise_strength: NonNegative = 0.3
-    stem: Times = 64
-
-
-class ModelConfig(Section):
-    """nn/invertfill.py."""
-
-    generator: Annotated[StyleGAN2Config | MobileStyleGANConfig | MIGANConfig, Field(discriminator="kind")] = (
-        StyleGAN2Config()
-    )
-    encoder: EncoderSection = EncoderSection()
-    premodulation: PreModulationSection = PreModulationSection()
-    rgb_branch: RGBBranchSection = RGBBranchSection()
-    # How a fill meets the known pixels (pipeline/blending.py); training leaves out "rim", a matter of four pixels.
-    blend: Literal["membrane", "rim", "none"] = "membrane"
-
-    @model_validator(mode="after")
-    def guessed(self) -> ModelConfig:
-        if self.encoder.z_dim != getattr(self.generator, "z_dim", 0):
-            raise ValueError("encoder.z_dim and generator.z_dim differ; z_dim alike in both is accepted")
-        return self
 
 
 class LossConfig(Section):
@@ -321,7 +213,7 @@ class InversionConfig(RunConfig):
 
     stage: Literal["inversion"] = "inversion"
     about: AboutConfig = AboutConfig()
-    model: ModelConfig = ModelConfig()
+    model: InvertFillConfig = InvertFillConfig()
     prior: Path | None = None  # the generator's weights: a run of stage 1, a checkpoint or a .safetensors file
     layers: Path | None = None  # weights of generator and RGB branch alone, as of recipes/photos-512/lean.py
     init: Path | None = None  # weights of the whole model to go on from: a run of stage 2, a checkpoint, a model folder
@@ -431,13 +323,11 @@ def _set(tree: dict[str, Any], override: str) -> None:
 def _explain(schema: type[BaseModel], error: ValidationError) -> str:
     """The first problem in one line, unknown keys before anything else (they are most often the cause of the rest)."""
     problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    location = problem["loc"]
-    key = ".".join(str(part) for part in location if part not in KINDS)
+    key, parent = _place(schema, problem["loc"])
     if problem["type"] == "extra_forbidden":
-        parent = _section(schema, location[:-1])
-        nearest = difflib.get_close_matches(str(location[-1]), _keys(schema), n=1, cutoff=0.0)
-        inside = difflib.get_close_matches(str(location[-1]), list(parent.model_fields), n=1)
-        prefix = key.rpartition(".")[0]
+        prefix, _, leaf = key.rpartition(".")
+        nearest = difflib.get_close_matches(leaf, _keys(schema), n=1, cutoff=0.0)
+        inside = difflib.get_close_matches(leaf, list(parent.model_fields), n=1)
         guess = f"{prefix}.{inside[0]}".lstrip(".") if inside else _full_name(schema, nearest[0])
         return f"unknown key {key!r}; the nearest known key is {guess!r}; allowed here: {_listed(parent)}"
     if problem["type"] == "missing":
@@ -457,9 +347,12 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
-def _section(schema: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """The schema that a location lies in; a location names a union's member by its tag."""
-    options = [schema]
+def _place(schema: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, type[BaseModel]]:
+    """Dotted name of a location, and the schema that it lies in, as far as it is known.
+
+    A location also holds the tag of a union's member; the name doesn't.
+    """
+    keys, options = [], [schema]
     for part in location:
         tagged = [
             m for m in options if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)
@@ -467,11 +360,10 @@ def _section(schema: type[BaseModel], location: tuple[int | str, ...]) -> type[B
         if len(options) > 1 and tagged:
             options = tagged
             continue
+        keys.append(str(part))
         fields = next((m.model_fields for m in options if part in m.model_fields), None)
-        if fields is None:
-            break
-        options = _models(fields[str(part)].annotation) or options
-    return options[0]
+        options = (fields and _models(fields[str(part)].annotation)) or options
+    return ".".join(keys), options[0]
 
 
 def _keys(schema: type[BaseModel]) -> list[str]:

@@ -45,11 +45,8 @@ class GanTask:
         bf16 = config.precision == "bf16" or (config.precision == "auto" and self.device.type == "cuda")
         self.precision = "bf16" if bf16 else "fp32"
 
-        sizes = config.generator.model_dump(exclude={"kind"})
-        self.generator = self._place(StyleGAN2Generator(**sizes))
-        self.discriminator = self._place(
-            StyleGAN2Discriminator(config.generator.size, **config.discriminator.model_dump())
-        )
+        self.generator = self._place(config.generator.build())
+        self.discriminator = self._place(StyleGAN2Discriminator(config.discriminator, config.generator.size))
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.path_mean = PathMean().to(self.device)
         self.modules: dict[str, nn.Module] = {

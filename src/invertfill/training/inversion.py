@@ -68,7 +68,7 @@ class InversionTask:
         bf16 = config.precision == "bf16" or (config.precision == "auto" and self.device.type == "cuda")
         self.precision = "bf16" if bf16 else "fp32"
 
-        self.model = InvertFill(config.model.model_dump(mode="json"))
+        self.model = InvertFill(config.model)
         if config.prior:
             load_prior(self.model.generator, config.prior)
         if config.layers:
