@@ -27,10 +27,10 @@ class TorchEngine:
         self.model = model
         device = pick_device(device)
         path = model.file("model.safetensors")
-        network = InvertFill(model.config)
         try:
+            network = InvertFill(model.config)
             network.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError, OSError) as error:
+        except (SafetensorError, ValueError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise InputError(f"{path}: not the weights of its own configuration ({reason})") from None
         if threads:

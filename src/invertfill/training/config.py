@@ -15,10 +15,12 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from invertfill.errors import InputError
+from invertfill.losses.inpainting import LossWeights
 from invertfill.masks.names import COVERAGE, WIDE, MaskKind
 from invertfill.nn.config import Count, Fraction, NonNegative, Positive, Section, Times
 from invertfill.nn.generators.stylegan2 import DiscriminatorConfig, StyleGAN2Config
 from invertfill.nn.invertfill import InvertFillConfig
+from invertfill.training.mean_latent import MeanLatentConfig
 
 
 class DegradeConfig(Section):
@@ -135,31 +137,18 @@ class GanConfig(RunConfig):
     augment: Literal["none", "diffaugment"] = "none"  # for small data sets
 
 
-class LossConfig(Section):
-    """Weights of Eq. 4-7: RFR's for Eq. 4; lambda_msr and lambda_fid are this project's (the paper gives none)."""
+class LossConfig(LossWeights):
+    """The paper's weights, and those of losses beyond it.
 
-    valid: NonNegative = 1.0
-    hole: NonNegative = 6.0
-    perceptual: NonNegative = 0.05
-    style: NonNegative = 120.0
-    tv: NonNegative = 0.1
-    msr: NonNegative = 1.0  # lambda_msr, Eq. 5
-    fid: NonNegative = 0.005  # lambda_fid, Eq. 6; pSp's comparable weight
-    # Not in the paper. The composite of the next three is the one that the inpainter writes: its border matched.
+    The composite that `border`, `lpips` and `adversarial` see is the one that the inpainter writes: its border matched.
+    """
+
     border: NonNegative = 0.0  # mean over all pixels of |I - O| in the hole
     lpips: NonNegative = 0.0
     lpips_net: Literal["alex", "vgg"] = "alex"
     lpips_crop: Annotated[int, Field(ge=32)] | None = None  # sees a square of so many pixels, a new one each step
     adversarial: NonNegative = 0.0  # losses/adversarial.py, on the features of `lpips_net`
     code: NonNegative = 0.0  # squared distance to the known style code (`codes`), in its standard deviations
-
-
-class MeanLatentConfig(Section):
-    """Soft-update mean latent, Sec. 3.2 (the paper gives no figure for any of the three)."""
-
-    samples: Count = 8  # K: a target is the mean of so many mapped z
-    tau: Fraction = 0.01  # 0: the static mean of pSp
-    tolerance: Positive = 0.05  # arrived when |w_o - w_t| <= tolerance * the way at the target's drawing
 
 
 class RatesConfig(Section):

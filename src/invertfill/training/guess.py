@@ -87,7 +87,7 @@ class GuessTask(InversionTask):
             terms = self._losses(image, real, mask, paths, step)
             terms["recover"] = (guess.recover, self._recovered(image, real, mask, z, paths == DRAWN))
         weights = self.config.losses
-        msr, _ = msr_loss([o.float() for o in rgb], real, self.features, self.weights)
+        msr, _ = msr_loss([o.float() for o in rgb], real, self.features, weights)
         terms["msr"] = (weights.msr, msr)
         terms["fid"] = (weights.fid, fidelity_loss(w_plus - anchor[:, None], w_plus.new_zeros(1, w_plus.shape[-1])))
         terms |= self._divergences(p, q, mask, empty, seen)

@@ -26,7 +26,6 @@ from invertfill.losses.blending import match_border
 from invertfill.losses.features import vgg16
 from invertfill.losses.inpainting import (
     Features,
-    LossWeights,
     composite,
     hole_loss,
     msr_loss,
@@ -92,17 +91,12 @@ class InversionTask:
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         if not config.rates.generator:
             self.ema.generator = self.model.generator
-        latent = config.mean_latent
-        self.mean_latent = SoftUpdateMeanLatent(
-            self.model.w_mean, latent.samples, latent.tau, latent.tolerance, self.generator.z_dim
-        )
+        self.mean_latent = SoftUpdateMeanLatent(config.mean_latent, self.model.w_mean, self.generator.z_dim)
         self.modules: dict[str, nn.Module] = {"model": self.model, "ema": self.ema, "mean_latent": self.mean_latent}
         losses = config.losses
-        paper = losses.model_dump(include=set(LossWeights.__dataclass_fields__))
-        self.weights = LossWeights(**paper)
         # Without the terms that look at a network's features, its weights aren't needed.
         self.features: Features | None = None
-        if self.weights.perceptual or self.weights.style:
+        if losses.perceptual or losses.style:
             self.features = vgg16().to(self.device)
         if losses.code:
             z = torch.randn(4096, self.generator.latent_dim, generator=torch.Generator().manual_seed(0))
@@ -161,11 +155,11 @@ class InversionTask:
                 w_plus = torch.where(alone[:, None, None], codes[:, None], w_plus)
             if self.config.through_generator:
                 image = self.model.draw(real, mask, w_plus).float()
-                loss, terms = total_loss(image, rgb, w_plus, w_mean, real, mask, self.features, self.weights)
+                loss, terms = total_loss(image, rgb, w_plus, w_mean, real, mask, self.features, self.config.losses)
                 extra = self._composite_losses(image, real, mask, step)
             else:
-                loss, terms = msr_loss(rgb, real, self.features, self.weights)
-                loss, extra = self.weights.msr * loss, {}
+                loss, terms = msr_loss(rgb, real, self.features, self.config.losses)
+                loss, extra = self.config.losses.msr * loss, {}
             if self.config.losses.code and codes is not None:
                 extra["code"] = (self.config.losses.code, self._code_loss(w_plus, codes))
         loss = loss + sum(weight * term for weight, term in extra.values())
