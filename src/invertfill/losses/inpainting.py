@@ -22,7 +22,7 @@ Features = Callable[[Tensor, Sequence[int]], list[Tensor]]
 
 
 class LossWeights(Section):
-    """Weights of Eq. 4-7. Those of Eq. 4 are RFR's; lambda_msr and lambda_fid are this project's: the paper has none."""
+    """Weights of Eq. 4-7: RFR's for Eq. 4; lambda_msr and lambda_fid are this project's (the paper gives none)."""
 
     valid: NonNegative = 1.0
     hole: NonNegative = 6.0

@@ -20,15 +20,16 @@ from invertfill.masks.names import COVERAGE, WIDE, MaskKind
 from invertfill.nn.config import Count, Fraction, NonNegative, Positive, Section, Times
 from invertfill.nn.generators.stylegan2 import DiscriminatorConfig, StyleGAN2Config
 from invertfill.nn.invertfill import InvertFillConfig
+from invertfill.registry import ModelInfo
 from invertfill.training.mean_latent import MeanLatentConfig
 
 
-class DegradeConfig(Section):
+class AugmentationConfig(Section):
     """Photometric and slight geometric changes that bring drawn pictures nearer to photographs (augmentation.py)."""
 
-    probability: Fraction = 0.0  # share of pictures that are degraded at all
+    probability: Fraction = 0.0  # share of pictures that are changed at all
     # So many of each picture are made before the first step and join the set, on the device with it: a GPU outruns any
-    # number of threads. 0 degrades on the fly, anew in each epoch.
+    # number of threads. 0 changes them on the fly, anew in each epoch.
     copies: Times = 0
     colour: NonNegative = 0.25  # brightness, contrast, saturation and warmth vary by a factor of up to 1 +- colour
     blur: NonNegative = 1.0  # largest Gaussian radius, px
@@ -47,12 +48,12 @@ class DataConfig(Section):
     cache: bool = True  # decode the whole set once and keep it as uint8; false reads every batch from disk
     limit: Count | None = None  # use only the first so many pictures, by name
     workers: Count = 4  # decoding threads
-    degrade: DegradeConfig = DegradeConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
 
     @model_validator(mode="after")
     def copies_fit(self) -> DataConfig:
-        if self.degrade.copies and not self.cache:
-            raise ValueError("degrade.copies needs the cache: they are kept in memory")
+        if self.augmentation.copies and not self.cache:
+            raise ValueError("augmentation.copies needs the cache: they are kept in memory")
         return self
 
 
@@ -106,8 +107,9 @@ class RunConfig(Section):
     out: Path  # the run's folder: checkpoints, log.jsonl, TensorBoard events, sample grids
     seed: Times = 0
     steps: Count
-    # At most so long, from the first step on, such as on a rented GPU: learning rates fall as for the steps that fit.
-    minutes: Positive | None = None
+    # Minutes, from the first step on, that the run may take, such as on a rented GPU: learning rates fall as for the
+    # steps that fit.
+    time_budget: Positive | None = None
     batch: Count  # pictures a step over all processes
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA, fp32 elsewhere
     channels_last: bool = True
@@ -151,8 +153,8 @@ class LossConfig(LossWeights):
     code: NonNegative = 0.0  # squared distance to the known style code (`codes`), in its standard deviations
 
 
-class RatesConfig(Section):
-    """Share of the learning rate at which each part of the model learns; 0 = frozen."""
+class LrMultConfig(Section):
+    """Times the learning rate at which each part of the model learns; 0 = frozen."""
 
     encoder: NonNegative = 1.0
     premodulation: NonNegative = 1.0
@@ -194,11 +196,13 @@ class AboutConfig(Section):
     licence: str = "unknown"
     source: str = "unknown"
     data: str = "unknown"  # what it was trained on, with the split
+    # K of Sec. 3.2 where a fill has a seed other than 0; what the model was trained with is `mean_latent.samples`.
+    mean_latent_samples: Count = ModelInfo.mean_latent_samples
     aligned: bool = False  # whole pictures of one composition, such as portraits: `--model auto` asks it for no part
 
 
 class InversionConfig(RunConfig):
-    """Stage 2: encoder, mapping networks and RGB branch in front of a generator, frozen unless `rates` free it."""
+    """Stage 2: encoder, mapping networks and RGB branch in front of a generator, frozen unless `lr_mult` frees it."""
 
     stage: Literal["inversion"] = "inversion"
     about: AboutConfig = AboutConfig()
@@ -217,7 +221,7 @@ class InversionConfig(RunConfig):
     masks: MaskConfig = MaskConfig()
     guess: GuessConfig = GuessConfig()  # where the encoder has a z_dim
     losses: LossConfig = LossConfig()
-    rates: RatesConfig = RatesConfig()
+    lr_mult: LrMultConfig = LrMultConfig()
     mean_latent: MeanLatentConfig = MeanLatentConfig()
     optimizer: AdamConfig = AdamConfig()
 
@@ -253,12 +257,30 @@ class InversionConfig(RunConfig):
 
     @model_validator(mode="after")
     def something_learns(self) -> InversionConfig:
-        if not any(self.rates.model_dump(exclude={"discriminator"}).values()):
-            raise ValueError("rates are all 0: nothing would learn")
+        if not any(self.lr_mult.model_dump(exclude={"discriminator"}).values()):
+            raise ValueError("lr_mult is 0 for every part: nothing would learn")
         return self
 
 
 Config = TypeVar("Config", bound=RunConfig)
+
+# Former dotted key -> what its last part is called now. Files, overrides and checkpoints may still have it.
+FORMER_KEYS = {"rates": "lr_mult", "minutes": "time_budget", "data.degrade": "augmentation"}
+
+
+def rename_keys(tree: dict[str, Any], parent: str = "") -> dict[str, Any]:
+    """A configuration's plain values, with `FORMER_KEYS` under their present names.
+
+    Raises:
+        InputError: a key is there under both names.
+    """
+    renamed: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = FORMER_KEYS.get(path := f"{parent}{key}", key)
+        if name != key and name in tree:
+            raise InputError(f"{path!r} is the former name of {parent + name!r}, which is given too; one is accepted")
+        renamed[name] = rename_keys(value, f"{path}.") if isinstance(value, dict) else value
+    return renamed
 
 
 def load_config(schema: type[Config], path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
@@ -276,19 +298,20 @@ def load_config(schema: type[Config], path: str | Path, overrides: list[str] | t
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path}: holds no mapping; `key: value` lines are accepted: {_listed(schema)}")
+    tree = rename_keys(tree)
     for override in overrides:
         _set(tree, override)
     return parse_config(schema, tree, str(path))
 
 
 def parse_config(schema: type[Config], tree: dict[str, Any], source: str) -> Config:
-    """Check a tree of plain values; `source` is named in the error line.
+    """Check a tree of plain values, in which former names are understood; `source` is named in the error line.
 
     Raises:
         InputError: an unknown key or a bad value.
     """
     try:
-        return schema.model_validate(tree)
+        return schema.model_validate(rename_keys(tree))
     except ValidationError as error:
         raise InputError(f"{source}: {_explain(schema, error)}") from error
 
@@ -301,7 +324,8 @@ def _set(tree: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"override {override!r}: the value is not YAML") from error
-    *parents, leaf = key.split(".")
+    parts = key.split(".")
+    *parents, leaf = (FORMER_KEYS.get(".".join(parts[: i + 1]), part) for i, part in enumerate(parts))
     for parent in parents:
         inner = tree.get(parent)
         tree[parent] = inner = dict(inner) if isinstance(inner, dict) else {}

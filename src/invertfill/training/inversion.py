@@ -36,6 +36,7 @@ from invertfill.nn.encoder import fold_norm
 from invertfill.nn.invertfill import InvertFill
 from invertfill.training.checkpoint import STATE, load_module, newest_checkpoint, read_state, read_tensors
 from invertfill.training.config import AdamConfig, InversionConfig
+from invertfill.training.data.batches import Batch
 from invertfill.training.distributed import average_gradients, my_part, world_size
 from invertfill.training.gan import ema_decay, update_ema
 from invertfill.training.mean_latent import SoftUpdateMeanLatent, long_run_mean
@@ -50,20 +51,24 @@ class InversionTask:
     Args:
         config: of its keys, those of the model, the losses, the optimiser, precision and EMA are used.
         device: where everything lives.
+        codes: (K, D), the set's known style codes w by the pictures' numbers, NaN where there is none; None: none is.
 
     Attributes:
         modules: what a checkpoint stores, by name: model, ema (the one to use; it shares a frozen generator),
             mean_latent, and the discriminator if there is one.
         optimizers: by the name of the module that they train.
-        steps: of the whole run, over which learning rates fall; at first the configuration's.
+        steps, columns: see `invertfill.training.loop.Task`; two times input, fill and original are a row.
 
     Raises:
         InputError: the weights that `prior` or `init` name can't be had, or those of a loss's feature network.
     """
 
-    def __init__(self, config: InversionConfig, device: torch.device | str) -> None:
+    columns = 6
+
+    def __init__(self, config: InversionConfig, device: torch.device | str, codes: Tensor | None = None) -> None:
         self.config, self.steps = config, config.steps
         self.device = torch.device(device)
+        self.codes = None if codes is None else codes.to(self.device)
         bf16 = config.precision == "bf16" or (config.precision == "auto" and self.device.type == "cuda")
         self.precision = "bf16" if bf16 else "fp32"
 
@@ -89,7 +94,7 @@ class InversionTask:
             )
         }
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
-        if not config.rates.generator:
+        if not config.lr_mult.generator:
             self.ema.generator = self.model.generator
         self.mean_latent = SoftUpdateMeanLatent(config.mean_latent, self.model.w_mean, self.generator.z_dim)
         self.modules: dict[str, nn.Module] = {"model": self.model, "ema": self.ema, "mean_latent": self.mean_latent}
@@ -115,7 +120,7 @@ class InversionTask:
         if self.lpips and losses.adversarial:
             self.discriminator = adversarial.FeatureDiscriminator(self.lpips.widths).to(self.device)
             self.modules["discriminator"] = self.discriminator
-            judge = {"params": list(self.discriminator.parameters()), "rate": config.rates.discriminator}
+            judge = {"params": list(self.discriminator.parameters()), "rate": config.lr_mult.discriminator}
             self.optimizers["discriminator"] = torch.optim.Adam(
                 [judge], lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps, fused=fused
             )
@@ -124,24 +129,23 @@ class InversionTask:
         """Parameters that learn, and their shares of the learning rate, for Adam."""
         return [
             {"params": parameters, "rate": rate}
-            for part, rate in self.config.rates
+            for part, rate in self.config.lr_mult
             if (parameters := choose_parameters(self.model, part, rate > 0))
         ]
 
-    def train_step(self, real: Tensor, mask: Tensor, step: int, codes: Tensor | None = None) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Train on one batch.
 
         Args:
-            real: this process's part of the batch, (N, 3, s, s) in [-1, 1], on the task's device.
-            mask: (N, 1, s, s), 1 = hole.
+            batch: this process's part of it, with masks, on the task's device.
             step: number of the step, from 0.
-            codes: (N, D), the pictures' known style codes w; NaN where there is none.
 
         Returns:
             The total loss, and its unweighted terms: valid, hole, perceptual, style, tv, msr_..., fid, and those beyond
             the paper; as tensors, since a float would wait for the device.
         """
-        real = self._place(real)
+        real, mask = self._pictures(batch)
+        codes = None if self.codes is None else self.codes[batch.indices].masked_fill(batch.mirrored[:, None], math.nan)
         w_mean = self.mean_latent.step(self.generator.mapping)
         alone = None
         if self.config.from_code and codes is not None:
@@ -165,8 +169,7 @@ class InversionTask:
         loss = loss + sum(weight * term for weight, term in extra.values())
         terms |= {name: term.detach() for name, (_, term) in extra.items()}
         self._update("model", loss, step)
-        batch = len(real) * world_size()
-        update_ema(self.ema, self.model, ema_decay(batch, (step + 1) * batch, self.config.ema_half_life))
+        self._average(len(real), step)
         return {"total": loss.detach(), **terms}
 
     def _composite_losses(self, image: Tensor, real: Tensor, mask: Tensor, step: int) -> Terms:
@@ -226,11 +229,17 @@ class InversionTask:
             nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], adam.clip)
         optimizer.step()
 
+    def _average(self, count: int, step: int) -> None:
+        """Move the shadow weights after a step in which this process had so many pictures."""
+        batch = count * world_size()
+        update_ema(self.ema, self.model, ema_decay(batch, (step + 1) * batch, self.config.ema_half_life))
+
     @torch.no_grad()
-    def sample_grid(self, real: Tensor, mask: Tensor) -> Tensor:
-        """Input, fill by the shadow weights, and original of each picture: (N, 3, s, s) -> (3N, 3, s, s) in [-1, 1]."""
+    def sample_grid(self, examples: Batch) -> Tensor:
+        """Input, fill by the shadow weights, and original of each of N examples: (3N, 3, s, s) in [-1, 1]."""
+        real, mask = self._pictures(examples)
         with self._autocast():
-            filled = self.ema(self._place(real), mask).image.float()
+            filled = self.ema(real, mask).image.float()
         filled = composite(self._match(filled, real, mask).clamp(-1, 1), real, mask)
         rows = torch.stack([real * (1 - mask), filled, real], 1)
         return rows.flatten(0, 1)
@@ -238,6 +247,10 @@ class InversionTask:
     def _match(self, image: Tensor, real: Tensor, mask: Tensor) -> Tensor:
         """As the inpainter will."""
         return match_border(image, real, mask) if self.config.model.blend == "membrane" else image
+
+    def _pictures(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        assert batch.masks is not None, "stage 2 has masks"
+        return self._place(batch.images), batch.masks
 
     def _place(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images
