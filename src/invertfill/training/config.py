@@ -1,8 +1,8 @@
 """What a training run is: two schemas (stage 1 and stage 2), read from YAML and checked key by key.
 
-The defaults are the paper's where it gives a figure and this project's where it doesn't, so a file in `configs/` holds
-only what differs. An unknown key or a bad value ends in one line that names the key, what is allowed, and the nearest
-known key.
+Shapes of networks stand beside the networks; their defaults are small. The others are the paper's where it gives
+a figure and this project's where it doesn't, so that a file holds only what differs. An unknown key or a bad value ends
+in one line that names the key, what is allowed, and the nearest known key.
 """
 
 from __future__ import annotations
