@@ -102,6 +102,8 @@ def test_unknown_key_inside_a_generator_is_named_without_pydantic_s_tag() -> Non
         ("masks.low=0.95", ["'masks'", "low (0.95) must be below high (0.9)"]),
         ("model.generator.size=100", ["'model.generator.size' is 100", "64", "1024"]),
         ("model.generator.kind=stylegan3", ["model.generator", "stylegan3", "'stylegan2'", "'mobilestylegan'"]),
+        ("model.encoder.blocks=[1, 1]", ["'model.encoder'", "three stages"]),
+        ("model.generator={kind: migan, size: 64, channels: [8]}", ["'model.generator'", "5 channel counts"]),
         ("data=null", ["'data'"]),
         ("losses.lpips_crop=999", ["losses.lpips_crop is larger than the pictures of"]),
     ],

@@ -13,7 +13,7 @@ import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -82,7 +82,7 @@ class InversionTask:
         self.model = self.model.to(self.device)
         if config.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.generator = cast(Any, self.model.generator.eval())
+        self.generator = self.model.generator.eval()
         self.model.w_mean.copy_(long_run_mean(self.generator.mapping, self.generator.z_dim, self.device))
         if world_size() > 1 and self.device.type == "cuda":  # batch statistics of all processes; exists for CUDA only
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
@@ -126,7 +126,8 @@ class InversionTask:
             )
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameters that learn, and their shares of the learning rate, for Adam."""
+        """Parameters that learn, and their multiples of the learning rate, for Adam."""
+        # "rate", in Adam's groups, is a name that checkpoints hold: it stays.
         return [
             {"params": parameters, "rate": rate}
             for part, rate in self.config.lr_mult

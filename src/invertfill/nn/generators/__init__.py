@@ -6,11 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from invertfill.nn.generators.base import Generator
 from invertfill.nn.generators.migan import MIGANConfig
 from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig
 from invertfill.nn.generators.stylegan2 import StyleGAN2Config
 
 AnyGeneratorConfig = Annotated[StyleGAN2Config | MobileStyleGANConfig | MIGANConfig, Field(discriminator="kind")]
-
-__all__ = ["AnyGeneratorConfig", "Generator"]
