@@ -113,7 +113,7 @@ def write_start(trunk: Path, overrides: list[str], to: Path) -> None:
     """A row's weights before its first step: everything new but the encoder up to its heads."""
     config = load_config(InversionConfig, CONFIG, overrides)
     torch.manual_seed(config.seed)
-    model = InvertFill(config.model.model_dump(mode="json"))
+    model = InvertFill(config.model)
     if config.prior:
         load_prior(model.generator, config.prior)
     shared = {k: v for k, v in read_tensors(trunk).items() if k.startswith(SHARED)}

@@ -33,6 +33,7 @@ from invertfill.training.data.batches import Batch, Batches
 from invertfill.training.data.readers import ImageSet
 from invertfill.training.gan import GanTask
 from invertfill.training.inversion import InversionTask
+from invertfill.training.loop import Task
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 PICTURES = 64
@@ -103,39 +104,29 @@ def measure(
     path = CONFIGS / f"{family}-{stage}.yaml"
     changed = [f"data.path={folder}", *([f"batch={batch}"] if batch else [])]
     config: RunConfig
+    task: Task
     cycles: tuple[int, ...] = ()
     masks: MaskConfig | None = None
     if stage == "gan":
-        gan_config = load_config(GanConfig, path, changed)
-        gan = GanTask(gan_config, device)
-        config, size, precision = gan_config, gan_config.generator.size, gan.precision
-        cycles = (gan_config.r1_every, gan_config.path_every)
-
-        def step(b: Batch, n: int) -> dict[str, Tensor]:
-            return gan.train_step(b.images, n)
+        config = gan = load_config(GanConfig, path, changed)
+        task, size, cycles = GanTask(gan, device), gan.generator.size, (gan.r1_every, gan.path_every)
     else:
         # Weights don't change the speed, so the generator's random ones will do.
-        inversion_config = load_config(InversionConfig, path, [*changed, "prior=null", "init=null"])
-        inversion = InversionTask(inversion_config, device)
-        config, size, masks = inversion_config, inversion_config.model.generator.size, inversion_config.masks
-        precision = inversion.precision
-
-        def step(b: Batch, n: int) -> dict[str, Tensor]:
-            assert b.masks is not None
-            return inversion.train_step(b.images, b.masks, n)
+        config = inversion = load_config(InversionConfig, path, [*changed, "prior=null", "init=null"])
+        task, size, masks = InversionTask(inversion, device), inversion.model.generator.size, inversion.masks
 
     images = ImageSet(folder, size)
     batches = Batches(images, config.data, masks, batch=config.batch, seed=0, device=device)
     first = batches(0)
-    operations = flops(step, first, max(cycles, default=1), cycles) / config.batch
-    took = seconds(lambda n: step(first, n), steps, device)
+    operations = flops(task.train_step, first, max(cycles, default=1), cycles) / config.batch
+    took = seconds(lambda n: task.train_step(first, n), steps, device)
     data = data_rate(batches, config.batch, 20)
     batches.close()
-    peak = matmul_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    peak = matmul_rate(device, torch.bfloat16 if task.precision == "bf16" else torch.float32)
     reached = operations * config.batch / took
     return {
         "config": path.name,
-        "precision": precision,
+        "precision": task.precision,
         "batch": config.batch,
         "images_per_second": config.batch / took,
         "data_images_per_second": data,

@@ -30,8 +30,8 @@ from invertfill.baselines.psp_blend import blend  # noqa: E402
 from invertfill.baselines.w_plus import WPlus  # noqa: E402
 from invertfill.export import export_model  # noqa: E402
 from invertfill.losses.lpips import LPIPS  # noqa: E402
-from invertfill.nn.generators import build_generator, migan  # noqa: E402
-from invertfill.nn.invertfill import InvertFill  # noqa: E402
+from invertfill.nn.generators import migan  # noqa: E402
+from invertfill.nn.invertfill import InvertFill, InvertFillConfig  # noqa: E402
 from invertfill.training.config import InversionConfig, load_config  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ MOBILE = {
 )
 def generator(request: pytest.FixtureRequest) -> torch.nn.Module:
     torch.manual_seed(0)
-    generator = build_generator(request.param)
+    generator = InvertFillConfig(generator=request.param).generator.build()
     for module in generator.modules():
         if isinstance(module, migan.StyledConv):  # style has no say before training
             torch.nn.init.normal_(module.affine.weight)

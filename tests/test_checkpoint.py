@@ -172,7 +172,7 @@ def test_a_run_by_the_clock_ends_with_its_rates_at_the_bottom(tmp_path: Path, mo
     ticks = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) * 0.01)  # seconds: a clock that no other work slows
     common = overrides(draw_pictures(tmp_path / "pictures"), tmp_path / "run", 1_000_000)
-    path = loop.train_inversion(config_of("inversion"), [*common, "minutes=0.05", "optimizer.decay=cosine"])
+    path = loop.train_inversion(config_of("inversion"), [*common, "time_budget=0.05", "optimizer.decay=cosine"])
     steps = read_state(path)["step"]
     assert len(rates) == steps and 30 < steps < 150 and next(ticks) == pytest.approx(300, abs=20)
     assert rates[-1] < 0.05 * max(rates)

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from invertfill.errors import InputError
 from invertfill.masks.names import KINDS
-from invertfill.nn.generators.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from invertfill.nn.generators.stylegan2 import StyleGAN2Discriminator
 from invertfill.nn.invertfill import InvertFill
 from invertfill.training.config import GanConfig, InversionConfig, load_config
 
@@ -102,6 +102,8 @@ def test_unknown_key_inside_a_generator_is_named_without_pydantic_s_tag() -> Non
         ("masks.low=0.95", ["'masks'", "low (0.95) must be below high (0.9)"]),
         ("model.generator.size=100", ["'model.generator.size' is 100", "64", "1024"]),
         ("model.generator.kind=stylegan3", ["model.generator", "stylegan3", "'stylegan2'", "'mobilestylegan'"]),
+        ("model.encoder.blocks=[1, 1]", ["'model.encoder'", "three stages"]),
+        ("model.generator={kind: migan, size: 64, channels: [8]}", ["'model.generator'", "5 channel counts"]),
         ("data=null", ["'data'"]),
         ("losses.lpips_crop=999", ["losses.lpips_crop is larger than the pictures of"]),
     ],
@@ -136,11 +138,11 @@ def test_shipped_file_s_networks_can_be_built(path: Path) -> None:
     config = load_config(schema(path), path)
     with FakeTensorMode():  # shapes without memory
         if isinstance(config, GanConfig):
-            generator = StyleGAN2Generator(**config.generator.model_dump(exclude={"kind"}))
-            StyleGAN2Discriminator(generator.size, **config.discriminator.model_dump())
+            generator = config.generator.build()
+            StyleGAN2Discriminator(config.discriminator, generator.size)
             assert generator.num_layers == 2 * generator.size.bit_length() - 4  # L = 2 log2(s) - 2
         else:
-            model = InvertFill(config.model.model_dump(mode="json"))
+            model = InvertFill(config.model)
             size = config.model.generator.size
             image, mask = torch.zeros(2, 3, size, size), torch.zeros(2, 1, size, size)
             assert model(image, mask).image.shape == (2, 3, size, size)

@@ -16,8 +16,8 @@ from PIL import Image
 from training_runs import draw_pictures
 
 from invertfill.errors import InputError
-from invertfill.training.config import DataConfig, DegradeConfig, MaskConfig
-from invertfill.training.data.augmentation import degrade
+from invertfill.training.config import AugmentationConfig, DataConfig, MaskConfig
+from invertfill.training.data.augmentation import augment
 from invertfill.training.data.batches import Batch, Batches
 from invertfill.training.data.readers import ImageSet, decode
 
@@ -116,10 +116,10 @@ def same(a: Batch, b: Batch) -> bool:
     return torch.equal(a.images, b.images) and (a.masks is None or torch.equal(a.masks, b.masks))
 
 
-KINDS = [{}, {"cache": False}, {"degrade": {"probability": 0.7}}]
+KINDS = [{}, {"cache": False}, {"augmentation": {"probability": 0.7}}]
 
 
-@pytest.mark.parametrize("data", KINDS, ids=["cached", "from disk", "degraded"])
+@pytest.mark.parametrize("data", KINDS, ids=["cached", "from disk", "augmented"])
 @pytest.mark.parametrize("pool", [0, 8])
 def test_a_step_s_batch_doesn_t_depend_on_the_steps_before(folder: Path, data: dict[str, Any], pool: int) -> None:
     masks = {"kind": "box", "pool": pool}
@@ -129,7 +129,7 @@ def test_a_step_s_batch_doesn_t_depend_on_the_steps_before(folder: Path, data: d
     assert not same(kept[4], kept[5])
 
 
-@pytest.mark.parametrize("data", KINDS, ids=["cached", "from disk", "degraded"])
+@pytest.mark.parametrize("data", KINDS, ids=["cached", "from disk", "augmented"])
 def test_processes_share_the_batch_of_one(folder: Path, data: dict[str, Any]) -> None:
     masks = {"kind": "box"}
     one = batches(folder, masks=masks, **data)(3)
@@ -165,21 +165,21 @@ def test_ranges_and_flips(folder: Path) -> None:
     assert seen == {True, False}
 
 
-def test_degradation_is_repeatable_slight_and_off_at_0(folder: Path) -> None:
+def test_augmentation_is_repeatable_slight_and_off_at_0(folder: Path) -> None:
     # At 64 px, so that a shift of 4 % is more than a pixel.
     picture = decode((folder / "00.png").read_bytes(), 64)
-    on, off = DegradeConfig(probability=1), DegradeConfig(probability=0)
+    on, off = AugmentationConfig(probability=1), AugmentationConfig(probability=0)
     for seed in range(20):
-        first, again = (degrade(picture, on, np.random.default_rng(seed)) for _ in range(2))
+        first, again = (augment(picture, on, np.random.default_rng(seed)) for _ in range(2))
         np.testing.assert_array_equal(first, again)
         assert first.shape == picture.shape and first.dtype == np.uint8
         assert 0 < np.abs(first.astype(int) - picture).mean() < 60
-    np.testing.assert_array_equal(degrade(picture, off, np.random.default_rng(0)), picture)
+    np.testing.assert_array_equal(augment(picture, off, np.random.default_rng(0)), picture)
 
 
 def test_copies_join_the_set_and_keep_their_picture_s_number(folder: Path) -> None:
-    degrade = {"probability": 1, "copies": 2}
-    source = batches(folder, degrade=degrade, flip=False)
+    augmentation = {"probability": 1, "copies": 2}
+    source = batches(folder, augmentation=augmentation, flip=False)
     drawn = np.concatenate([source.indices(step) for step in range(15)])  # 60 of 30: two epochs
     assert sorted(drawn[:30].tolist()) == sorted(drawn[30:].tolist()) == list(range(30))
     originals, seen = source.images.batch(np.arange(10)), {}
@@ -191,17 +191,19 @@ def test_copies_join_the_set_and_keep_their_picture_s_number(folder: Path) -> No
             assert np.array_equal(pixels, originals[number % 10]) == (number < 10)
             assert np.array_equal(seen.setdefault(number, pixels), pixels)  # the same in every epoch
     with pytest.raises(ValueError, match="copies"):
-        batches(folder, degrade=degrade, cache=False)
+        batches(folder, augmentation=augmentation, cache=False)
 
 
-def test_degradation_moves_about_the_centre(folder: Path) -> None:
+def test_augmentation_moves_about_the_centre(folder: Path) -> None:
     still = {"probability": 1, "colour": 0, "blur": 0, "noise": 0, "jpeg": 95, "shift": 0, "zoom": 0}
     picture = np.zeros((33, 33, 3), np.uint8)
     picture[12:21, 12:21] = 255
-    turned = degrade(picture, DegradeConfig(**still, turn=45), np.random.default_rng(1))
+    turned = augment(picture, AugmentationConfig(**still, turn=45), np.random.default_rng(1))
     grid = np.arange(33) + 0.5
     for axis in (0, 1):
         centre = (turned[..., 0].sum(axis) * grid).sum() / turned[..., 0].sum()
         assert centre == pytest.approx(16.5, abs=0.1)
     assert not np.array_equal(turned, picture)
-    np.testing.assert_array_equal(degrade(picture, DegradeConfig(**still, turn=0), np.random.default_rng(1)), picture)
+    np.testing.assert_array_equal(
+        augment(picture, AugmentationConfig(**still, turn=0), np.random.default_rng(1)), picture
+    )

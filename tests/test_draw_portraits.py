@@ -10,14 +10,14 @@ from conftest import ROOT, script
 from PIL import Image
 from safetensors.torch import save_file
 
-from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig
 from invertfill.training.inversion import load_codes
 
 
 @torch.no_grad()
 def test_a_picture_is_what_its_code_draws(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    generator = MobileStyleGANGenerator().eval()
+    generator = MobileStyleGANConfig().build().eval()
     weights, out, codes = tmp_path / "generator.safetensors", tmp_path / "drawn", tmp_path / "codes.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in generator.state_dict().items()}, weights)
     tool = script(ROOT / "tools" / "draw_portraits.py")

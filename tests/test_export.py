@@ -22,11 +22,12 @@ from invertfill.engines import open_engine
 from invertfill.engines.base import CropRequest
 from invertfill.errors import InputError
 from invertfill.export import export, export_model
-from invertfill.nn.invertfill import InvertFill
+from invertfill.nn.invertfill import InvertFill, InvertFillConfig
 from invertfill.options import FillOptions
 from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.registry import FILES, NOISE, SUMS, find_model, write_sums
 from invertfill.training.checkpoint import save_checkpoint
+from invertfill.training.config import InversionConfig, load_config
 
 pytestmark = pytest.mark.slow
 
@@ -284,9 +285,9 @@ def test_weights_file_is_the_model(exported: tuple[InvertFill, Path]) -> None:
         assert torch.equal(again(image, mask, w).image, model(image, mask, w).image)
 
 
-def checkpoint_of(run: Path, stage: str = "inversion") -> tuple[Path, InvertFill]:
-    about = {"domain": "noise"}
-    config = {"stage": stage, "name": "test", "seed": 3, "model": PLAIN, "about": about, "data": {"path": "secret"}}
+def checkpoint_of(run: Path, stage: str = "inversion", **changes: Any) -> tuple[Path, InvertFill]:
+    config = {"stage": stage, "name": "test", "seed": 3, "model": PLAIN, "about": {"domain": "noise"}, **changes}
+    config["data"] = {"path": "secret"}
     model, shadow = random_model(PLAIN, 1), random_model(PLAIN, 2)
     return save_checkpoint(run, 7, config, {"commit": "abc"}, {"model": model, "ema": shadow}, {}, keep=1), shadow
 
@@ -300,10 +301,18 @@ def test_checkpoint_gives_its_shadow_weights(tmp_path: Path) -> None:
     with safe_open(folder / "model.safetensors", "pt") as file:
         provenance = json.loads(file.metadata()["provenance"])
         assert provenance == {"step": 7, "name": "test", "domain": "noise", "commit": "abc", "seed": 3}
-        assert json.loads(file.metadata()["config"]) == PLAIN
+        stored = json.loads(file.metadata()["config"])
+    assert stored == InvertFillConfig(**PLAIN).model_dump(mode="json")  # whole: no default can change it later
     assert "provenance" not in (folder / "MODEL_CARD.md").read_text()
     export(tmp_path / "run", folder)  # a run's folder stands for its newest checkpoint; a model folder is replaced
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_model_says_how_many_latents_make_another_seed_s_mean(tmp_path: Path) -> None:
+    tiny = Path(__file__).parent.parent / "configs" / "tiny-inversion.yaml"
+    about = load_config(InversionConfig, tiny, ["about.mean_latent_samples=64"]).about.model_dump()
+    checkpoint, _ = checkpoint_of(tmp_path / "run", about=about)
+    assert find_model(export(checkpoint, tmp_path / "model")).mean_latent_samples == 64
 
 
 def test_what_is_no_checkpoint_of_stage_2(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from training_runs import batch_of
 
-from invertfill.nn.generators.stylegan2 import StyleGAN2Generator
+from invertfill.nn.generators.stylegan2 import StyleGAN2Config
 from invertfill.training import diffaugment as aug
 from invertfill.training import gan
 from invertfill.training.config import AdamConfig, GanConfig
@@ -109,7 +110,7 @@ def test_adam_is_scaled_for_lazy_regularisers() -> None:
 
 def test_style_mixing() -> None:
     torch.manual_seed(0)
-    generator = StyleGAN2Generator(16, channel_base=64, channel_max=8, mapping_layers=1, latent_dim=8)
+    generator = StyleGAN2Config(size=16, channel_base=64, channel_max=8, mapping_layers=1, latent_dim=8).build()
     cpu = torch.device("cpu")
     same = gan.mixed_styles(generator, 4, 0.0, cpu)
     assert same.shape == (4, 6, 8) and torch.equal(same, same[:, :1].expand_as(same))
@@ -126,7 +127,7 @@ def test_a_few_steps(tmp_path: Path, augment: str) -> None:
     torch.manual_seed(0)
     task = gan.GanTask(tiny(tmp_path, augment=augment), "cpu")
     before = {name: [p.clone() for p in module.parameters()] for name, module in task.modules.items()}
-    logs = [task.train_step(real(), step) for step in range(3)]
+    logs = [task.train_step(batch_of(real()), step) for step in range(3)]
     assert set(logs[0]) == {"discriminator", "real", "fake", "r1", "generator", "path"}
     assert set(logs[1]) == {"discriminator", "real", "fake", "generator"}
     assert all(math.isfinite(value) for log in logs for value in log.values())
@@ -143,7 +144,7 @@ def test_steps_repeat_bit_for_bit(tmp_path: Path) -> None:
     def run() -> list[dict[str, float]]:
         torch.manual_seed(0)
         task = gan.GanTask(tiny(tmp_path, augment="diffaugment"), "cpu")
-        return [task.train_step(real(), step) for step in range(3)]
+        return [task.train_step(batch_of(real()), step) for step in range(3)]
 
     assert run() == run()
 
@@ -157,10 +158,10 @@ def test_discriminator_learns_to_tell(tmp_path: Path) -> None:
 
 
 def test_sample_grid_is_the_same_at_every_call(tmp_path: Path) -> None:
-    task = gan.GanTask(tiny(tmp_path), "cpu")
-    grid = task.sample_grid(9)
+    task = gan.GanTask(tiny(tmp_path, sample_count=9), "cpu")
+    grid = task.sample_grid(batch_of(real()))
     assert grid.shape == (9, 3, 16, 16) and grid.abs().max() <= 1
-    assert torch.equal(grid, task.sample_grid(9))
+    assert torch.equal(grid, task.sample_grid(batch_of(real())))
     assert not torch.equal(grid[0], grid[1])
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from test_export import CONFIGS, random_model
 from torch import Tensor, nn
-from training_runs import draw_pictures
+from training_runs import batch_of, draw_pictures
 
 import invertfill
 from invertfill.engines import open_engine
@@ -51,7 +51,7 @@ def run_config(**changes: Any) -> InversionConfig:
         "model": model,
         "masks": {"kind": "freeform"},
         "losses": {"perceptual": 0, "style": 0, "tv": 0, "msr": 0.4, "lpips": 1, "adversarial": 0.1, "lpips_crop": 32},
-        "rates": {"generator": 1},
+        "lr_mult": {"generator": 1},
         "guess": {"freeze": 0, "ramp": 0},
         "optimizer": {"lr": 0.001},
     }
@@ -123,7 +123,7 @@ def test_a_step_trains_every_part_and_reports_every_term() -> None:
     before = {name: p.detach().clone() for name, p in task.model.named_parameters()}
     for step in range(6):
         torch.manual_seed(step)
-        logs = task.train_step(*batch(), step)
+        logs = task.train_step(batch_of(*batch()), step)
         assert all(math.isfinite(value) for value in logs.values()), logs
     still = {name for name, p in task.model.named_parameters() if torch.equal(p, before[name])}
     # The fixed noise; and a generator of 32 px has no layer that takes the fine vector.
@@ -144,12 +144,12 @@ def test_trained_layers_wait_and_styles_hurry() -> None:
         )
 
     torch.manual_seed(0)
-    task.train_step(*batch(), 0)
+    task.train_step(batch_of(*batch()), 0)
     assert moved("generator.second.0.pointwise") == moved("rgb_branch.from_rgb") == 0
     # Adam's first step is the rate wherever there is a gradient.
     assert moved("encoder.trunk") == pytest.approx(0.001, rel=1e-2)
     assert moved("generator.second.0.affine") == pytest.approx(0.008, rel=1e-2)
-    task.train_step(*batch(), 1)
+    task.train_step(batch_of(*batch()), 1)
     assert moved("generator.second.0.pointwise") > 0
 
 

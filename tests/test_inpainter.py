@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,15 @@ def test_openvino_serves_processes_that_stay_where_it_pays(
     if not installed:
         with pytest.raises(invertfill.InputError, match=r"^engine openvino: .*pip install 'invertfill\[openvino\]'"):
             open_engine(find_model("faces-256"), FillOptions(engine="openvino"))
+
+
+def test_a_configuration_of_another_version_is_one_line(tiny_model_folder: Path) -> None:
+    pytest.importorskip("torch")
+    from invertfill.engines.torch import TorchEngine
+
+    model = find_model(tiny_model_folder)
+    with pytest.raises(invertfill.InputError, match=r"^[^\n]*model\.safetensors: [^\n]*encoder\.depth[^\n]*$"):
+        TorchEngine(replace(model, config=model.config | {"encoder": {"depth": 3}}), "cpu")
 
 
 def test_region_is_the_whole_portrait_or_a_square_with_context() -> None:

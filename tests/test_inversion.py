@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from training_runs import config_of
+from training_runs import batch_of, config_of
 
 from invertfill.errors import InputError
 from invertfill.nn.invertfill import InvertFill
@@ -44,17 +44,17 @@ def test_everything_but_the_generator_is_trained() -> None:
     it = task()
     before = copies(it.model)
     for step in range(3):  # the RGB branch's outputs start at zero, so what lies before them moves from the second on
-        it.train_step(*batch(), step)
+        it.train_step(batch_of(*batch()), step)
     still = {name for name, value in it.model.named_parameters() if torch.equal(value, before[name])}
     assert still == {name for name in before if name.startswith("generator.")}
     trained = sum(len(group["params"]) for group in it.optimizers["model"].param_groups)
     assert trained == len(before) - len(still)
 
 
-def test_parts_learn_at_their_rates() -> None:
-    it = task("rates={encoder: 0, premodulation: 0.1, generator: 0.5}", "optimizer={lr: 0.01, beta1: 0}")
+def test_parts_learn_at_their_multiples_of_the_learning_rate() -> None:
+    it = task("lr_mult={encoder: 0, premodulation: 0.1, generator: 0.5}", "optimizer={lr: 0.01, beta1: 0}")
     before = copies(it.model)
-    it.train_step(*batch(), 0)
+    it.train_step(batch_of(*batch()), 0)
     moved = {name: (value - before[name]).abs().max().item() for name, value in it.model.named_parameters()}
     assert not any(way for name, way in moved.items() if name.startswith(("encoder.", "generator.mapping.")))
     # Adam's first step is lr wherever there is a gradient.
@@ -62,14 +62,14 @@ def test_parts_learn_at_their_rates() -> None:
         furthest = max(way for name, way in moved.items() if name.startswith(f"{part}."))
         assert furthest == pytest.approx(0.01 * rate, rel=1e-3), part
     assert it.ema.generator is not it.model.generator  # it lags behind, as all that learns
-    with pytest.raises(InputError, match="rates are all 0"):
-        task("rates={encoder: 0, premodulation: 0, rgb_branch: 0}")
+    with pytest.raises(InputError, match="lr_mult is 0"):
+        task("lr_mult={encoder: 0, premodulation: 0, rgb_branch: 0}")
 
 
 @pytest.mark.slow
 def test_a_batch_can_be_learned_and_every_term_is_reported() -> None:
     it = task("mean_latent.tau=0")
-    logs = [it.train_step(*batch(), step) for step in range(40)]
+    logs = [it.train_step(batch_of(*batch()), step) for step in range(40)]
     assert set(logs[0]) == {"total", "valid", "hole", "tv", "msr_rec", "fid"}
     assert logs[-1]["total"] < 0.7 * logs[0]["total"]
 
@@ -85,7 +85,7 @@ def test_the_anchor_is_the_mean_latent_of_the_step(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(it.model, "encode", spy)
     for step in range(3):
-        it.train_step(*batch(), step)
+        it.train_step(batch_of(*batch()), step)
         assert torch.equal(seen[step][0], it.mean_latent.w_o)
     assert not torch.equal(seen[0], seen[1])
     # Inference keeps the long-run mean.
@@ -96,7 +96,7 @@ def test_shadow_weights_lag_behind_and_share_the_generator() -> None:
     it = task("ema_half_life=1000000")
     start = copies(it.ema)
     for step in range(3):
-        it.train_step(*batch(), step)
+        it.train_step(batch_of(*batch()), step)
     assert it.ema.generator is it.model.generator
     name = "encoder.rgb_heads.0.weight"
     now, shadow = dict(it.model.named_parameters())[name], dict(it.ema.named_parameters())[name]
@@ -106,7 +106,7 @@ def test_shadow_weights_lag_behind_and_share_the_generator() -> None:
 def test_sample_grid_keeps_known_pixels_and_hides_the_hole_of_the_input() -> None:
     it = task()
     real, mask = batch(2)
-    grid = it.sample_grid(real, mask)
+    grid = it.sample_grid(batch_of(real, mask))
     assert grid.shape == (6, 3, 32, 32)
     masked, filled, original = grid[:3]
     assert torch.equal(original, real[0])
@@ -123,8 +123,8 @@ def test_missing_weights_are_one_line(key: str, tmp_path: Path) -> None:
 def test_codes_alone_train_encoder_and_pre_modulation_only(tmp_path: Path) -> None:
     it = task(f"codes={tmp_path}", "losses.code=1", "through_generator=false", "mean_latent.tau=0")
     before = copies(it.model)
-    codes = it.generator.mapping(torch.randn(4, 32, generator=torch.Generator().manual_seed(2))).detach()
-    logs = [it.train_step(*batch(), step, codes) for step in range(40)]
+    it.codes = it.generator.mapping(torch.randn(4, 32, generator=torch.Generator().manual_seed(2))).detach()
+    logs = [it.train_step(batch_of(*batch()), step) for step in range(40)]
     assert set(logs[0]) == {"total", "msr_rec", "code"}
     assert logs[-1]["code"] < 0.75 * logs[0]["code"]
     moved = {name.split(".")[0] for name, value in it.model.named_parameters() if not torch.equal(value, before[name])}
@@ -136,6 +136,7 @@ def test_pictures_drawn_from_their_code_are_all_hole(tmp_path: Path, monkeypatch
     real, mask = batch()
     codes = it.generator.mapping(torch.randn(4, 32)).detach()
     codes[0] = math.nan
+    it.codes = codes
     seen: dict[str, Tensor] = {}
 
     def draw(image: Tensor, hole: Tensor, w_plus: Tensor) -> Tensor:
@@ -143,9 +144,11 @@ def test_pictures_drawn_from_their_code_are_all_hole(tmp_path: Path, monkeypatch
         return InvertFill.draw(it.model, image, hole, w_plus)
 
     monkeypatch.setattr(it.model, "draw", draw)
-    it.train_step(real, mask, 0, codes)
-    assert torch.equal(seen["hole"][0], mask[0]) and bool((seen["hole"][1:] == 1).all())
-    assert torch.equal(seen["w_plus"][1:], codes[1:, None].expand_as(seen["w_plus"][1:]))
+    given = batch_of(real, mask)
+    given.mirrored[1] = True  # another picture than the code's
+    it.train_step(given, 0)
+    assert torch.equal(seen["hole"][:2], mask[:2]) and bool((seen["hole"][2:] == 1).all())
+    assert torch.equal(seen["w_plus"][2:], codes[2:, None].expand_as(seen["w_plus"][2:]))
     assert not seen["w_plus"].isnan().any()
 
 
@@ -202,7 +205,7 @@ def test_compiled_it_trains_alike(monkeypatch: pytest.MonkeyPatch) -> None:
         losses = []
         for it in (plain, compiled):
             seed_step(0, step)
-            losses.append(it.train_step(*batch(), step)["total"])
+            losses.append(it.train_step(batch_of(*batch()), step)["total"])
         torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(plain.model.state_dict(), compiled.model.state_dict(), rtol=1e-4, atol=1e-5)
 
@@ -217,7 +220,7 @@ def test_learning_rate_rises_then_follows_a_cosine() -> None:
 
 def test_gradients_are_clipped_together() -> None:
     it = task("optimizer.clip=0.001")
-    it.train_step(*batch(), 0)
+    it.train_step(batch_of(*batch()), 0)
     gradients = [p.grad for p in it.model.parameters() if p.grad is not None]
     assert float(torch.stack([g.norm() for g in gradients]).norm()) == pytest.approx(0.001, rel=1e-3)
 
@@ -228,7 +231,7 @@ def test_losses_of_the_composite_and_a_discriminator_that_learns(need_weights: C
     size = ["model.generator.size=64"]
     it = task("losses.border=1", "losses.lpips=1", "losses.adversarial=0.1", "optimizer.lr=0.002", *size)
     real, mask = (torch.nn.functional.interpolate(t, size=64) for t in batch())
-    logs = [it.train_step(real, mask, step) for step in range(12)]
+    logs = [it.train_step(batch_of(real, mask), step) for step in range(12)]
     assert {"border", "lpips", "discriminator", "adversarial"} <= set(logs[0])
     assert logs[-1]["lpips"] < logs[0]["lpips"]
     assert logs[-1]["discriminator"] < 0.8 * logs[0]["discriminator"]
@@ -246,7 +249,7 @@ def test_feature_losses_see_a_window_of_the_picture(
     stages = it.lpips.stages
     monkeypatch.setattr(it.lpips, "stages", lambda pictures: seen.append(pictures.detach()) or stages(pictures))
     for step in range(4):
-        it.train_step(real, mask, step)
+        it.train_step(batch_of(real, mask), step)
     windows = real.unfold(2, 48, 1).unfold(3, 48, 1)  # (N, 3, 17, 17, 48, 48)
     places = [(windows == target[:, :, None, None]).all((0, 1, 4, 5)).nonzero().tolist() for target in seen[1::2]]
     assert all(len(place) == 1 for place in places) and len({str(place) for place in places}) > 1
@@ -255,7 +258,7 @@ def test_feature_losses_see_a_window_of_the_picture(
 def test_folded_normalisation_is_the_same_encoder(tmp_path: Path) -> None:
     it = task("model.encoder.norm=true")
     for step in range(3):
-        it.train_step(*batch(), step)
+        it.train_step(batch_of(*batch()), step)
     save_checkpoint(tmp_path, 3, it.config.model_dump(mode="json"), {}, it.modules, {}, keep=1)
     plain = task(f"init={tmp_path}").model.eval()
     assert not [m for m in plain.encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)]

@@ -9,6 +9,9 @@ import torch
 from conftest import ROOT, script
 from torch import Tensor
 
+from invertfill.nn.generators.migan import MIGANConfig
+from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
+
 
 @pytest.fixture(scope="module")
 def lean() -> ModuleType:
@@ -54,11 +57,9 @@ def test_a_channel_that_says_what_another_says_costs_nothing(lean: ModuleType) -
 
 def test_every_narrowed_space_is_read_and_written_once(lean: ModuleType) -> None:
     """Each layer that has channels at 128, 256 or 512 px on a side, on that side, and no other."""
-    wide = lean.Pair(
-        *(
-            lambda g: (g, lean.MIGANBranch(g.feature_channels, stem=0))  # as in load_migan
-        )(lean.MIGANGenerator(512, tuple(lean.WIDTHS.values()), noise_to=128))
-    )
+    generator = MIGANConfig(size=512, channels=tuple(lean.WIDTHS.values()), noise_to=128).build()
+    branch = MIGANBranch(RGBBranchConfig(kind="migan", stem=0), generator.feature_channels)  # as in load_migan
+    wide = lean.Pair(generator, branch)
     names = {layer: name for name, layer in wide.named_modules()}
     read = [names[layer] for _, space in lean.spaces(wide) for layer in space[2]]
     written = [names[layer] for _, space in lean.spaces(wide) for layer in space[0]]

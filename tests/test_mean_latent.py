@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from invertfill.training.mean_latent import SoftUpdateMeanLatent, long_run_mean
+from invertfill.training.mean_latent import MeanLatentConfig, SoftUpdateMeanLatent, long_run_mean
 
 DIM = 16
 
@@ -15,7 +15,7 @@ def mapping(z: torch.Tensor) -> torch.Tensor:
 
 def latent(**kwargs: float) -> SoftUpdateMeanLatent:
     torch.manual_seed(0)
-    return SoftUpdateMeanLatent(torch.zeros(DIM), **kwargs)  # type: ignore[arg-type]
+    return SoftUpdateMeanLatent(MeanLatentConfig.model_validate(kwargs), torch.zeros(DIM), DIM)
 
 
 def test_arrives_at_the_target_which_is_then_drawn_anew() -> None:
@@ -51,7 +51,7 @@ def test_target_is_the_mean_of_k_mapped_latents() -> None:
 
 def test_stays_put_at_tau_0() -> None:
     start = torch.randn(DIM)
-    mean = SoftUpdateMeanLatent(start, tau=0.0)
+    mean = SoftUpdateMeanLatent(MeanLatentConfig(tau=0), start, DIM)
     for _ in range(5):
         assert torch.equal(mean.step(mapping), start[None])
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from conftest import ROOT, script
 from torch import Tensor, nn
 
-from invertfill.nn.generators.migan import MIGANGenerator, StyledConv
-from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator, StyledConv
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig
 from invertfill.nn.invertfill import InvertFill
-from invertfill.nn.rgb_branch import MIGANBranch
+from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
 from invertfill.training.inversion import choose_parameters
 
 CHANNELS = {4: 12, 8: 12, 16: 8, 32: 6}
@@ -107,8 +107,8 @@ def reference(x: Tensor, w: dict[str, Tensor]) -> Tensor:
 
 @torch.no_grad()
 def test_converted_weights_draw_what_migan_draws(tool: ModuleType) -> None:
-    generator = MIGANGenerator(32, tuple(CHANNELS.values()), latent_dim=16, dark_to=32)
-    branch = MIGANBranch(generator.feature_channels)
+    generator = MIGANConfig(size=32, channels=tuple(CHANNELS.values()), latent_dim=16, dark_to=32).build()
+    branch = MIGANBranch(RGBBranchConfig(kind="migan"), generator.feature_channels)
     weights = published()
     tool.fill_layers(generator, branch, weights)
     x = torch.randn(2, CHANNELS[32], 32, 32)
@@ -136,7 +136,7 @@ def test_style_has_no_say_at_first_and_one_after_a_step() -> None:
 def test_a_layout_adds_nothing_at_first_and_then_what_no_scale_of_channels_can() -> None:
     """Channels that are constant stay so, however they are scaled; a layout differs from place to place."""
     torch.manual_seed(0)
-    plain, laid = (MIGANGenerator(8, (8, 4), latent_dim=16, const_rank=rank) for rank in (0, 6))
+    plain, laid = (MIGANConfig(size=16, channels=(8, 4, 4), latent_dim=16, const_rank=rank).build() for rank in (0, 6))
     laid.load_state_dict(laid.state_dict() | plain.state_dict())
     w = torch.randn(3, plain.num_layers, 16)
     torch.testing.assert_close(plain.synthesis(w), laid.synthesis(w))
@@ -158,17 +158,17 @@ def _inputs(generator: MIGANGenerator, w: Tensor) -> Tensor:
 
 
 def test_layers_are_those_of_stylegan2_but_for_the_last_rgb() -> None:
-    generator = MIGANGenerator()
+    generator = MIGANConfig().build()
     assert generator.num_layers == 13
     assert generator.levels == (0,) * 3 + (1,) * 4 + (2,) * 6
     assert generator.feature_channels == {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128}
     with pytest.raises(ValueError, match="7 channel counts"):
-        MIGANGenerator(256, (8, 8))
+        MIGANConfig(channels=(8, 8))
 
 
 def test_noise_reaches_the_hole_from_32_px_on() -> None:
     torch.manual_seed(0)
-    branch = MIGANBranch({4: 8, 8: 8, 16: 8, 32: 8, 64: 4}, noise=True)
+    branch = MIGANBranch(RGBBranchConfig(kind="migan", noise=True), {4: 8, 8: 8, 16: 8, 32: 8, 64: 4})
     image, mask = torch.rand(1, 3, 64, 64) * 2 - 1, torch.zeros(1, 1, 64, 64)
     mask[..., 16:48, 16:48] = 1
     with torch.no_grad():
@@ -259,7 +259,7 @@ def test_a_sketch_is_fitted_to_the_pictures_of_codes() -> None:
 @torch.no_grad()
 def test_a_low_rank_layer_of_full_rank_is_the_convolution_of_the_constant(join: ModuleType) -> None:
     torch.manual_seed(0)
-    trunk = MobileStyleGANGenerator(16, (8, 8, 4), latent_dim=16)
+    trunk = MobileStyleGANConfig(size=16, channels=(8, 8, 4), latent_dim=16).build()
     w = torch.randn(64, 16)
     layer = join.low_rank(trunk, w, 16)
     torch.testing.assert_close(layer(w), trunk.first(trunk.input.expand(64, -1, -1, -1), w), rtol=1e-4, atol=1e-5)

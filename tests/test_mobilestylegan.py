@@ -11,15 +11,15 @@ import torch
 import torch.nn.functional as F
 from conftest import script
 
-from invertfill.nn.generators import build_generator
-from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator, inverse_haar
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig, MobileStyleGANGenerator, inverse_haar
+from invertfill.nn.invertfill import InvertFillConfig
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "convert_face_generator.py"
 
 
 def tiny() -> MobileStyleGANGenerator:
     torch.manual_seed(0)
-    return MobileStyleGANGenerator(size=32, channels=(16, 16, 8, 8), latent_dim=12, mapping_layers=2)
+    return MobileStyleGANConfig(size=32, channels=(16, 16, 8, 8), latent_dim=12, mapping_layers=2).build()
 
 
 def test_inverse_haar_undoes_a_haar_transform() -> None:
@@ -34,7 +34,7 @@ def test_inverse_haar_undoes_a_haar_transform() -> None:
 
 def test_shapes_and_levels_at_256() -> None:
     with torch.device("meta"):
-        generator = MobileStyleGANGenerator()
+        generator = MobileStyleGANConfig().build()
     assert generator.num_layers == len(generator.levels) == 20  # 4 px: 1, six sizes of 3, toRGB
     # 4 and 8 px coarse, 16 and 32 middle, 64 and up (with toRGB) fine
     assert generator.levels == (0,) * 4 + (1,) * 6 + (2,) * 10
@@ -82,11 +82,11 @@ def test_mapping_is_pixel_norm_and_leaky_layers() -> None:
 
 def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="channel counts"):
-        MobileStyleGANGenerator(size=32, channels=(8, 8))
+        MobileStyleGANConfig(size=32, channels=(8, 8))
     with pytest.raises(ValueError, match="constant noise only"):
         tiny().synthesis(torch.zeros(1, 11, 12), noise="random")
-    with pytest.raises(ValueError, match="one of stylegan2, mobilestylegan"):
-        build_generator({"kind": "biggan"})
+    with pytest.raises(ValueError, match="'stylegan2', 'mobilestylegan'"):
+        InvertFillConfig.model_validate({"generator": {"kind": "biggan"}})
 
 
 def test_converted_face_generator_draws_what_its_source_draws(shared: Path) -> None:

@@ -42,7 +42,7 @@ def test_rows_begin_with_the_given_trunk_and_the_prior(tmp_path: Path) -> None:
     torch.manual_seed(1)  # another seed than new parts begin from
     size = ["model.generator.size=32", "model.generator.channels=[16, 16, 16, 16]", "model.rgb_branch.channels=[8, 8]"]
     plain = load_config(InversionConfig, CONFIG, [*size, "prior=null"])
-    trained = InvertFill(plain.model.model_dump(mode="json"))
+    trained = InvertFill(plain.model)
     save_file({k: v.contiguous() for k, v in trained.state_dict().items()}, tmp_path / "model.safetensors")
     overrides = [*size, *MODELS["w+"], f"prior={tmp_path / 'model.safetensors'}"]
     write_start(tmp_path / "model.safetensors", overrides, tmp_path / "start.safetensors")

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from invertfill.nn.generators.stylegan2 import (
+    DiscriminatorConfig,
     ModulatedConv,
+    StyleGAN2Config,
     StyleGAN2Discriminator,
     StyleGAN2Generator,
     minibatch_stddev,
@@ -22,7 +24,7 @@ SIZES = {64: 10, 128: 12, 256: 14, 512: 16, 1024: 18}
 
 def tiny(size: int = 32) -> StyleGAN2Generator:
     torch.manual_seed(0)
-    return StyleGAN2Generator(size, channel_base=256, channel_max=16, mapping_layers=2, latent_dim=24)
+    return StyleGAN2Config(size=size, channel_base=256, channel_max=16, mapping_layers=2, latent_dim=24).build()
 
 
 def w_plus(generator: StyleGAN2Generator, count: int = 2) -> Tensor:
@@ -32,7 +34,9 @@ def w_plus(generator: StyleGAN2Generator, count: int = 2) -> Tensor:
 @pytest.mark.parametrize(("size", "layers"), SIZES.items())
 def test_every_size_builds_and_runs(size: int, layers: int) -> None:
     torch.manual_seed(0)
-    generator = StyleGAN2Generator(size, channel_base=size * 2, channel_max=8, mapping_layers=1, latent_dim=16)
+    generator = StyleGAN2Config(
+        size=size, channel_base=size * 2, channel_max=8, mapping_layers=1, latent_dim=16
+    ).build()
     assert generator.num_layers == layers
     assert generator.levels == (0,) * 3 + (1,) * 4 + (2,) * (layers - 7)
     assert list(generator.feature_channels) == [2**i for i in range(2, size.bit_length())]
@@ -40,19 +44,19 @@ def test_every_size_builds_and_runs(size: int, layers: int) -> None:
         image = generator.synthesis(w_plus(generator, 1))
         assert image.shape == (1, 3, size, size)
         assert image.isfinite().all()
-        logits = StyleGAN2Discriminator(size, channel_base=size * 2, channel_max=8)(image)
+        logits = StyleGAN2Discriminator(DiscriminatorConfig(channel_base=size * 2, channel_max=8), size)(image)
     assert logits.shape == (1,)
 
 
 @pytest.mark.parametrize("size", [0, 4, 100, 255])
 def test_other_sizes_are_refused(size: int) -> None:
-    with pytest.raises(ValueError, match="power of two"):
-        StyleGAN2Generator(size)
+    with pytest.raises(ValueError, match="1024"):
+        StyleGAN2Config(size=size)
 
 
 def test_paper_and_compact_channels() -> None:
     with torch.device("meta"):
-        paper, compact = StyleGAN2Generator(256), StyleGAN2Generator(256, channel_base=8192, channel_max=256)
+        paper, compact = StyleGAN2Config().build(), StyleGAN2Config(channel_base=8192, channel_max=256).build()
     assert paper.feature_channels == {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64}
     synthesis = sum(p.numel() for name, p in compact.named_parameters() if not name.startswith("mapping"))
     assert synthesis == pytest.approx(6.6e6, rel=0.01)

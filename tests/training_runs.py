@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
+
+from invertfill.training.data.batches import Batch
 
 ROOT = Path(__file__).parent.parent
 TRAIN = (
@@ -23,6 +27,11 @@ def draw_pictures(folder: Path, count: int = 12, size: int = 32) -> Path:
         coarse = np.random.default_rng(i).integers(0, 256, (4, 4, 3), np.uint8)
         Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{i:02d}.png")
     return folder
+
+
+def batch_of(images: Tensor, masks: Tensor | None = None) -> Batch:
+    """Pictures of a set that they are all of, none mirrored."""
+    return Batch(images, masks, torch.arange(len(images)), torch.zeros(len(images)).bool())
 
 
 def config_of(stage: str) -> Path:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from invertfill.losses.lpips import LPIPS
-from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig, MobileStyleGANGenerator
 from invertfill.training.inversion import load_prior
 
 BATCH = 4
@@ -52,7 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     torch.manual_seed(0)
-    generator = MobileStyleGANGenerator().requires_grad_(False).eval()
+    generator = MobileStyleGANConfig().build().requires_grad_(False).eval()
     load_prior(generator, arguments.generator)
     codes = load_file(arguments.codes)["w"].float()
     metric = visible(generator, codes[torch.randperm(len(codes))[: arguments.count]])

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig, MobileStyleGANGenerator
 
 
 def open_reader(path: Path) -> Any:
@@ -41,7 +41,7 @@ def codes_of(module: Any, pictures: Path) -> dict[str, Tensor]:
 def convert(module: Any) -> MobileStyleGANGenerator:
     source = module.FaceGenerator.from_package()
     head = load_file(module.HEAD_256)
-    ours = MobileStyleGANGenerator()
+    ours = MobileStyleGANConfig().build()
     state: dict[str, Tensor] = {}
 
     def bands_together(t: Tensor, dim: int = 0) -> Tensor:

@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from invertfill.errors import InputError
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import sample_masks
-from invertfill.nn.generators.migan import MIGANGenerator
+from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator
 from invertfill.nn.generators.migan_weights import WIDTHS, fill_layers, read_weights
 from invertfill.nn.invertfill import InvertFill
 from invertfill.nn.layers import resolutions, upsample
-from invertfill.nn.rgb_branch import MIGANBranch
+from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
 from invertfill.registry import FILES, find_model
 from invertfill.training.data.readers import decode, open_source
 from invertfill.training.inversion import choose_parameters
@@ -46,8 +46,8 @@ class Teacher(nn.Module):
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()
         channels = tuple(WIDTHS.values())
-        self.generator = MIGANGenerator(512, channels, noise_to=512)
-        self.branch = MIGANBranch(self.generator.feature_channels)
+        self.generator = MIGANConfig(size=512, channels=channels, noise_to=512).build()
+        self.branch = MIGANBranch(RGBBranchConfig(kind="migan"), self.generator.feature_channels)
         self.from_rgb = nn.Conv2d(4, WIDTHS[512], 1)
         with torch.no_grad():
             for name in ("weight", "bias"):

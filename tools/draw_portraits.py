@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from invertfill.errors import InputError
-from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig, MobileStyleGANGenerator
 from invertfill.training.inversion import load_prior
 from invertfill.training.mean_latent import long_run_mean
 
@@ -51,7 +51,7 @@ def main(
 ) -> None:
     """Draw COUNT pictures."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    generator = MobileStyleGANGenerator().requires_grad_(False).eval()
+    generator = MobileStyleGANConfig().build().requires_grad_(False).eval()
     try:
         load_prior(generator, weights)
         out.mkdir(parents=True, exist_ok=True)

@@ -34,9 +34,9 @@ from invertfill.evaluation.pairs import by_stem, read_picture
 from invertfill.losses.inpainting import composite
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import sample_masks
-from invertfill.nn.generators.migan import MIGANGenerator
+from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator
 from invertfill.nn.generators.migan_weights import WIDTHS, load_migan
-from invertfill.nn.rgb_branch import MIGANBranch
+from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
 from invertfill.training.checkpoint import read_tensors
 from invertfill.training.config import AdamConfig, DataConfig, MaskConfig
 from invertfill.training.data.batches import Batches
@@ -246,8 +246,8 @@ def refit(lean: Pair, wide: Pair, outputs: dict[str, Tensor], batches: Batches) 
 
 def empty() -> tuple[MIGANGenerator, MIGANBranch]:
     channels = tuple(NARROW.get(r, c) for r, c in WIDTHS.items())
-    generator = MIGANGenerator(512, channels, noise_to=128, dark_to=WHOLE)
-    return generator, MIGANBranch(generator.feature_channels, stem=0)
+    generator = MIGANConfig(size=512, channels=channels, noise_to=128, dark_to=WHOLE).build()
+    return generator, MIGANBranch(RGBBranchConfig(kind="migan", stem=0), generator.feature_channels)
 
 
 def learners(lean: Pair) -> list[nn.Parameter]:

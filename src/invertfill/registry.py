@@ -226,7 +226,7 @@ def _read_info(folder: Path) -> ModelInfo:
             sha256=_sums(folder / SUMS).get(FILES[0], ""),
             z_dim=z_dim or int(generator.get("latent_dim", 512)),
             guesses_z=bool(z_dim),
-            mean_latent_samples=int(about.get("mean_latent_samples", 8)),
+            mean_latent_samples=int(about.get("mean_latent_samples", ModelInfo.mean_latent_samples)),
             blend=str(config.get("blend", "membrane")),
             aligned=bool(about.get("aligned", False)),
             early=bool(about.get("early", False)),

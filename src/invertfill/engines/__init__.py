@@ -69,10 +69,10 @@ def open_engine(model: ModelInfo, options: FillOptions, threads: int = 0, stays:
         on_cpu = "openvino" if stays and _openvino_pays() else "onnx"
         engine = "torch" if device in ("cuda", "mps") or best else on_cpu
     if engine == "torch":
-        if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
+        if missing := [name for name in ("torch", "safetensors", "pydantic") if importlib.util.find_spec(name) is None]:
             raise InputError(
-                'engine torch: torch isn\'t installed; pip install "invertfill[train]", or use engine onnx'
-                " and quality fast"
+                f"engine torch: {missing[0]} isn't installed; pip install 'invertfill[train]', or use engine onnx and"
+                " quality fast"
             )
         from invertfill.engines.torch import TorchEngine
 

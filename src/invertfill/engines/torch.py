@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -27,9 +28,12 @@ class TorchEngine:
         self.model = model
         device = pick_device(device)
         path = model.file("model.safetensors")
-        network = InvertFill(model.config)
         try:
+            network = InvertFill(model.config)
             network.load_state_dict(load_file(path))
+        except ValidationError as error:
+            key, problem = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+            raise InputError(f"{path}: a configuration that this version doesn't know ({key}: {problem})") from None
         except (SafetensorError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise InputError(f"{path}: not the weights of its own configuration ({reason})") from None

@@ -8,11 +8,12 @@ mean, so the functions that combine terms take images in [-1, 1] and halve the r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from invertfill.nn.config import NonNegative, Section
 
 PERCEPTUAL_TAPS = (4, 9, 16)  # VGG16 pool1, pool2, pool3: features[:5], [5:10], [10:17]
 
@@ -20,17 +21,16 @@ Features = Callable[[Tensor, Sequence[int]], list[Tensor]]
 """A feature network such as `invertfill.losses.features.vgg16()`."""
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the terms. The first five are RFR's; the paper gives no lambda_msr and no lambda_fid."""
+class LossWeights(Section):
+    """Weights of Eq. 4-7: RFR's for Eq. 4; lambda_msr and lambda_fid are this project's (the paper gives none)."""
 
-    valid: float = 1.0
-    hole: float = 6.0
-    perceptual: float = 0.05
-    style: float = 120.0
-    tv: float = 0.1
-    msr: float = 1.0
-    fid: float = 0.005  # pSp's weight of its comparable term
+    valid: NonNegative = 1.0
+    hole: NonNegative = 6.0
+    perceptual: NonNegative = 0.05
+    style: NonNegative = 120.0
+    tv: NonNegative = 0.1
+    msr: NonNegative = 1.0  # lambda_msr, Eq. 5
+    fid: NonNegative = 0.005  # lambda_fid, Eq. 6; pSp's weight of its comparable term
 
 
 Loss = tuple[Tensor, dict[str, Tensor]]

@@ -7,25 +7,26 @@ small reconstruction O_E, an intermediate code w' and a structure vector S.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, Self, cast
 
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from invertfill.nn.config import Count, Section, Times
 
-@dataclass(frozen=True)
-class EncoderConfig:
+
+class EncoderConfig(Section):
     """Shape of the encoder.
 
-    Args:
-        trunk: "ir_se" (IR-SE50 with blocks (3, 4, 14, 3): pSp's trunk, the paper's) or "compact" (patches of 4x4
-            pixels, then residual blocks at size/4, size/8 and size/16).
+    Attributes:
+        trunk: "compact" (patches of 4x4 pixels, then residual blocks at size/4, size/8 and size/16) or "ir_se" (IR-SE50
+            with channels (64, 128, 256, 512) and blocks (3, 4, 14, 3): pSp's trunk, the paper's).
         channels: the trunk's channels per stage.
         blocks: its blocks per stage.
-        pyramid_channels: channels of the feature pyramid and of map2style.
+        pyramid_channels: channels of the feature pyramid and of map2style; the paper's 512.
         structure_channels: channels of map2structure.
         norm: batch normalisation in the compact trunk and behind the lateral convolutions. It helps where batches are
             large (regressing style codes); stage 2's are small, so it starts from the folded weights (`fold_norm`).
@@ -33,14 +34,20 @@ class EncoderConfig:
         z_dim: entries of the z that it says a picture may have, as a Gaussian (`Encoder.gaussian`); 0: says nothing.
     """
 
-    trunk: str = "compact"
-    channels: tuple[int, ...] = (48, 128, 256)
-    blocks: tuple[int, ...] = (1, 2, 3)
-    pyramid_channels: int = 96
-    structure_channels: int = 48
+    trunk: Literal["compact", "ir_se"] = "compact"
+    channels: tuple[Count, ...] = (48, 128, 256)
+    blocks: tuple[Count, ...] = (1, 2, 3)
+    pyramid_channels: Count = 96
+    structure_channels: Count = 48
     norm: bool = False
-    size: int = 0
-    z_dim: int = 0
+    size: Times = 0
+    z_dim: Times = 0
+
+    @model_validator(mode="after")
+    def _stages(self) -> Self:
+        if len(self.channels) != len(self.blocks) or len(self.channels) < 3:
+            raise ValueError("channels and blocks are one for each stage, three stages or more")
+        return self
 
 
 LOG_VARIANCE = (-4.0, 0.5)  # bounds of `Encoder.gaussian`'s
@@ -161,7 +168,7 @@ class Trunk(nn.Module):
                 self.stages.append(
                     nn.Sequential(*(IRSEBlock(c_in if i == 0 else c, c, 2 if i == 0 else 1) for i in range(count)))
                 )
-        elif config.trunk == "compact":
+        else:
             self.stem = nn.Conv2d(4, channels[0], 4, 4)  # patches of 4x4 pixels
             widths = (channels[0], *channels)
             for k, (c_in, c, count) in enumerate(zip(widths[:-1], channels, blocks, strict=True)):
@@ -174,8 +181,6 @@ class Trunk(nn.Module):
                         )
                     )
                 )
-        else:
-            raise ValueError(f"trunk={config.trunk!r}: 'ir_se' or 'compact'")
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.stem(x)

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
+from invertfill.nn.config import Section
 from invertfill.nn.encoder import Encoder, EncoderConfig
-from invertfill.nn.generators import build_generator
-from invertfill.nn.premodulation import PreModulation
-from invertfill.nn.rgb_branch import MIGANBranch, RGBBranch, RGBBranchConfig
+from invertfill.nn.generators import AnyGeneratorConfig
+from invertfill.nn.generators.stylegan2 import StyleGAN2Config
+from invertfill.nn.premodulation import PreModulation, PreModulationConfig
+from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
+
+
+class InvertFillConfig(Section):
+    """Shape of the whole fill network.
+
+    Attributes:
+        generator, encoder, premodulation, rgb_branch: of its parts.
+        blend: how a fill meets the known pixels (pipeline/blending.py); training leaves out "rim", a matter of four
+            pixels.
+    """
+
+    generator: AnyGeneratorConfig = StyleGAN2Config()
+    encoder: EncoderConfig = EncoderConfig()
+    premodulation: PreModulationConfig = PreModulationConfig()
+    rgb_branch: RGBBranchConfig = RGBBranchConfig()
+    blend: Literal["membrane", "rim", "none"] = "membrane"
+
+    @model_validator(mode="after")
+    def _same_z(self) -> Self:
+        if self.encoder.z_dim != getattr(self.generator, "z_dim", 0):
+            raise ValueError("encoder.z_dim and generator.z_dim differ; z_dim alike in both is accepted")
+        return self
 
 
 class InvertFillOutput(NamedTuple):
@@ -25,35 +51,31 @@ class InvertFill(nn.Module):
     """The whole fill network.
 
     Args:
-        config: {"generator": {"kind": ..., ...}, "encoder": EncoderConfig's fields, "premodulation": {"hidden": int,
-            "enabled": bool}, "rgb_branch": RGBBranchConfig's fields}; plain values, as stored in checkpoints.
+        config: its shape; or that as plain values, as stored in checkpoints and model folders.
 
     Where encoder and generator have a `z_dim`, the encoder says what z the known pixels allow, p(z|I_m), and the mean
     latent's place is taken by what z is mapped to: w* = E(I_m) + mapping(z). So a picture has many fills.
 
     Attributes:
+        config: the whole configuration, plain values.
         w_mean: (D,), the long-run mean latent that inference starts from (Sec. 3.2).
         guesses_z: whether the encoder does.
+
+    Raises:
+        ValueError: an unknown key or a bad value.
     """
 
     w_mean: Tensor
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, config: InvertFillConfig | Mapping[str, Any]):
         super().__init__()
-        self.config = config
-        self.generator = build_generator(config["generator"])
+        shape = InvertFillConfig.model_validate(config)
+        self.config: dict[str, Any] = shape.model_dump(mode="json")
+        self.generator = shape.generator.build()
         size, dim = self.generator.size, self.generator.latent_dim
-        self.encoder = Encoder(EncoderConfig(**_arguments(config, "encoder")), size, dim)
-        premodulation = {"hidden": 32, **_arguments(config, "premodulation")}
-        self.premodulation = PreModulation(self.generator.levels, dim, **premodulation)
-        branch_config = RGBBranchConfig(**_arguments(config, "rgb_branch"))
-        self.rgb_branch: RGBBranch | MIGANBranch | None = None
-        if branch_config.kind == "migan":
-            self.rgb_branch = MIGANBranch(
-                self.generator.feature_channels, branch_config.noise, branch_config.stem, branch_config.noise_strength
-            )
-        elif branch_config.channels:
-            self.rgb_branch = RGBBranch(branch_config, size, self.generator.feature_channels)
+        self.encoder = Encoder(shape.encoder, size, dim)
+        self.premodulation = PreModulation(shape.premodulation, self.generator.levels, dim)
+        self.rgb_branch = shape.rgb_branch.build(size, self.generator.feature_channels)
         self.guesses_z = self.encoder.map2gaussian is not None
         self.register_buffer("w_mean", torch.zeros(dim))
         self.generator.requires_grad_(False)  # as in the paper; training may free it
@@ -130,10 +152,4 @@ class InvertFill(nn.Module):
         `NoiseInjection`; the stored one if left out.
         """
         features = self.rgb_branch(image * (1 - mask), mask, noise) if self.rgb_branch is not None else None
-        output: Tensor = self.generator.synthesis(w_plus, features)
-        return output
-
-
-def _arguments(config: dict[str, Any], section: str) -> dict[str, Any]:
-    """A section's keyword arguments; YAML and JSON have lists where the dataclasses have tuples."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.get(section, {}).items()}
+        return self.generator.synthesis(w_plus, features)

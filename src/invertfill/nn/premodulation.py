@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from invertfill.nn.config import Count, Section
+
+
+class PreModulationConfig(Section):
+    """Shape of the pre-modulation networks.
+
+    Attributes:
+        hidden: width of the small networks that turn S into gamma and beta.
+        enabled: False is the ablation without pre-modulation: w*_l = w'_r.
+        space: "w+", the paper's, has a style vector for each l; "w" gives them all the mean of these.
+    """
+
+    hidden: Count = 32
+    enabled: bool = True
+    space: Literal["w", "w+"] = "w+"
 
 
 def instance_norm(code: Tensor, eps: float = 1e-5) -> Tensor:
@@ -23,20 +41,15 @@ class PreModulation(nn.Module):
     Args:
         levels: for each style vector, which code it takes: 0 coarse, 1 middle, 2 fine.
         latent_dim: entries of a code.
-        hidden: width of the small networks that turn S into gamma and beta.
-        enabled: False is the ablation without pre-modulation: w*_l = w'_r.
-        space: "w+", the paper's, has a style vector for each l; "w" gives them all the mean of these.
     """
 
-    def __init__(self, levels: tuple[int, ...], latent_dim: int, hidden: int, enabled: bool = True, space: str = "w+"):
+    def __init__(self, config: PreModulationConfig, levels: tuple[int, ...], latent_dim: int):
         super().__init__()
-        if space not in ("w", "w+"):
-            raise ValueError(f"space={space!r}: 'w' or 'w+'")
-        self.levels, self.enabled, self.space = list(levels), enabled, space
-        if not enabled:
+        self.levels, self.enabled, self.space = list(levels), config.enabled, config.space
+        if not self.enabled:
             return
-        self.hidden = nn.ModuleList(nn.Linear(latent_dim, hidden) for _ in levels)
-        affine = [nn.Linear(hidden, 2 * latent_dim) for _ in levels]
+        self.hidden = nn.ModuleList(nn.Linear(latent_dim, config.hidden) for _ in levels)
+        affine = [nn.Linear(config.hidden, 2 * latent_dim) for _ in levels]
         self.affine = nn.ModuleList(affine)
         for layer in affine:
             nn.init.normal_(layer.weight, std=0.01)

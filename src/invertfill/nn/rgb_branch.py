@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from invertfill.nn.config import Count, NonNegative, Section, Times
 from invertfill.nn.encoder import ResidualBlock
 from invertfill.nn.generators.migan import Pointwise, SeparableConv
 from invertfill.nn.noise_injection import STRENGTH, NoiseInjection
@@ -16,27 +17,34 @@ from invertfill.nn.noise_injection import STRENGTH, NoiseInjection
 NOISY = 32  # px: below, noise would move things about, not draw texture
 
 
-@dataclass(frozen=True)
-class RGBBranchConfig:
+class RGBBranchConfig(Section):
     """Shape of the RGB branch.
 
-    Args:
+    Attributes:
         kind: "unet", this project's, or "migan", MI-GAN's encoder, as wide as a generator of that kind: channels and
             bottleneck don't apply.
         channels: channels at size, size/2, size/4, ... down to the coarsest resolution that is connected; () leaves the
             branch out (the W+ ablation).
         bottleneck: residual blocks at the coarsest resolution, dilated 1, 2, 4, 1, ... to see across a large hole.
         noise: white noise in the hole (nn/noise_injection.py).
-        noise_strength: of the "migan" kind's at first.
-        stem: of the "migan" kind, channels of its first convolution; 0: MI-GAN's own (nn/generators/migan.py).
+        noise_strength: of the "migan" kind's at first. MI-GAN's own features vary by 0.02 (512 px) to 0.3 (32 px) in a
+            hole.
+        stem: of the "migan" kind, channels of its first convolution, 3x3, which a separable one follows; 0: one 1x1
+            convolution is all, as in MI-GAN itself.
     """
 
-    kind: str = "unet"
-    channels: tuple[int, ...] = (16, 32, 64, 96, 128)
-    bottleneck: int = 3
+    kind: Literal["unet", "migan"] = "unet"
+    channels: tuple[Count, ...] = (16, 32, 64, 96, 128)
+    bottleneck: Times = 3
     noise: bool = False
-    noise_strength: float = STRENGTH
-    stem: int = 64
+    noise_strength: NonNegative = STRENGTH
+    stem: Times = 64
+
+    def build(self, size: int, feature_channels: dict[int, int]) -> RGBBranch | MIGANBranch | None:
+        """The branch of a generator of ``size`` px with these ``feature_channels``; None: left out."""
+        if self.kind == "migan":
+            return MIGANBranch(self, feature_channels)
+        return RGBBranch(self, size, feature_channels) if self.channels else None
 
 
 class RGBBranch(nn.Module):
@@ -88,25 +96,23 @@ class MIGANBranch(nn.Module):
     """MI-GAN's encoder: I_m and M -> features at the generator's resolutions, to be added to its activations.
 
     Args:
+        config: noise is in the features at `NOISY` px and above.
         feature_channels: the generator's: resolution -> channels, coarse to fine.
-        noise: white noise in the hole, in the features at `NOISY` px and above.
-        strength: of the noise at first. MI-GAN's own features vary by 0.02 (512 px) to 0.3 (32 px) in a hole.
-        stem: channels of the first convolution, 3x3, which a separable one follows; 0: one 1x1 convolution is all, as
-            in MI-GAN itself.
     """
 
-    def __init__(
-        self, feature_channels: dict[int, int], noise: bool = False, stem: int = 64, strength: float = STRENGTH
-    ) -> None:
+    def __init__(self, config: RGBBranchConfig, feature_channels: dict[int, int]) -> None:
         super().__init__()
         self.sizes, channels = list(feature_channels)[::-1], list(feature_channels.values())[::-1]
+        stem = config.stem
         self.from_rgb = nn.Conv2d(4, stem, 3, padding=1) if stem else Pointwise(4, channels[0], bias=True)
         self.stem = SeparableConv(stem, channels[0]) if stem else nn.Identity()
         self.first = nn.ModuleList(SeparableConv(c, c) for c in channels)
         self.down = nn.ModuleList(SeparableConv(a, b, "down") for a, b in pairwise(channels))
         self.bottom = nn.Sequential(*(SeparableConv(channels[-1], channels[-1]) for _ in range(2)))
         self.noisy = [size for size in self.sizes if size >= NOISY]
-        self.noise = NoiseInjection(self.sizes[0], channels[: len(self.noisy)], strength) if noise else None
+        self.noise: NoiseInjection | None = None
+        if config.noise:
+            self.noise = NoiseInjection(self.sizes[0], channels[: len(self.noisy)], config.noise_strength)
 
     def forward(self, image: Tensor, mask: Tensor, noise: Tensor | None = None) -> dict[int, Tensor]:
         """image (N, 3, s, s), zero in the hole, mask (N, 1, s, s) -> {r: (N, feature_channels[r], r, r)}.

@@ -86,8 +86,8 @@ class Inpainter:
             mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
                 fully transparent.
             changes: options for this call; see `FillOptions`. Seed 0 fills from the long-run mean latent, or from the
-                likeliest one where the model guesses it; any other seed draws a latent of its own, as in training, and
-                gives another fill. The same seed gives the same picture.
+                likeliest one where the model guesses it; any other seed draws a latent of its own
+                (`ModelInfo.mean_latent_samples`) and gives another fill. The same seed gives the same picture.
 
         Returns:
             A picture of the same size and mode, and what there is to say about it. Every pixel outside the hole is as

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from invertfill.errors import InputError
+from invertfill.training.config import rename_keys
 
 log = logging.getLogger(__name__)
 
@@ -99,13 +100,14 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """state.json: step, config, origin, optimizers, files.
+    """state.json: step, config (former keys under their present names), origin, optimizers, files.
 
     Raises:
         InputError: no checkpoint, or one with missing or short files.
     """
     try:
         state: dict[str, Any] = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        state["config"] = rename_keys(state["config"])
         short = [name for name, size in state["files"].items() if (checkpoint / name).stat().st_size != size]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

@@ -1,8 +1,8 @@
 """What a training run is: two schemas (stage 1 and stage 2), read from YAML and checked key by key.
 
-The defaults are the paper's where it gives a figure and this project's where it doesn't, so a file in `configs/` holds
-only what differs. An unknown key or a bad value ends in one line that names the key, what is allowed, and the nearest
-known key.
+Shapes of networks stand beside the networks; their defaults are small. The others are the paper's where it gives
+a figure and this project's where it doesn't, so that a file holds only what differs. An unknown key or a bad value ends
+in one line that names the key, what is allowed, and the nearest known key.
 """
 
 from __future__ import annotations
@@ -12,32 +12,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from invertfill.errors import InputError
+from invertfill.losses.inpainting import LossWeights
 from invertfill.masks.names import COVERAGE, WIDE, MaskKind
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Times = Annotated[int, Field(ge=0)]
-KINDS = ("stylegan2", "mobilestylegan", "migan")  # of generators; pydantic puts them into the places that it names
-Size = Literal[16, 32, 64, 128, 256, 512, 1024]
+from invertfill.nn.config import Count, Fraction, NonNegative, Positive, Section, Times
+from invertfill.nn.generators.stylegan2 import DiscriminatorConfig, StyleGAN2Config
+from invertfill.nn.invertfill import InvertFillConfig
+from invertfill.registry import ModelInfo
+from invertfill.training.mean_latent import MeanLatentConfig
 
 
-class Section(BaseModel):
-    """A part of a configuration: no key that isn't declared, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class DegradeConfig(Section):
+class AugmentationConfig(Section):
     """Photometric and slight geometric changes that bring drawn pictures nearer to photographs (augmentation.py)."""
 
-    probability: Fraction = 0.0  # share of pictures that are degraded at all
+    probability: Fraction = 0.0  # share of pictures that are changed at all
     # So many of each picture are made before the first step and join the set, on the device with it: a GPU outruns any
-    # number of threads. 0 degrades on the fly, anew in each epoch.
+    # number of threads. 0 changes them on the fly, anew in each epoch.
     copies: Times = 0
     colour: NonNegative = 0.25  # brightness, contrast, saturation and warmth vary by a factor of up to 1 +- colour
     blur: NonNegative = 1.0  # largest Gaussian radius, px
@@ -56,12 +48,12 @@ class DataConfig(Section):
     cache: bool = True  # decode the whole set once and keep it as uint8; false reads every batch from disk
     limit: Count | None = None  # use only the first so many pictures, by name
     workers: Count = 4  # decoding threads
-    degrade: DegradeConfig = DegradeConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
 
     @model_validator(mode="after")
     def copies_fit(self) -> DataConfig:
-        if self.degrade.copies and not self.cache:
-            raise ValueError("degrade.copies needs the cache: they are kept in memory")
+        if self.augmentation.copies and not self.cache:
+            raise ValueError("augmentation.copies needs the cache: they are kept in memory")
         return self
 
 
@@ -115,8 +107,9 @@ class RunConfig(Section):
     out: Path  # the run's folder: checkpoints, log.jsonl, TensorBoard events, sample grids
     seed: Times = 0
     steps: Count
-    # At most so long, from the first step on, such as on a rented GPU: learning rates fall as for the steps that fit.
-    minutes: Positive | None = None
+    # Minutes, from the first step on, that the run may take, such as on a rented GPU: learning rates fall as for the
+    # steps that fit.
+    time_budget: Positive | None = None
     batch: Count  # pictures a step over all processes
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA, fp32 elsewhere
     channels_last: bool = True
@@ -129,58 +122,12 @@ class RunConfig(Section):
     keep: Count = 3  # checkpoints kept
 
 
-class StyleGAN2Config(Section):
-    """nn/generators/stylegan2.py."""
-
-    kind: Literal["stylegan2"] = "stylegan2"
-    size: Size = 256
-    latent_dim: Count = 512
-    channel_base: Count = 16384
-    channel_max: Count = 512
-    mapping_layers: Count = 8
-
-
-class SeparableConfig(Section):
-    """What the generators of separable convolutions share."""
-
-    size: Size = 256
-    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
-    latent_dim: Count = 512
-    mapping_layers: Count = 8
-
-
-class MobileStyleGANConfig(SeparableConfig):
-    """nn/generators/mobilestylegan.py."""
-
-    kind: Literal["mobilestylegan"] = "mobilestylegan"
-
-
-class MIGANConfig(SeparableConfig):
-    """nn/generators/migan.py."""
-
-    kind: Literal["migan"] = "migan"
-    prior: tuple[Count, ...] = ()  # channels at 4, 8, ... px of a MobileStyleGAN that joins; () for none
-    prior_rank: Count = 64
-    noise_to: Times = 256
-    dark_to: Times = 0
-    const_rank: Times = 0
-    z_dim: Times = 0
-
-
-class DiscriminatorConfig(Section):
-    """nn/generators/stylegan2.py; the size is the generator's."""
-
-    channel_base: Count = 16384
-    channel_max: Count = 512
-    mbstd_group: Count = 8  # pictures a group of the minibatch standard deviation
-
-
 class GanConfig(RunConfig):
     """Stage 1: the generator (StyleGAN2's recipe; lr 0.0025 belongs to batch 64, gamma 1 to 256 px)."""
 
     stage: Literal["gan"] = "gan"
     generator: StyleGAN2Config = StyleGAN2Config()
-    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()  # its size is the generator's
     optimizer: AdamConfig = AdamConfig(lr=0.0025, beta1=0.0, beta2=0.99)  # scaled for lazy regularisers by GanTask
     r1_gamma: NonNegative = 1.0
     r1_every: Count = 16
@@ -192,68 +139,12 @@ class GanConfig(RunConfig):
     augment: Literal["none", "diffaugment"] = "none"  # for small data sets
 
 
-class EncoderSection(Section):
-    """nn/encoder.py, `EncoderConfig`; the defaults are the paper's: IR-SE50 and 512 pyramid channels."""
+class LossConfig(LossWeights):
+    """The paper's weights, and those of losses beyond it.
 
-    trunk: Literal["ir_se", "compact"] = "ir_se"
-    channels: tuple[Count, ...] = (64, 128, 256, 512)
-    blocks: tuple[Count, ...] = (3, 4, 14, 3)
-    pyramid_channels: Count = 512
-    structure_channels: Count = 64
-    norm: bool = False
-    size: Times = 0
-    z_dim: Times = 0
+    The composite that `border`, `lpips` and `adversarial` see is the one that the inpainter writes: its border matched.
+    """
 
-
-class PreModulationSection(Section):
-    """nn/premodulation.py."""
-
-    hidden: Count = 128
-    enabled: bool = True  # false: the ablation without pre-modulation
-    space: Literal["w", "w+"] = "w+"  # w: one style vector for the whole generator, the mean of all
-
-
-class RGBBranchSection(Section):
-    """nn/invertfill.py, `RGBBranchConfig`."""
-
-    kind: Literal["unet", "migan"] = "unet"  # migan: as wide as a generator of that kind
-    channels: tuple[Count, ...] = (16, 32, 64, 96, 128)  # at size, size/2, ...; []: the ablation in W+
-    bottleneck: Times = 3
-    noise: bool = False
-    noise_strength: NonNegative = 0.3
-    stem: Times = 64
-
-
-class ModelConfig(Section):
-    """nn/invertfill.py."""
-
-    generator: Annotated[StyleGAN2Config | MobileStyleGANConfig | MIGANConfig, Field(discriminator="kind")] = (
-        StyleGAN2Config()
-    )
-    encoder: EncoderSection = EncoderSection()
-    premodulation: PreModulationSection = PreModulationSection()
-    rgb_branch: RGBBranchSection = RGBBranchSection()
-    # How a fill meets the known pixels (pipeline/blending.py); training leaves out "rim", a matter of four pixels.
-    blend: Literal["membrane", "rim", "none"] = "membrane"
-
-    @model_validator(mode="after")
-    def guessed(self) -> ModelConfig:
-        if self.encoder.z_dim != getattr(self.generator, "z_dim", 0):
-            raise ValueError("encoder.z_dim and generator.z_dim differ; z_dim alike in both is accepted")
-        return self
-
-
-class LossConfig(Section):
-    """Weights of Eq. 4-7: RFR's for Eq. 4; lambda_msr and lambda_fid are this project's (the paper gives none)."""
-
-    valid: NonNegative = 1.0
-    hole: NonNegative = 6.0
-    perceptual: NonNegative = 0.05
-    style: NonNegative = 120.0
-    tv: NonNegative = 0.1
-    msr: NonNegative = 1.0  # lambda_msr, Eq. 5
-    fid: NonNegative = 0.005  # lambda_fid, Eq. 6; pSp's comparable weight
-    # Not in the paper. The composite of the next three is the one that the inpainter writes: its border matched.
     border: NonNegative = 0.0  # mean over all pixels of |I - O| in the hole
     lpips: NonNegative = 0.0
     lpips_net: Literal["alex", "vgg"] = "alex"
@@ -262,16 +153,8 @@ class LossConfig(Section):
     code: NonNegative = 0.0  # squared distance to the known style code (`codes`), in its standard deviations
 
 
-class MeanLatentConfig(Section):
-    """Soft-update mean latent, Sec. 3.2 (the paper gives no figure for any of the three)."""
-
-    samples: Count = 8  # K: a target is the mean of so many mapped z
-    tau: Fraction = 0.01  # 0: the static mean of pSp
-    tolerance: Positive = 0.05  # arrived when |w_o - w_t| <= tolerance * the way at the target's drawing
-
-
-class RatesConfig(Section):
-    """Share of the learning rate at which each part of the model learns; 0 = frozen."""
+class LrMultConfig(Section):
+    """Times the learning rate at which each part of the model learns; 0 = frozen."""
 
     encoder: NonNegative = 1.0
     premodulation: NonNegative = 1.0
@@ -313,15 +196,17 @@ class AboutConfig(Section):
     licence: str = "unknown"
     source: str = "unknown"
     data: str = "unknown"  # what it was trained on, with the split
+    # K of Sec. 3.2 where a fill has a seed other than 0; what the model was trained with is `mean_latent.samples`.
+    mean_latent_samples: Count = ModelInfo.mean_latent_samples
     aligned: bool = False  # whole pictures of one composition, such as portraits: `--model auto` asks it for no part
 
 
 class InversionConfig(RunConfig):
-    """Stage 2: encoder, mapping networks and RGB branch in front of a generator, frozen unless `rates` free it."""
+    """Stage 2: encoder, mapping networks and RGB branch in front of a generator, frozen unless `lr_mult` frees it."""
 
     stage: Literal["inversion"] = "inversion"
     about: AboutConfig = AboutConfig()
-    model: ModelConfig = ModelConfig()
+    model: InvertFillConfig = InvertFillConfig()
     prior: Path | None = None  # the generator's weights: a run of stage 1, a checkpoint or a .safetensors file
     layers: Path | None = None  # weights of generator and RGB branch alone, as of recipes/photos-512/lean.py
     init: Path | None = None  # weights of the whole model to go on from: a run of stage 2, a checkpoint, a model folder
@@ -336,7 +221,7 @@ class InversionConfig(RunConfig):
     masks: MaskConfig = MaskConfig()
     guess: GuessConfig = GuessConfig()  # where the encoder has a z_dim
     losses: LossConfig = LossConfig()
-    rates: RatesConfig = RatesConfig()
+    lr_mult: LrMultConfig = LrMultConfig()
     mean_latent: MeanLatentConfig = MeanLatentConfig()
     optimizer: AdamConfig = AdamConfig()
 
@@ -372,12 +257,30 @@ class InversionConfig(RunConfig):
 
     @model_validator(mode="after")
     def something_learns(self) -> InversionConfig:
-        if not any(self.rates.model_dump(exclude={"discriminator"}).values()):
-            raise ValueError("rates are all 0: nothing would learn")
+        if not any(self.lr_mult.model_dump(exclude={"discriminator"}).values()):
+            raise ValueError("lr_mult is 0 for every part: nothing would learn")
         return self
 
 
 Config = TypeVar("Config", bound=RunConfig)
+
+# Former dotted key -> what its last part is called now. Files, overrides and checkpoints may still have it.
+FORMER_KEYS = {"rates": "lr_mult", "minutes": "time_budget", "data.degrade": "augmentation"}
+
+
+def rename_keys(tree: dict[str, Any], parent: str = "") -> dict[str, Any]:
+    """A configuration's plain values, with `FORMER_KEYS` under their present names.
+
+    Raises:
+        InputError: a key is there under both names.
+    """
+    renamed: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = FORMER_KEYS.get(path := f"{parent}{key}", key)
+        if name != key and name in tree:
+            raise InputError(f"{path!r} is the former name of {parent + name!r}, which is given too; one is accepted")
+        renamed[name] = rename_keys(value, f"{path}.") if isinstance(value, dict) else value
+    return renamed
 
 
 def load_config(schema: type[Config], path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
@@ -395,19 +298,20 @@ def load_config(schema: type[Config], path: str | Path, overrides: list[str] | t
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path}: holds no mapping; `key: value` lines are accepted: {_listed(schema)}")
+    tree = rename_keys(tree)
     for override in overrides:
         _set(tree, override)
     return parse_config(schema, tree, str(path))
 
 
 def parse_config(schema: type[Config], tree: dict[str, Any], source: str) -> Config:
-    """Check a tree of plain values; `source` is named in the error line.
+    """Check a tree of plain values, in which former names are understood; `source` is named in the error line.
 
     Raises:
         InputError: an unknown key or a bad value.
     """
     try:
-        return schema.model_validate(tree)
+        return schema.model_validate(rename_keys(tree))
     except ValidationError as error:
         raise InputError(f"{source}: {_explain(schema, error)}") from error
 
@@ -420,7 +324,8 @@ def _set(tree: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"override {override!r}: the value is not YAML") from error
-    *parents, leaf = key.split(".")
+    parts = key.split(".")
+    *parents, leaf = (FORMER_KEYS.get(".".join(parts[: i + 1]), part) for i, part in enumerate(parts))
     for parent in parents:
         inner = tree.get(parent)
         tree[parent] = inner = dict(inner) if isinstance(inner, dict) else {}
@@ -431,13 +336,11 @@ def _set(tree: dict[str, Any], override: str) -> None:
 def _explain(schema: type[BaseModel], error: ValidationError) -> str:
     """The first problem in one line, unknown keys before anything else (they are most often the cause of the rest)."""
     problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    location = problem["loc"]
-    key = ".".join(str(part) for part in location if part not in KINDS)
+    key, parent = _place(schema, problem["loc"])
     if problem["type"] == "extra_forbidden":
-        parent = _section(schema, location[:-1])
-        nearest = difflib.get_close_matches(str(location[-1]), _keys(schema), n=1, cutoff=0.0)
-        inside = difflib.get_close_matches(str(location[-1]), list(parent.model_fields), n=1)
-        prefix = key.rpartition(".")[0]
+        prefix, _, leaf = key.rpartition(".")
+        nearest = difflib.get_close_matches(leaf, _keys(schema), n=1, cutoff=0.0)
+        inside = difflib.get_close_matches(leaf, list(parent.model_fields), n=1)
         guess = f"{prefix}.{inside[0]}".lstrip(".") if inside else _full_name(schema, nearest[0])
         return f"unknown key {key!r}; the nearest known key is {guess!r}; allowed here: {_listed(parent)}"
     if problem["type"] == "missing":
@@ -457,9 +360,12 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
-def _section(schema: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """The schema that a location lies in; a location names a union's member by its tag."""
-    options = [schema]
+def _place(schema: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, type[BaseModel]]:
+    """Dotted name of a location, and the schema that it lies in, as far as it is known.
+
+    A location also holds the tag of a union's member; the name doesn't.
+    """
+    keys, options = [], [schema]
     for part in location:
         tagged = [
             m for m in options if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)
@@ -467,11 +373,10 @@ def _section(schema: type[BaseModel], location: tuple[int | str, ...]) -> type[B
         if len(options) > 1 and tagged:
             options = tagged
             continue
+        keys.append(str(part))
         fields = next((m.model_fields for m in options if part in m.model_fields), None)
-        if fields is None:
-            break
-        options = _models(fields[str(part)].annotation) or options
-    return options[0]
+        options = (fields and _models(fields[str(part)].annotation)) or options
+    return ".".join(keys), options[0]
 
 
 def _keys(schema: type[BaseModel]) -> list[str]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from invertfill.nn.generators.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from invertfill.training.config import AdamConfig, GanConfig
+from invertfill.training.data.batches import Batch
 from invertfill.training.diffaugment import augment
 from invertfill.training.distributed import average_gradients, my_part, randn, world_size
 
@@ -31,25 +32,24 @@ class GanTask:
     """Generator, discriminator, the generator's moving average and two Adams, and one training step of them all.
 
     Args:
-        config: of its keys, those of the model, the optimizer, the regularisers, precision and EMA are used.
+        config: of its keys, those of the model, the optimizer, the regularisers, precision, EMA and samples are used.
         device: where everything lives.
 
     Attributes:
         modules: what a checkpoint stores, by name: generator, discriminator, ema (the one to use), path_mean.
         optimizers: by the name of the module that they train.
+        steps, columns: see `invertfill.training.loop.Task`; learning rates don't change.
     """
 
     def __init__(self, config: GanConfig, device: torch.device | str) -> None:
-        self.config = config
+        self.config, self.steps = config, config.steps
+        self.columns = max(1, round(config.sample_count**0.5))
         self.device = torch.device(device)
         bf16 = config.precision == "bf16" or (config.precision == "auto" and self.device.type == "cuda")
         self.precision = "bf16" if bf16 else "fp32"
 
-        sizes = config.generator.model_dump(exclude={"kind"})
-        self.generator = self._place(StyleGAN2Generator(**sizes))
-        self.discriminator = self._place(
-            StyleGAN2Discriminator(config.generator.size, **config.discriminator.model_dump())
-        )
+        self.generator = self._place(config.generator.build())
+        self.discriminator = self._place(StyleGAN2Discriminator(config.discriminator, config.generator.size))
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.path_mean = PathMean().to(self.device)
         self.modules: dict[str, nn.Module] = {
@@ -63,31 +63,32 @@ class GanTask:
             "discriminator": lazy_adam(self.discriminator, config.optimizer, config.r1_every if config.r1_gamma else 0),
         }
 
-    def train_step(self, real: Tensor, step: int) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Train on one batch.
 
         Args:
-            real: this process's part of the batch, (N, 3, size, size) in [-1, 1], on the task's device.
+            batch: this process's part of it, on the task's device.
             step: number of the step, from 0; it says when a regulariser's turn is.
 
         Returns:
             The losses by name: generator, discriminator, real and fake (mean logits), and r1 and path (unweighted)
             in the steps that have them.
         """
-        config = self.config
+        config, real = self.config, batch.images
         logs = self._train_discriminator(real)
         if config.r1_gamma and step % config.r1_every == 0:
             logs["r1"] = self._regularise_discriminator(real)
         logs["generator"] = self._train_generator(len(real))
         if config.path_weight and step % config.path_every == 0:
             logs["path"] = self._regularise_generator(max(1, len(real) // config.path_shrink))
-        batch = len(real) * world_size()
-        update_ema(self.ema, self.generator, ema_decay(batch, (step + 1) * batch, config.ema_half_life))
+        count = len(real) * world_size()
+        update_ema(self.ema, self.generator, ema_decay(count, (step + 1) * count, config.ema_half_life))
         return logs
 
     @torch.no_grad()
-    def sample_grid(self, count: int) -> Tensor:
-        """The moving average's pictures of ``count`` latents, the same at every call: (count, 3, s, s) in [-1, 1]."""
+    def sample_grid(self, examples: Batch) -> Tensor:
+        """The moving average's pictures of latents that stay the same: (sample_count, 3, s, s) in [-1, 1]."""
+        count = self.config.sample_count
         z = torch.randn(count, self.generator.latent_dim, generator=torch.Generator().manual_seed(0))
         images = [self.ema(part, noise="const") for part in torch.split(z.to(self.device), 8)]
         return torch.cat(images).clamp(-1, 1)

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from invertfill.losses.inpainting import composite, fidelity_loss, msr_loss
 from invertfill.nn.encoder import Gaussian
-from invertfill.training.config import InversionConfig
+from invertfill.training.config import GuessConfig
+from invertfill.training.data.batches import Batch
 from invertfill.training.distributed import world_size
-from invertfill.training.gan import ema_decay, update_ema
 from invertfill.training.inversion import InversionTask, Terms
 from invertfill.training.mean_latent import long_run_mean
 
@@ -41,13 +41,13 @@ FEW = 0.02  # smallest share of a hole that `GuessConfig.balance` tells apart
 class GuessTask(InversionTask):
     """`InversionTask` for an encoder that guesses z; the configuration refuses what doesn't apply to it."""
 
-    def __init__(self, config: InversionConfig, device: torch.device | str) -> None:
-        super().__init__(config, device)
-        self.guess = config.guess
+    @property
+    def guess(self) -> GuessConfig:
+        return self.config.guess
 
     def _groups(self) -> list[dict[str, Any]]:
         groups = super()._groups()
-        rate = self.config.rates.generator * self.config.guess.affine
+        rate = self.config.lr_mult.generator * self.config.guess.affine
         styles = re.compile(r"generator\.(map|layout)\.|generator\..*\.affine\.")
         quick = [parameter for name, parameter in self.model.named_parameters() if styles.match(name)]
         for parameter in quick:
@@ -59,9 +59,10 @@ class GuessTask(InversionTask):
             group["frozen"] = bool(group["params"]) and all(id(p) in trained for p in group["params"])
         return [*groups, {"params": quick, "rate": rate, "frozen": False}]
 
-    def train_step(self, real: Tensor, mask: Tensor, step: int, codes: Tensor | None = None) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Train on one batch; arguments and result as of `InversionTask.train_step`."""
-        real, guess, count = self._place(real), self.guess, len(real)
+        real, mask = self._pictures(batch)
+        guess, count = self.guess, len(real)
         seen = step * count * world_size()
         if step % REFRESH == 0:
             self.model.w_mean.copy_(long_run_mean(self.generator.mapping, self.generator.z_dim, self.device))
@@ -87,7 +88,7 @@ class GuessTask(InversionTask):
             terms = self._losses(image, real, mask, paths, step)
             terms["recover"] = (guess.recover, self._recovered(image, real, mask, z, paths == DRAWN))
         weights = self.config.losses
-        msr, _ = msr_loss([o.float() for o in rgb], real, self.features, self.weights)
+        msr, _ = msr_loss([o.float() for o in rgb], real, self.features, weights)
         terms["msr"] = (weights.msr, msr)
         terms["fid"] = (weights.fid, fidelity_loss(w_plus - anchor[:, None], w_plus.new_zeros(1, w_plus.shape[-1])))
         terms |= self._divergences(p, q, mask, empty, seen)
@@ -96,8 +97,7 @@ class GuessTask(InversionTask):
             group.setdefault("full_rate", group["rate"])
             group["rate"] = 0.0 if group["frozen"] and seen < guess.freeze else group["full_rate"]
         self._update("model", loss, step)
-        batch = count * world_size()
-        update_ema(self.ema, self.model, ema_decay(batch, (step + 1) * batch, self.config.ema_half_life))
+        self._average(count, step)
         return {"total": loss.detach()} | {name: term.detach() for name, (_, term) in terms.items()}
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,7 +26,6 @@ from invertfill.losses.blending import match_border
 from invertfill.losses.features import vgg16
 from invertfill.losses.inpainting import (
     Features,
-    LossWeights,
     composite,
     hole_loss,
     msr_loss,
@@ -37,6 +36,7 @@ from invertfill.nn.encoder import fold_norm
 from invertfill.nn.invertfill import InvertFill
 from invertfill.training.checkpoint import STATE, load_module, newest_checkpoint, read_state, read_tensors
 from invertfill.training.config import AdamConfig, InversionConfig
+from invertfill.training.data.batches import Batch
 from invertfill.training.distributed import average_gradients, my_part, world_size
 from invertfill.training.gan import ema_decay, update_ema
 from invertfill.training.mean_latent import SoftUpdateMeanLatent, long_run_mean
@@ -51,24 +51,28 @@ class InversionTask:
     Args:
         config: of its keys, those of the model, the losses, the optimiser, precision and EMA are used.
         device: where everything lives.
+        codes: (K, D), the set's known style codes w by the pictures' numbers, NaN where there is none; None: none is.
 
     Attributes:
         modules: what a checkpoint stores, by name: model, ema (the one to use; it shares a frozen generator),
             mean_latent, and the discriminator if there is one.
         optimizers: by the name of the module that they train.
-        steps: of the whole run, over which learning rates fall; at first the configuration's.
+        steps, columns: see `invertfill.training.loop.Task`; two times input, fill and original are a row.
 
     Raises:
         InputError: the weights that `prior` or `init` name can't be had, or those of a loss's feature network.
     """
 
-    def __init__(self, config: InversionConfig, device: torch.device | str) -> None:
+    columns = 6
+
+    def __init__(self, config: InversionConfig, device: torch.device | str, codes: Tensor | None = None) -> None:
         self.config, self.steps = config, config.steps
         self.device = torch.device(device)
+        self.codes = None if codes is None else codes.to(self.device)
         bf16 = config.precision == "bf16" or (config.precision == "auto" and self.device.type == "cuda")
         self.precision = "bf16" if bf16 else "fp32"
 
-        self.model = InvertFill(config.model.model_dump(mode="json"))
+        self.model = InvertFill(config.model)
         if config.prior:
             load_prior(self.model.generator, config.prior)
         if config.layers:
@@ -78,7 +82,7 @@ class InversionTask:
         self.model = self.model.to(self.device)
         if config.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.generator = cast(Any, self.model.generator.eval())
+        self.generator = self.model.generator.eval()
         self.model.w_mean.copy_(long_run_mean(self.generator.mapping, self.generator.z_dim, self.device))
         if world_size() > 1 and self.device.type == "cuda":  # batch statistics of all processes; exists for CUDA only
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
@@ -90,19 +94,14 @@ class InversionTask:
             )
         }
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
-        if not config.rates.generator:
+        if not config.lr_mult.generator:
             self.ema.generator = self.model.generator
-        latent = config.mean_latent
-        self.mean_latent = SoftUpdateMeanLatent(
-            self.model.w_mean, latent.samples, latent.tau, latent.tolerance, self.generator.z_dim
-        )
+        self.mean_latent = SoftUpdateMeanLatent(config.mean_latent, self.model.w_mean, self.generator.z_dim)
         self.modules: dict[str, nn.Module] = {"model": self.model, "ema": self.ema, "mean_latent": self.mean_latent}
         losses = config.losses
-        paper = losses.model_dump(include=set(LossWeights.__dataclass_fields__))
-        self.weights = LossWeights(**paper)
         # Without the terms that look at a network's features, its weights aren't needed.
         self.features: Features | None = None
-        if self.weights.perceptual or self.weights.style:
+        if losses.perceptual or losses.style:
             self.features = vgg16().to(self.device)
         if losses.code:
             z = torch.randn(4096, self.generator.latent_dim, generator=torch.Generator().manual_seed(0))
@@ -121,33 +120,33 @@ class InversionTask:
         if self.lpips and losses.adversarial:
             self.discriminator = adversarial.FeatureDiscriminator(self.lpips.widths).to(self.device)
             self.modules["discriminator"] = self.discriminator
-            judge = {"params": list(self.discriminator.parameters()), "rate": config.rates.discriminator}
+            judge = {"params": list(self.discriminator.parameters()), "rate": config.lr_mult.discriminator}
             self.optimizers["discriminator"] = torch.optim.Adam(
                 [judge], lr=adam.lr, betas=(0.0, 0.99), eps=adam.eps, fused=fused
             )
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameters that learn, and their shares of the learning rate, for Adam."""
+        """Parameters that learn, and their multiples of the learning rate, for Adam."""
+        # "rate", in Adam's groups, is a name that checkpoints hold: it stays.
         return [
             {"params": parameters, "rate": rate}
-            for part, rate in self.config.rates
+            for part, rate in self.config.lr_mult
             if (parameters := choose_parameters(self.model, part, rate > 0))
         ]
 
-    def train_step(self, real: Tensor, mask: Tensor, step: int, codes: Tensor | None = None) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Train on one batch.
 
         Args:
-            real: this process's part of the batch, (N, 3, s, s) in [-1, 1], on the task's device.
-            mask: (N, 1, s, s), 1 = hole.
+            batch: this process's part of it, with masks, on the task's device.
             step: number of the step, from 0.
-            codes: (N, D), the pictures' known style codes w; NaN where there is none.
 
         Returns:
             The total loss, and its unweighted terms: valid, hole, perceptual, style, tv, msr_..., fid, and those beyond
             the paper; as tensors, since a float would wait for the device.
         """
-        real = self._place(real)
+        real, mask = self._pictures(batch)
+        codes = None if self.codes is None else self.codes[batch.indices].masked_fill(batch.mirrored[:, None], math.nan)
         w_mean = self.mean_latent.step(self.generator.mapping)
         alone = None
         if self.config.from_code and codes is not None:
@@ -161,18 +160,17 @@ class InversionTask:
                 w_plus = torch.where(alone[:, None, None], codes[:, None], w_plus)
             if self.config.through_generator:
                 image = self.model.draw(real, mask, w_plus).float()
-                loss, terms = total_loss(image, rgb, w_plus, w_mean, real, mask, self.features, self.weights)
+                loss, terms = total_loss(image, rgb, w_plus, w_mean, real, mask, self.features, self.config.losses)
                 extra = self._composite_losses(image, real, mask, step)
             else:
-                loss, terms = msr_loss(rgb, real, self.features, self.weights)
-                loss, extra = self.weights.msr * loss, {}
+                loss, terms = msr_loss(rgb, real, self.features, self.config.losses)
+                loss, extra = self.config.losses.msr * loss, {}
             if self.config.losses.code and codes is not None:
                 extra["code"] = (self.config.losses.code, self._code_loss(w_plus, codes))
         loss = loss + sum(weight * term for weight, term in extra.values())
         terms |= {name: term.detach() for name, (_, term) in extra.items()}
         self._update("model", loss, step)
-        batch = len(real) * world_size()
-        update_ema(self.ema, self.model, ema_decay(batch, (step + 1) * batch, self.config.ema_half_life))
+        self._average(len(real), step)
         return {"total": loss.detach(), **terms}
 
     def _composite_losses(self, image: Tensor, real: Tensor, mask: Tensor, step: int) -> Terms:
@@ -232,11 +230,17 @@ class InversionTask:
             nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], adam.clip)
         optimizer.step()
 
+    def _average(self, count: int, step: int) -> None:
+        """Move the shadow weights after a step in which this process had so many pictures."""
+        batch = count * world_size()
+        update_ema(self.ema, self.model, ema_decay(batch, (step + 1) * batch, self.config.ema_half_life))
+
     @torch.no_grad()
-    def sample_grid(self, real: Tensor, mask: Tensor) -> Tensor:
-        """Input, fill by the shadow weights, and original of each picture: (N, 3, s, s) -> (3N, 3, s, s) in [-1, 1]."""
+    def sample_grid(self, examples: Batch) -> Tensor:
+        """Input, fill by the shadow weights, and original of each of N examples: (3N, 3, s, s) in [-1, 1]."""
+        real, mask = self._pictures(examples)
         with self._autocast():
-            filled = self.ema(self._place(real), mask).image.float()
+            filled = self.ema(real, mask).image.float()
         filled = composite(self._match(filled, real, mask).clamp(-1, 1), real, mask)
         rows = torch.stack([real * (1 - mask), filled, real], 1)
         return rows.flatten(0, 1)
@@ -244,6 +248,10 @@ class InversionTask:
     def _match(self, image: Tensor, real: Tensor, mask: Tensor) -> Tensor:
         """As the inpainter will."""
         return match_border(image, real, mask) if self.config.model.blend == "membrane" else image
+
+    def _pictures(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        assert batch.masks is not None, "stage 2 has masks"
+        return self._place(batch.images), batch.masks
 
     def _place(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images

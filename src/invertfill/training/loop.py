@@ -12,16 +12,14 @@ parts of a module and differentiates twice, which a wrapper's hooks don't see.
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -43,7 +41,7 @@ from invertfill.training.checkpoint import (
     read_state,
     save_checkpoint,
 )
-from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config
+from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config, parse_config
 from invertfill.training.data.batches import Batch, Batches
 from invertfill.training.data.readers import ImageSet
 from invertfill.training.distributed import seed_step
@@ -52,20 +50,30 @@ from invertfill.training.guess import GuessTask
 from invertfill.training.inversion import InversionTask, load_codes
 
 # When a run goes on.
-MAY_CHANGE = {"steps", "minutes", "out", "name", "log_every", "sample_every", "checkpoint_every", "keep"}
+MAY_CHANGE = {"steps", "time_budget", "out", "name", "log_every", "sample_every", "checkpoint_every", "keep"}
 
 
-@dataclass(frozen=True)
-class Task:
-    """What the loop needs of a stage."""
+class Task(Protocol):
+    """What the loop needs of a stage: `GanTask` and `InversionTask` have it.
 
-    step: Callable[[Batch, int], dict[str, Tensor]]
-    grid: Callable[[int], Tensor]
-    plan: Callable[[int], None]  # says how many steps the run will have, all together
-    columns: int
+    Attributes:
+        precision: "fp32" or "bf16".
+        modules, optimizers: what a checkpoint stores, by name.
+        steps: that the run will have, all together, over which learning rates may fall; the loop corrects it.
+        columns: of a grid.
+    """
+
     precision: str
-    modules: Mapping[str, nn.Module]
-    optimizers: Mapping[str, Optimizer]
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+    steps: int
+    columns: int
+
+    def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Train on this process's part of the batch of a step, from 0; the losses by name, the total first."""
+
+    def sample_grid(self, examples: Batch) -> Tensor:
+        """What the task can do by now, on pictures that stay the same: (N, 3, s, s) in [-1, 1]."""
 
 
 def train_gan(config_path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Path:
@@ -83,17 +91,7 @@ def train_gan(config_path: str | Path, overrides: list[str] | tuple[str, ...] = 
     """
     config = load_config(GanConfig, config_path, overrides)
     with _started(config, config.generator.size, None) as (accelerator, images, batches):
-        gan = GanTask(config, accelerator.device)
-        task = Task(
-            step=lambda batch, step: gan.train_step(batch.images, step),
-            grid=gan.sample_grid,
-            plan=lambda steps: None,  # its rates don't change
-            columns=max(1, round(config.sample_count**0.5)),
-            precision=gan.precision,
-            modules=gan.modules,
-            optimizers=gan.optimizers,
-        )
-        return _run(config, accelerator, images, batches, task)
+        return _run(config, accelerator, images, batches, GanTask(config, accelerator.device))
 
 
 def train_inversion(config_path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Path:
@@ -101,29 +99,8 @@ def train_inversion(config_path: str | Path, overrides: list[str] | tuple[str, .
     config = load_config(InversionConfig, config_path, overrides)
     with _started(config, config.model.generator.size, config.masks) as (accelerator, images, batches):
         task_of = GuessTask if config.model.encoder.z_dim else InversionTask
-        inversion = task_of(config, accelerator.device)
-        examples = batches.examples(config.sample_count)
-        assert examples.masks is not None
-        example_masks = examples.masks
-        codes = load_codes(config.codes, images.names).to(accelerator.device) if config.codes else None
-
-        def step(batch: Batch, number: int) -> dict[str, Tensor]:
-            assert batch.masks is not None
-            known = None
-            if codes is not None:
-                known = codes[batch.indices].masked_fill(batch.mirrored[:, None], math.nan)
-            return inversion.train_step(batch.images, batch.masks, number, known)
-
-        task = Task(
-            step=step,
-            grid=lambda count: inversion.sample_grid(examples.images[:count], example_masks[:count]),
-            plan=lambda steps: setattr(inversion, "steps", steps),
-            columns=6,  # two of input, fill and original
-            precision=inversion.precision,
-            modules=inversion.modules,
-            optimizers=inversion.optimizers,
-        )
-        return _run(config, accelerator, images, batches, task)
+        codes = load_codes(config.codes, images.names) if config.codes else None
+        return _run(config, accelerator, images, batches, task_of(config, accelerator.device, codes))
 
 
 @contextmanager
@@ -158,10 +135,11 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
     newest = newest_checkpoint(out)
     done = 0
     if newest:
-        _same_run(newest, plain)
+        _same_run(newest, config)
         done = load_checkpoint(newest, task.modules, task.optimizers)
     console = Console(quiet=not chief, soft_wrap=True)
     origin = _origin(config, accelerator, images)
+    examples = batches.examples(config.sample_count)
     start = {
         "event": "start",
         "step": done,
@@ -190,16 +168,16 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
             batch = batches(done)
             waited += time.perf_counter() - asked
             seed_step(config.seed, done)
-            for name, value in task.step(batch, done).items():
+            for name, value in task.train_step(batch, done).items():
                 sums[name].append(value)
             pictures += config.batch
             done += 1
-            if config.minutes and done % config.log_every == 0:
+            if config.time_budget and done % config.log_every == 0:
                 now = time.perf_counter()
-                fit = (60 * config.minutes - (now - begun)) * pictures / config.batch / (now - since)
+                fit = (60 * config.time_budget - (now - begun)) * pictures / config.batch / (now - since)
                 # The first process's clock counts: all end at the same step.
                 (steps,) = broadcast_object_list([min(config.steps, done + max(0, int(fit)))])
-                task.plan(steps)
+                task.steps = steps
                 progress.update(bar, total=steps)
             last = done == steps
             if done % config.log_every == 0 or last:
@@ -216,7 +194,7 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
                     console.print(f"step {done}/{steps}  {speed}  loss {loss}")
             progress.update(bar, completed=done)
             if journal and (done % config.sample_every == 0 or last):
-                save_grid(task.grid(config.sample_count), task.columns, out / "samples" / f"{done:08d}.png")
+                save_grid(task.sample_grid(examples), task.columns, out / "samples" / f"{done:08d}.png")
             if done % config.checkpoint_every == 0 or last:
                 if chief:
                     save_checkpoint(out, done, plain, origin, task.modules, task.optimizers, config.keep)
@@ -282,9 +260,10 @@ def _means(values: Mapping[str, list[Tensor]], accelerator: Accelerator) -> dict
     return {name: sum(one[name] for one in everyone) / len(everyone) for name in mine}
 
 
-def _same_run(checkpoint: Path, plain: dict[str, Any]) -> None:
-    before = read_state(checkpoint)["config"]
-    changed = [key for key in plain if key not in MAY_CHANGE and before.get(key) != plain[key]]
+def _same_run(checkpoint: Path, config: RunConfig) -> None:
+    # Read anew: what it says nothing of, because it is older, has its default.
+    before = parse_config(type(config), read_state(checkpoint)["config"], str(checkpoint))
+    changed = [key for key, value in config if key not in MAY_CHANGE and value != getattr(before, key)]
     if changed:
         raise InputError(
             f"{checkpoint}: made with another {', '.join(changed)}; give `out` a new folder, or the same configuration"

@@ -11,9 +11,25 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from invertfill.nn.config import Count, Fraction, Positive, Section
+
 Mapping = Callable[[Tensor], Tensor]
 
 LONG_RUN = 16384  # z in the long-run mean; its standard error is then below 1 % of a latent's deviation
+
+
+class MeanLatentConfig(Section):
+    """How the anchor moves; the paper gives no figure for any of the three.
+
+    Attributes:
+        samples: K, mapped z in a target.
+        tau: share of the remaining way a step; 0 stays put: the static mean of pSp.
+        tolerance: share of the way at the target's drawing that counts as arrived.
+    """
+
+    samples: Count = 8
+    tau: Fraction = 0.01
+    tolerance: Positive = 0.05
 
 
 class SoftUpdateMeanLatent(nn.Module):
@@ -24,23 +40,19 @@ class SoftUpdateMeanLatent(nn.Module):
     that only approach each other count as equal: here, when `tolerance` of the way is left, and w_o is then set to w_t.
 
     Args:
-        start: (D,), the first w_o: the long-run mean, so that tau = 0 is the static mean of pSp.
-        samples: K, mapped z in a target.
-        tau: share of the remaining way a step, in [0, 1]; 0 stays put.
-        tolerance: share of the way at the target's drawing that counts as arrived.
-        z_dim: entries of z; left out, as many as of w.
+        config: K, tau and tolerance.
+        start: (D,), the first w_o: the long-run mean.
+        z_dim: entries of z.
     """
 
     w_o: Tensor
     w_t: Tensor
     way: Tensor
 
-    def __init__(
-        self, start: Tensor, samples: int = 8, tau: float = 0.01, tolerance: float = 0.05, z_dim: int | None = None
-    ) -> None:
+    def __init__(self, config: MeanLatentConfig, start: Tensor, z_dim: int) -> None:
         super().__init__()
-        self.samples, self.tau, self.tolerance = samples, tau, tolerance
-        self.z_dim = z_dim or len(start)
+        self.samples, self.tau, self.tolerance = config.samples, config.tau, config.tolerance
+        self.z_dim = z_dim
         self.register_buffer("w_o", start.detach().clone())
         self.register_buffer("w_t", start.detach().clone())  # arrived: the first step draws a target
         self.register_buffer("way", start.new_zeros(()))  # |w_o - w_t| when w_t was drawn

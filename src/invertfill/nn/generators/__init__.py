@@ -1,24 +1,13 @@
-"""The networks, one file per figure of the paper. `build_generator` is the only registry."""
+"""The registry of generators: a new one is a file in this folder and a line in `AnyGeneratorConfig`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-from invertfill.nn.generators.migan import MIGANGenerator
-from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator
-from invertfill.nn.generators.stylegan2 import StyleGAN2Generator
+from pydantic import Field
 
-Generator = StyleGAN2Generator | MobileStyleGANGenerator | MIGANGenerator
+from invertfill.nn.generators.migan import MIGANConfig
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig
+from invertfill.nn.generators.stylegan2 import StyleGAN2Config
 
-
-def build_generator(config: dict[str, Any]) -> Generator:
-    """A generator from {"kind": "stylegan2" | "mobilestylegan" | "migan", and the arguments of that class}."""
-    kinds: dict[str, type[Generator]] = {
-        "stylegan2": StyleGAN2Generator,
-        "mobilestylegan": MobileStyleGANGenerator,
-        "migan": MIGANGenerator,
-    }
-    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != "kind"}
-    if config["kind"] not in kinds:
-        raise ValueError(f"generator kind {config['kind']!r}: one of {', '.join(kinds)}")
-    return kinds[config["kind"]](**arguments)
+AnyGeneratorConfig = Annotated[StyleGAN2Config | MobileStyleGANConfig | MIGANConfig, Field(discriminator="kind")]

@@ -15,12 +15,16 @@ Its layers know photographs but draw no face. Where a prior is given, a MobileSt
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 
-from invertfill.nn.generators.mobilestylegan import MappingNetwork, Trunk
+from invertfill.nn.config import Count, Times
+from invertfill.nn.generators.base import Generator, GeneratorConfig, Noise
+from invertfill.nn.generators.mobilestylegan import MappingNetwork, Trunk, check_widths
 from invertfill.nn.layers import COARSE, FINE, MIDDLE, Blur, EqualLinear, resolutions, upsample
 
 
@@ -150,14 +154,11 @@ class CodeMapping(nn.Sequential):
                 nn.init.zeros_(layer.bias)
 
 
-class MIGANGenerator(nn.Module):
-    """The generator behind the shipped models, with the interface that every generator here has.
+class MIGANConfig(GeneratorConfig):
+    """Shape of MI-GAN's synthesis network.
 
-    Args:
-        size: output size in pixels, a power of two from 8.
+    Attributes:
         channels: channels at 4, 8, ... ``size`` px; with a prior the first resolutions may be left to it.
-        latent_dim: entries of z and w.
-        mapping_layers: depth of the mapping network.
         prior: channels at 4, 8, ... px of a MobileStyleGAN whose activations join; () for none.
         prior_rank: its `LowRankInput`'s.
         noise_to: fixed noise up to so many px; above, MI-GAN's is below 0.0002 (standard deviation) and costs a pass
@@ -168,55 +169,58 @@ class MIGANGenerator(nn.Module):
             as MobileStyleGAN's does; 0: it is a constant, which w* scales by channel and can't lay out.
         dark_to: up to so many px, zeros lie beyond the border when activations are doubled, as MI-GAN has it, to which
             8 px are mostly border; above, where it is a pass over memory for one row of pixels, the border repeats.
+    """
+
+    kind: Literal["migan"] = "migan"
+    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
+    prior: tuple[Count, ...] = ()
+    prior_rank: Count = 64
+    noise_to: Times = 256
+    dark_to: Times = 0
+    const_rank: Times = 0
+    z_dim: Times = 0
+
+    @model_validator(mode="after")
+    def _one_width_a_resolution(self) -> Self:
+        if not 0 < len(resolutions(self.size)) - len(self.channels) < len(self.prior):
+            check_widths(self.channels, self.size)
+        return self
+
+    def build(self) -> MIGANGenerator:
+        return MIGANGenerator(self)
+
+
+class MIGANGenerator(Generator):
+    """The generator behind the shipped models.
 
     Attributes:
         num_layers: style vectors in ``w_plus``: one at 4 px, two at each further size; with a prior, the prior's, and
             one, the second convolution's, at each size above it.
-        levels: for each of them 0 (coarse), 1 (middle) or 2 (fine), as in StyleGAN2.
-        feature_channels: resolution -> channels of the activations that F&W+ features are added to.
-
-    Raises:
-        ValueError: ``size`` is no power of two from 8 on, or ``channels`` are not as many as there are resolutions.
+        levels: as in StyleGAN2.
     """
 
-    def __init__(
-        self,
-        size: int = 256,
-        channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128),
-        latent_dim: int = 512,
-        mapping_layers: int = 8,
-        prior: tuple[int, ...] = (),
-        prior_rank: int = 64,
-        noise_to: int = 256,
-        dark_to: int = 0,
-        z_dim: int = 0,
-        const_rank: int = 0,
-    ) -> None:
+    def __init__(self, config: MIGANConfig) -> None:
         super().__init__()
-        sizes = resolutions(size)
-        if len(channels) != len(sizes) and not (prior and 0 < len(sizes) - len(channels) < len(prior)):
-            raise ValueError(f"{size} px needs {len(sizes)} channel counts (4 to {size} px), not {len(channels)}")
-        sizes = sizes[-len(channels) :]
-        self.size, self.latent_dim, self.z_dim, self.dark_to = size, latent_dim, z_dim or latent_dim, dark_to
+        channels, latent_dim, prior = config.channels, config.latent_dim, config.prior
+        self.size, self.latent_dim, self.z_dim = config.size, latent_dim, config.z_dim or latent_dim
+        self.dark_to = config.dark_to
+        sizes = resolutions(self.size)[-len(channels) :]
         self.feature_channels = dict(zip(sizes, channels, strict=True))
         self.map: nn.Module
-        if z_dim:
-            self.map = CodeMapping(z_dim, latent_dim, mapping_layers)
+        if config.z_dim:
+            self.map = CodeMapping(config.z_dim, latent_dim, config.mapping_layers)
         else:
-            self.map = MappingNetwork(latent_dim, mapping_layers)
+            self.map = MappingNetwork(latent_dim, config.mapping_layers)
         self.const = nn.Parameter(torch.randn(1, channels[0], sizes[0], sizes[0]))
         self.layout: nn.Sequential | None = None  # (N, latent_dim) -> what is added to the constant
-        if const_rank:
-            cells = channels[0] * sizes[0] ** 2
-            last = nn.Linear(const_rank, cells, bias=False)
-            nn.init.zeros_(last.weight)
-            self.layout = nn.Sequential(nn.Linear(latent_dim, const_rank, bias=False), last)
-        ups = list(
-            zip(pairwise(channels), sizes[1:], strict=True)
-        )  # the first convolutions, at each resolution but one
+        if rank := config.const_rank:
+            cells = nn.Linear(rank, channels[0] * sizes[0] ** 2, bias=False)
+            nn.init.zeros_(cells.weight)
+            self.layout = nn.Sequential(nn.Linear(latent_dim, rank, bias=False), cells)
+        ups = list(zip(pairwise(channels), sizes[1:], strict=True))  # the first convolutions, all but the coarsest
         self.prior: Trunk | None = None
         if prior:
-            self.prior = Trunk(prior, latent_dim, prior_rank)
+            self.prior = Trunk(prior, latent_dim, config.prior_rank)
             last = 2 ** (len(prior) + 1)
             self.joins = nn.ModuleDict(  # above the coarsest, where the constant is
                 {
@@ -237,7 +241,7 @@ class MIGANGenerator(nn.Module):
         else:
             self.levels = tuple(COARSE if i < 3 else MIDDLE if i < 7 else FINE for i in range(2 * len(sizes) - 1))
             self.first = nn.ModuleList(
-                StyledConv(latent_dim, a, b, "up", noise=r * (r <= noise_to), dark=r * (r <= dark_to))
+                StyledConv(latent_dim, a, b, "up", noise=r * (r <= config.noise_to), dark=r * (r <= self.dark_to))
                 for (a, b), r in ups
             )
             self.second = nn.ModuleList(StyledConv(latent_dim, c, c) for c in channels)
@@ -249,17 +253,10 @@ class MIGANGenerator(nn.Module):
         w: Tensor = self.map(z)
         return w
 
-    def synthesis(self, w_plus: Tensor, features: dict[int, Tensor] | None = None, noise: str = "const") -> Tensor:
-        """Draw pictures.
+    def synthesis(self, w_plus: Tensor, features: dict[int, Tensor] | None = None, noise: Noise = "const") -> Tensor:
+        """See `Generator.synthesis`; at the coarsest resolution, features are added to the constant.
 
-        Args:
-            w_plus: (N, num_layers, latent_dim).
-            features: resolution r -> (N, feature_channels[r], r, r), added after the first convolution at r, at the
-                coarsest to the constant (Eq. 3).
-            noise: only "const": this generator was distilled with fixed noise.
-
-        Returns:
-            (N, 3, size, size), about [-1, 1], not clipped.
+        noise is "const" only: this generator was distilled with fixed noise.
         """
         if noise != "const":
             raise ValueError(f"noise={noise!r}: MI-GAN has constant noise only ('const')")
@@ -274,17 +271,10 @@ class MIGANGenerator(nn.Module):
         return self.prior_rgb(activations, w_plus[:, len(self.prior.levels) - 1])
 
     def head(self, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
-        """The first part of `synthesis`: w_plus (N, L, latent_dim) -> activations and RGB so far, (N, C + 3, r, r).
-
-        Args:
-            w_plus: of which the style vectors up to r count.
-            features: see `synthesis`.
-            resolution: r, where the generator is cut, behind the last convolution there: one of feature_channels.
-        """
+        """Activations and RGB so far, (N, C + 3, r, r), r one of feature_channels; see `Generator.head`."""
         return torch.cat(self._blocks(None, None, w_plus, 0, resolution, features or {}), 1)
 
     def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
-        """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
         _, rgb = self._blocks(x[:, :-3], x[:, -3:], w_plus, resolution, self.size, features or {})
         return rgb
 

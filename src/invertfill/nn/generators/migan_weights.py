@@ -16,9 +16,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from invertfill.errors import InputError
-from invertfill.nn.generators.migan import MIGANGenerator, Pointwise, SeparableConv
+from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator, Pointwise, SeparableConv
 from invertfill.nn.layers import resolutions
-from invertfill.nn.rgb_branch import MIGANBranch
+from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
 
 WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64}  # MI-GAN's channels at each px
 
@@ -81,8 +81,8 @@ def load_migan(path: Path) -> tuple[MIGANGenerator, MIGANBranch]:
         InputError: see `read_weights`.
     """
     weights = read_weights(path)
-    generator = MIGANGenerator(512, tuple(WIDTHS.values()), noise_to=512, dark_to=512)
-    branch = MIGANBranch(generator.feature_channels, stem=0)
+    generator = MIGANConfig(size=512, channels=tuple(WIDTHS.values()), noise_to=512, dark_to=512).build()
+    branch = MIGANBranch(RGBBranchConfig(kind="migan", stem=0), generator.feature_channels)
     fill_layers(generator, branch, weights)
     weight, bias = (weights[f"encoder.b512.fromrgb.{name}"] * math.sqrt(2) for name in ("weight", "bias"))
     branch.from_rgb.weight.copy_(torch.cat([weight[:, 1:], -weight[:, :1]], 1))

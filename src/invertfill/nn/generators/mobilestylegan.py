@@ -12,12 +12,16 @@ Of it, `faces-256` has the trunk up to 32 px.
 from __future__ import annotations
 
 import math
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 
+from invertfill.nn.config import Count
 from invertfill.nn.generators import mobilestylegan_graph
+from invertfill.nn.generators.base import Generator, GeneratorConfig, Noise
 from invertfill.nn.layers import COARSE, FINE, MIDDLE, resolutions
 
 
@@ -164,35 +168,46 @@ class Trunk(nn.Module):
         return x
 
 
-class MobileStyleGANGenerator(Trunk):
-    """The whole generator, with the interface that every generator here has.
+class MobileStyleGANConfig(GeneratorConfig):
+    """Shape of MobileStyleGAN.
 
-    Args:
-        size: output size in pixels, a power of two from 8.
-        channels: channels at 4, 8, ... `size` px.
-        latent_dim: entries of z and w.
-        mapping_layers: depth of the mapping network.
+    Attributes:
+        channels: channels at 4, 8, ... ``size`` px.
+    """
+
+    kind: Literal["mobilestylegan"] = "mobilestylegan"
+    channels: tuple[Count, ...] = (512, 512, 512, 512, 512, 256, 128)
+
+    @model_validator(mode="after")
+    def _one_width_a_resolution(self) -> Self:
+        check_widths(self.channels, self.size)
+        return self
+
+    def build(self) -> MobileStyleGANGenerator:
+        return MobileStyleGANGenerator(self)
+
+
+def check_widths(channels: tuple[int, ...], size: int) -> None:
+    """ValueError, unless there are as many channel counts as resolutions from 4 to ``size`` px."""
+    if len(channels) != (count := len(resolutions(size))):
+        raise ValueError(f"{size} px needs {count} channel counts (4 to {size} px), not {len(channels)}")
+
+
+class MobileStyleGANGenerator(Trunk, Generator):
+    """The whole generator.
 
     Attributes:
         num_layers: style vectors in `w_plus`: the trunk's, and toRGB's.
     """
 
-    def __init__(
-        self,
-        size: int = 256,
-        channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128),
-        latent_dim: int = 512,
-        mapping_layers: int = 8,
-    ):
-        sizes = resolutions(size)
-        if len(channels) != len(sizes):
-            raise ValueError(f"{size} px needs {len(sizes)} channel counts (4 to {size} px), not {len(channels)}")
+    def __init__(self, config: MobileStyleGANConfig) -> None:
+        channels, latent_dim = config.channels, config.latent_dim
         super().__init__(channels, latent_dim)
-        self.size = size
+        self.size = config.size
         self.latent_dim = self.z_dim = latent_dim
         self.levels = (*self.levels, self.levels[-1])
         self.num_layers = len(self.levels)
-        self.map = MappingNetwork(latent_dim, mapping_layers)
+        self.map = MappingNetwork(latent_dim, config.mapping_layers)
         self.rgb_affine = Affine(latent_dim, channels[-1])
         self.rgb_weight = nn.Parameter(torch.randn(3, channels[-1], 1, 1) / math.sqrt(channels[-1]))
         self.rgb_bias = nn.Linear(latent_dim, 3)  # the fitted toRGB's bias depends on w
@@ -201,29 +216,15 @@ class MobileStyleGANGenerator(Trunk):
         """z (N, latent_dim), standard normal -> w (N, latent_dim)."""
         return self.map(z)
 
-    def synthesis(self, w_plus: Tensor, features: dict[int, Tensor] | None = None, noise: str = "const") -> Tensor:
-        """Draw pictures.
-
-        Args:
-            w_plus: (N, num_layers, latent_dim).
-            features: resolution r -> (N, feature_channels[r], r, r), added after the first convolution at r (Eq. 3).
-            noise: only "const": this generator was distilled with fixed noise.
-
-        Returns:
-            (N, 3, size, size), about [-1, 1], not clipped.
-        """
+    def synthesis(self, w_plus: Tensor, features: dict[int, Tensor] | None = None, noise: Noise = "const") -> Tensor:
+        """See `Generator.synthesis`; noise is "const" only: this generator was distilled with fixed noise."""
         if noise != "const":
             raise ValueError(f"noise={noise!r}: MobileStyleGAN has constant noise only ('const')")
         if torch.onnx.is_in_onnx_export():
             return mobilestylegan_graph.synthesis(self, w_plus, features or {})
         return self.tail(self.head(w_plus, 4), w_plus, 4, features)
 
-    def sketch(self, w_plus: Tensor) -> Tensor:
-        """What w* says without features: here, the whole picture."""
-        return self.synthesis(w_plus)
-
     def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
-        """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
         x = self.between(x, w_plus, resolution, self.size, features or {})
         w = w_plus[:, -1]
         rgb = F.conv2d(x * self.rgb_affine(w), self.rgb_weight)

@@ -15,46 +15,58 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from invertfill.nn.config import Count, Section
+from invertfill.nn.generators.base import Generator, GeneratorConfig, Noise
 from invertfill.nn.layers import COARSE, FINE, MIDDLE, Blur, EqualConv, EqualLinear, leaky, resolutions, upsample
 
-Noise = Literal["const", "random"]
 
-
-class StyleGAN2Generator(nn.Module):
-    """Mapping and synthesis network with skip connections to RGB.
-
-    Args:
-        size: side of the image in pixels, a power of two.
-        channel_base: channels times resolution: resolution r has min(channel_base / r, channel_max) channels.
-        channel_max: see ``channel_base``.
-        mapping_layers: fully connected layers from z to w.
-        latent_dim: entries of z and of w.
+class StyleGAN2Config(GeneratorConfig):
+    """Shape of StyleGAN2's generator.
 
     Attributes:
-        num_layers: L = 2 log2(size) - 2, the style vectors in w_plus: 14 at 256, 18 at 1024.
-        levels: for each of the L layers 0 coarse (layers 0-2), 1 middle (3-6) or 2 fine (7 and up).
-        feature_channels: resolution -> channels of the activations there, and so of `synthesis`'s features.
-
-    Raises:
-        ValueError: ``size`` is no power of two from 8 on.
+        channel_base: channels times resolution: resolution r has min(channel_base / r, channel_max) channels.
+        channel_max: see ``channel_base``.
     """
 
-    def __init__(
-        self,
-        size: int,
-        channel_base: int = 16384,
-        channel_max: int = 512,
-        mapping_layers: int = 8,
-        latent_dim: int = 512,
-    ) -> None:
+    kind: Literal["stylegan2"] = "stylegan2"
+    channel_base: Count = 16384
+    channel_max: Count = 512
+
+    def build(self) -> StyleGAN2Generator:
+        return StyleGAN2Generator(self)
+
+
+class DiscriminatorConfig(Section):
+    """Shape of StyleGAN2's discriminator.
+
+    Attributes:
+        channel_base: as in the generator.
+        channel_max: as in the generator.
+        mbstd_group: images that share one minibatch standard deviation, at most.
+    """
+
+    channel_base: Count = 16384
+    channel_max: Count = 512
+    mbstd_group: Count = 8
+
+
+class StyleGAN2Generator(Generator):
+    """Mapping and synthesis network with skip connections to RGB.
+
+    Attributes:
+        num_layers: L = 2 log2(s) - 2, the style vectors in w_plus: 14 at 256, 18 at 1024.
+        levels: coarse are layers 0-2, middle 3-6, fine 7 and up.
+    """
+
+    def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
-        self.size = size
-        self.latent_dim = self.z_dim = latent_dim
-        self.feature_channels = {r: min(channel_base // r, channel_max) for r in resolutions(size)}
+        self.size = config.size
+        self.latent_dim = self.z_dim = latent_dim = config.latent_dim
+        self.feature_channels = {r: min(config.channel_base // r, config.channel_max) for r in resolutions(self.size)}
         self.num_layers = 2 * len(self.feature_channels)
         self.levels = tuple(COARSE if i < 3 else MIDDLE if i < 7 else FINE for i in range(self.num_layers))
 
-        self.mapping = MappingNetwork(latent_dim, mapping_layers)
+        self.mapping = MappingNetwork(latent_dim, config.mapping_layers)
         self.const = nn.Parameter(torch.randn(1, self.feature_channels[4], 4, 4))
         self.blocks = nn.ModuleList()
         channels = self.feature_channels[4]
@@ -68,35 +80,14 @@ class StyleGAN2Generator(nn.Module):
         return self.synthesis(w.unsqueeze(1).expand(-1, self.num_layers, -1), noise=noise)
 
     def synthesis(self, w_plus: Tensor, features: dict[int, Tensor] | None = None, noise: Noise = "const") -> Tensor:
-        """Eq. 3: the image of a style code and, where given, of features.
-
-        Args:
-            w_plus: (N, L, latent_dim), one w for each layer.
-            features: resolution r -> (N, feature_channels[r], r, r), added to the activations after the first
-                convolution at r. Any resolutions may be left out.
-            noise: the stored noise, the same for every image, or a fresh one.
-
-        Returns:
-            (N, 3, size, size), about [-1, 1], unclipped.
-        """
         _, rgb = self._blocks(None, None, w_plus, 0, self.size, features or {}, noise)
         return rgb
 
-    def sketch(self, w_plus: Tensor) -> Tensor:
-        """What w* says without features: here, the whole picture."""
-        return self.synthesis(w_plus, noise="const")
-
     def head(self, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
-        """The first part of `synthesis`: w_plus (N, L, latent_dim) -> activations and RGB so far, (N, C + 3, r, r).
-
-        Args:
-            w_plus: of which the style vectors up to r count.
-            resolution: r, where the generator is cut, behind its block there: 4, 8, ... ``size``.
-        """
+        """Activations and RGB so far, (N, C + 3, r, r); see `Generator.head`."""
         return torch.cat(self._blocks(None, None, w_plus, 0, resolution, features or {}, "const"), 1)
 
     def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
-        """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
         _, rgb = self._blocks(x[:, :-3], x[:, -3:], w_plus, resolution, self.size, features or {}, "const")
         return rgb
 
@@ -236,19 +227,12 @@ class ModulatedConv(nn.Module):
 
 
 class StyleGAN2Discriminator(nn.Module):
-    """Residual discriminator with minibatch standard deviation.
+    """Residual discriminator with minibatch standard deviation, of images of ``size`` px."""
 
-    Args:
-        size: side of the image in pixels, a power of two.
-        channel_base: as in the generator.
-        channel_max: as in the generator.
-        mbstd_group: images that share one minibatch standard deviation, at most.
-    """
-
-    def __init__(self, size: int, channel_base: int = 16384, channel_max: int = 512, mbstd_group: int = 8) -> None:
+    def __init__(self, config: DiscriminatorConfig, size: int) -> None:
         super().__init__()
-        widths = [min(channel_base // r, channel_max) for r in reversed(resolutions(size))]
-        self.mbstd_group = mbstd_group
+        widths = [min(config.channel_base // r, config.channel_max) for r in reversed(resolutions(size))]
+        self.mbstd_group = config.mbstd_group
         self.from_rgb = EqualConv(3, widths[0], 1)
         self.blocks = nn.Sequential(*[ResidualDown(a, b) for a, b in pairwise(widths)])
         last = widths[-1]

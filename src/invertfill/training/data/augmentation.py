@@ -1,6 +1,6 @@
-"""Degradations for training: a model of drawn pictures meets photographs with other colours, sharpness and JPEG marks.
+"""Augmentation for training: a model of drawn pictures meets photographs with other colours, sharpness and JPEG marks.
 
-The degraded picture is both the input and the target, so this widens the domain and doesn't teach restoration.
+The changed picture is both the input and the target, so this widens the domain and doesn't teach restoration.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import io
 import numpy as np
 from PIL import Image, ImageFilter
 
-from invertfill.training.config import DegradeConfig
+from invertfill.training.config import AugmentationConfig
 
 
-def degrade(pixels: np.ndarray, config: DegradeConfig, rng: np.random.Generator) -> np.ndarray:
-    """A degraded copy of a picture, (s, s, 3) uint8 to the same; `rng` is the only source of chance."""
+def augment(pixels: np.ndarray, config: AugmentationConfig, rng: np.random.Generator) -> np.ndarray:
+    """A changed copy of a picture, (s, s, 3) uint8 to the same; `rng` is the only source of chance."""
     if rng.random() >= config.probability:
         return pixels
     image = _move(Image.fromarray(pixels), config, rng)
@@ -28,7 +28,7 @@ def degrade(pixels: np.ndarray, config: DegradeConfig, rng: np.random.Generator)
     return np.asarray(image)
 
 
-def _move(image: Image.Image, config: DegradeConfig, rng: np.random.Generator) -> Image.Image:
+def _move(image: Image.Image, config: AugmentationConfig, rng: np.random.Generator) -> Image.Image:
     """Turn, shift and zoom about the centre, by an affine map from output to input; the border is mirrored."""
     side = image.width
     pad = side // 4
@@ -44,7 +44,7 @@ def _move(image: Image.Image, config: DegradeConfig, rng: np.random.Generator) -
     return padded.transform((side, side), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
 
 
-def _recolour(pixels: np.ndarray, config: DegradeConfig, rng: np.random.Generator) -> np.ndarray:
+def _recolour(pixels: np.ndarray, config: AugmentationConfig, rng: np.random.Generator) -> np.ndarray:
     """Saturation, contrast, brightness and warmth, then noise: (s, s, 3) float32 in [0, 255] -> uint8."""
     saturation, contrast, brightness = 1 + rng.uniform(-config.colour, config.colour, 3)
     warmth = rng.uniform(-config.colour, config.colour) / 3

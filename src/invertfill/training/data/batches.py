@@ -1,4 +1,4 @@
-"""Training batches as a function of (seed, step): the order, the flips, the degradations and the masks.
+"""Training batches as a function of (seed, step): the order, the flips, the augmentation and the masks.
 
 Nothing here has a state, so a run resumes with the very batch that it would have had, and the processes of one run,
 each taking its rows of the global batch, see together what one process would.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from invertfill.masks.sampler import check_kind, sample_mask
 from invertfill.training.config import DataConfig, MaskConfig
-from invertfill.training.data.augmentation import degrade
+from invertfill.training.data.augmentation import augment
 from invertfill.training.data.readers import ImageSet
 
 ORDER, CHANGE, MASK, POOL, EXAMPLE, COPY = range(6)  # separate streams of random numbers from one seed
@@ -43,8 +43,8 @@ class Batches:
     """Batches of a run.
 
     Args:
-        images: the set; its decoded pixels, if it has them and nothing has to be degraded on the fly, move to `device`.
-        data: flips, degradations, threads.
+        images: the set; its decoded pixels, if it has them and nothing has to be changed on the fly, move to `device`.
+        data: flips, augmentation, threads.
         masks: None for stage 1.
         batch: pictures a step over all processes.
         seed: of the run.
@@ -73,8 +73,8 @@ class Batches:
         self._ahead = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[tuple[Tensor, Tensor | None]]] | None = None
         self._resident: Tensor | None = None
-        if images.pixels is not None and (data.degrade.copies or not data.degrade.probability):
-            sets = [images.pixels, *(self._copy(images.pixels, number) for number in range(data.degrade.copies))]
+        if images.pixels is not None and (data.augmentation.copies or not data.augmentation.probability):
+            sets = [images.pixels, *(self._copy(images.pixels, number) for number in range(data.augmentation.copies))]
             self._resident = torch.cat([torch.from_numpy(pixels).to(device) for pixels in sets])
         if masks:
             check_kind(masks.kind, masks.outlines)  # reads the outlines once, before the threads ask for them
@@ -112,7 +112,7 @@ class Batches:
         Copies of a picture have its number plus a multiple of the set's length.
         """
         position = step * self.batch + np.array(self.rows)
-        count = len(self.images) * (1 + self.data.degrade.copies)
+        count = len(self.images) * (1 + self.data.augmentation.copies)
         epochs, places = np.divmod(position, count)
         return np.array([_order(self.seed, int(e), count)[p] for e, p in zip(epochs, places, strict=True)])
 
@@ -125,16 +125,18 @@ class Batches:
         return pixels, self._masks(step)
 
     def _changed(self, pixels: np.ndarray, step: int) -> np.ndarray:
-        if not self.data.degrade.probability:
+        if not self.data.augmentation.probability:
             return pixels
-        return self._degraded(pixels, [np.random.default_rng((self.seed, CHANGE, step, row)) for row in self.rows])
+        return self._augmented(pixels, [np.random.default_rng((self.seed, CHANGE, step, row)) for row in self.rows])
 
     def _copy(self, pixels: np.ndarray, number: int) -> np.ndarray:
-        """The whole set, degraded: a copy of its own for each number."""
-        return self._degraded(pixels, [np.random.default_rng((self.seed, COPY, number, i)) for i in range(len(pixels))])
+        """The whole set, augmented: a copy of its own for each number."""
+        return self._augmented(
+            pixels, [np.random.default_rng((self.seed, COPY, number, i)) for i in range(len(pixels))]
+        )
 
-    def _degraded(self, pixels: np.ndarray, draws: list[np.random.Generator]) -> np.ndarray:
-        return np.stack(list(self._threads.map(lambda p, rng: degrade(p, self.data.degrade, rng), pixels, draws)))
+    def _augmented(self, pixels: np.ndarray, draws: list[np.random.Generator]) -> np.ndarray:
+        return np.stack(list(self._threads.map(lambda p, rng: augment(p, self.data.augmentation, rng), pixels, draws)))
 
     def _flips(self, step: int) -> np.ndarray:
         coins = np.random.default_rng((self.seed, CHANGE, step)).random(self.batch) < 0.5
