@@ -17,6 +17,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("skimage")
+from safetensors.numpy import save_file  # noqa: E402
 from scipy.linalg import sqrtm  # noqa: E402
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity  # noqa: E402
 from torchmetrics.image.fid import FrechetInceptionDistance  # noqa: E402
@@ -416,7 +417,7 @@ def test_lpips_and_too_few_pictures_for_fid(
 
     for name in ("alexnet-features", "lpips-alexnet-linear"):
         shutil.copy(shared / "weights" / f"{name}.safetensors", tmp_path / "weights")
-    (tmp_path / "weights" / "fid-inception.safetensors").write_bytes(b"not looked at")
+    save_file({"not looked at": np.zeros(1)}, tmp_path / "weights" / "fid-inception.safetensors")
     result = evaluate("--coverage", "hard", "--method", "telea", "--count", 2, "--relative-to", "telea")
     assert "hard: FID not computed: 2 pictures; accepted: 50 or more" in result.err
     assert "(1.000)" in result.out
@@ -435,7 +436,7 @@ def test_fid_of_a_run(evaluate, images: Path, tmp_path: Path, monkeypatch: pytes
     def features(self: object, pictures: list[np.ndarray]) -> np.ndarray:
         return np.stack([picture.mean((0, 1)) for picture in pictures]).astype(np.float32)
 
-    (tmp_path / "weights" / "fid-inception.safetensors").write_bytes(b"weights")
+    save_file({"not looked at": np.zeros(1)}, tmp_path / "weights" / "fid-inception.safetensors")
     monkeypatch.setattr(metrics.Meter, "features", features)
     monkeypatch.setattr(protocol, "LEAST_FOR_FID", 6)
     evaluate("--coverage", "all", "--method", "telea", "--predictions", f"truth={images}")
