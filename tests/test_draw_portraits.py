@@ -20,7 +20,7 @@ def test_a_picture_is_what_its_code_draws(tmp_path: Path) -> None:
     generator = MobileStyleGANGenerator().eval()
     weights, out, codes = tmp_path / "generator.safetensors", tmp_path / "drawn", tmp_path / "codes.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in generator.state_dict().items()}, weights)
-    tool = script(ROOT / "tools" / "draw_portraits.py")
+    tool = script(ROOT / "recipes" / "faces-256" / "draw_portraits.py")
     tool.main(weights, 3, out, codes, first=70, psi=(0.5, 0.5))
 
     names = sorted(path.name for path in out.iterdir())

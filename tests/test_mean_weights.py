@@ -27,7 +27,7 @@ NOISY = {**CONFIG, "rgb_branch": {"channels": [4, 4, 8], "bottleneck": 1, "noise
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    return script(ROOT / "tools" / "mean_weights.py")
+    return script(ROOT / "recipes" / "faces-256" / "mean_weights.py")
 
 
 def build(seed: int, config: dict = CONFIG) -> InvertFill:

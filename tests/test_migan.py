@@ -28,12 +28,12 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    return script(ROOT / "tools" / "convert_migan.py")
+    return script(ROOT / "recipes" / "scenery-256" / "convert_migan.py")
 
 
 @pytest.fixture(scope="module")
 def join() -> ModuleType:
-    return script(ROOT / "tools" / "join_prior.py")
+    return script(ROOT / "recipes" / "faces-256" / "join_prior.py")
 
 
 def published(seed: int = 0) -> dict[str, Tensor]:
@@ -242,7 +242,7 @@ def test_a_prior_stays_as_it_is_in_training() -> None:
 
 def test_a_sketch_is_fitted_to_the_pictures_of_codes() -> None:
     torch.manual_seed(0)
-    fit = script(ROOT / "tools" / "fit_sketch.py").fit
+    fit = script(ROOT / "recipes" / "faces-256" / "fit_sketch.py").fit
     generator = with_prior().generator
     assert isinstance(generator, MIGANGenerator) and generator.prior is not None
     codes = torch.randn(400, 16)

@@ -14,7 +14,7 @@ from conftest import script
 from invertfill.nn.generators import build_generator
 from invertfill.nn.generators.mobilestylegan import MobileStyleGANGenerator, inverse_haar
 
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "convert_face_generator.py"
+TOOL = Path(__file__).resolve().parents[1] / "recipes" / "faces-256" / "convert_face_generator.py"
 
 
 def tiny() -> MobileStyleGANGenerator:

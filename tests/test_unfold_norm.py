@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    return script(ROOT / "tools" / "unfold_norm.py")
+    return script(ROOT / "recipes" / "faces-256" / "unfold_norm.py")
 
 
 @pytest.fixture

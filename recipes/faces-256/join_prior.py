@@ -1,13 +1,13 @@
 """Make the start of `faces-256` from two fill networks: one that knows photographs, one whose generator knows faces.
 
-    python tools/join_prior.py scenery-256 PRIOR --images data/faces/train -o joined
+    python recipes/faces-256/join_prior.py scenery-256 PRIOR --images data/faces/train -o joined
 
-PRIOR is a fill network with a MobileStyleGAN, such as configs/faces-256-inversion.yaml makes.
+PRIOR is a fill network with a MobileStyleGAN, such as recipes/faces-256/inversion.yaml makes.
 BODY's MI-GAN draws, without what it has at the coarsest resolutions (`--first` says where it begins): there, PRIOR's
 MobileStyleGAN says what is in the picture, by the activations that it has up to `--prior` px. They join by convolutions
 that are zero, so that OUT begins by filling as BODY does. Encoder, pre-modulation and mapping network are PRIOR's.
 
-OUT/model.safetensors is what tools/fit_sketch.py goes on from: what the prior draws from w* alone is random till then.
+OUT/model.safetensors is what fit_sketch.py goes on from: what the prior draws from w* alone is random till then.
 """
 
 from __future__ import annotations
