@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from invertfill.errors import InputError
 from invertfill.nn.invertfill import InvertFill
-from invertfill.registry import find_model
+from invertfill.registry import FILES, find_model
 from invertfill.training.config import DataConfig, MaskConfig
 from invertfill.training.data.batches import Batches
 from invertfill.training.data.readers import ImageSet
@@ -72,7 +72,7 @@ def main(
     try:
         found = find_model(model)
         folded = InvertFill(found.config)
-        load_model(folded, found.folder)
+        load_model(folded, found.file(FILES[0]).parent)
         pictures = ImageSet(images, folded.generator.size, limit=count)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
