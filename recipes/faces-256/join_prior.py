@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from invertfill.errors import InputError
 from invertfill.masks.sampler import sample_masks
 from invertfill.nn.generators.migan import MIGANGenerator, SeparableConv, StyledConv
-from invertfill.nn.generators.mobilestylegan import StyledConv as MobileConv
 from invertfill.nn.generators.mobilestylegan import Level, LowRankInput, MobileStyleGANGenerator, Trunk
+from invertfill.nn.generators.mobilestylegan import StyledConv as MobileConv
 from invertfill.nn.invertfill import InvertFill
 from invertfill.nn.rgb_branch import MIGANBranch
 from invertfill.registry import FILES, find_model

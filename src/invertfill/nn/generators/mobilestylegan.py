@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invertfill.nn.generators import mobilestylegan_graph
 from invertfill.nn.layers import COARSE, FINE, MIDDLE, resolutions
 
 
@@ -214,8 +213,6 @@ class MobileStyleGANGenerator(Trunk):
         """
         if noise != "const":
             raise ValueError(f"noise={noise!r}: MobileStyleGAN has constant noise only ('const')")
-        if torch.onnx.is_in_onnx_export():
-            return mobilestylegan_graph.synthesis(self, w_plus, features or {})
         return self.tail(self.head(w_plus, 4), w_plus, 4, features)
 
     def sketch(self, w_plus: Tensor) -> Tensor:
