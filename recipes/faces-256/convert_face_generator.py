@@ -66,15 +66,16 @@ def convert(module: Any) -> MobileStyleGANGenerator:
     for i in range(source.depth):
         state[f"map.{i}.weight"] = getattr(source, f"map{i}_weight")
         state[f"map.{i}.bias"] = getattr(source, f"map{i}_bias")
-    state["input"] = source.tensor("input").reshape(1, 512, 4, 4)
+    state["input"] = source.tensor("input").reshape(ours.input.shape)
     block("first", "conv1", feeds_haar=True)
-    for i in range(6):
+    last = len(ours.blocks) - 1
+    for i in range(last + 1):
         up = f"m.layers.{i}.up.modulation"
         # 1/2 is the inverse Haar transform's factor
         state[f"blocks.{i}.up.weight"] = bands_together(source.tensor(f"{up}.weight")) / 2
         state[f"blocks.{i}.up.bias"] = bands_together(source.tensor(f"{up}.bias").flatten()) / 2
         block(f"blocks.{i}.conv1", f"layers.{i}.conv1", feeds_haar=False)
-        block(f"blocks.{i}.conv2", f"layers.{i}.conv2", feeds_haar=i < 5)
+        block(f"blocks.{i}.conv2", f"layers.{i}.conv2", feeds_haar=i < last)
     state["rgb_affine.weight"], state["rgb_affine.bias"] = head["style.weight"], head["style.bias"]
     state["rgb_weight"] = head["rgb.weight"]
     state["rgb_bias.weight"], state["rgb_bias.bias"] = head["rgb_bias_of_w.weight"], head["rgb.bias"]

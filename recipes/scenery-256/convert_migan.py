@@ -89,8 +89,9 @@ def start(weights: dict[str, Tensor], style: str) -> InvertFill:
     config, state = found.config, load_file(found.file(FILES[0]))
     if config["generator"]["kind"] != "mobilestylegan":
         raise InputError(f"{style}: its generator is of another kind; an InvertFill with a MobileStyleGAN is accepted")
+    kept = {key: value for key, value in config["generator"].items() if key in ("latent_dim", "mapping_layers")}
     channels = [WIDTHS[r] for r in resolutions(SIZE)]
-    config["generator"] = {"kind": "migan", "size": SIZE, "channels": channels}
+    config["generator"] = {"kind": "migan", "size": SIZE, "channels": channels, **kept}
     config["rgb_branch"] = {"kind": "migan"}
     model = InvertFill(config)
     # Of a MobileStyleGAN's style vectors (one, then three at each size: up, first, second) those of convolutions.
