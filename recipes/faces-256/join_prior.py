@@ -138,6 +138,8 @@ def main(
             "kind": "migan",
             "size": body.generator.size,
             "channels": channels,
+            "latent_dim": generator.latent_dim,
+            "mapping_layers": len(generator.map),
             "prior": widths,
             "prior_rank": rank,
         },
