@@ -43,7 +43,7 @@ TINY: dict[str, Any] = {
 
 
 def script(path: Path) -> ModuleType:
-    """A Python file that belongs to no package, such as those in tools/, as a module."""
+    """A Python file that belongs to no package, such as those in recipes/, as a module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
