@@ -47,7 +47,7 @@ TINY: dict[str, Any] = {
 
 
 def script(path: Path) -> ModuleType:
-    """A Python file that belongs to no package, such as those in tools/, as a module."""
+    """A Python file that belongs to no package, such as those in recipes/, as a module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -69,7 +69,7 @@ def need_weights(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that finds weights of feature networks by their names, or skips the test."""
     pytest.importorskip("torch", reason="needs the train extra")
     from invertfill.errors import InputError
-    from invertfill.losses.features import cache_folder, find_weights
+    from invertfill.losses.weights import cache_folder, find_weights
 
     def need(*names: str) -> None:
         for folder in filter(None, (GIVEN_WEIGHTS, str(ROOT.parent / "shared" / "weights"), str(cache_folder()))):

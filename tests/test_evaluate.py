@@ -16,6 +16,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("skimage")
+from safetensors.numpy import save_file  # noqa: E402
 from scipy.linalg import sqrtm  # noqa: E402
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity  # noqa: E402
 from torchmetrics.image.fid import FrechetInceptionDistance  # noqa: E402
@@ -24,8 +25,8 @@ from invertfill.errors import InputError  # noqa: E402
 from invertfill.evaluation import metrics, protocol  # noqa: E402
 from invertfill.evaluation.summary import mean_of  # noqa: E402
 from invertfill.imaging.io import list_images  # noqa: E402
-from invertfill.losses.features import find_weights  # noqa: E402
 from invertfill.losses.inception import Inception, prepare  # noqa: E402
+from invertfill.losses.weights import find_weights  # noqa: E402
 from invertfill.masks.sampler import mask_set_hash, sample_masks  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -414,7 +415,7 @@ def test_lpips_and_too_few_pictures_for_fid(
     for name in names:
         shutil.copy(find_weights(name), tmp_path / "weights")
     monkeypatch.setenv("INVERTFILL_WEIGHTS", str(tmp_path / "weights"))
-    (tmp_path / "weights" / "fid-inception.safetensors").write_bytes(b"not looked at")
+    save_file({"not looked at": np.zeros(1)}, tmp_path / "weights" / "fid-inception.safetensors")
     result = evaluate("--coverage", "hard", "--method", "telea", "--count", 2, "--relative-to", "telea")
     assert "hard: FID not computed: 2 pictures; accepted: 50 or more" in result.err
     assert "(1.000)" in result.out
@@ -433,7 +434,7 @@ def test_fid_of_a_run(evaluate, images: Path, tmp_path: Path, monkeypatch: pytes
     def features(self: object, pictures: list[np.ndarray]) -> np.ndarray:
         return np.stack([picture.mean((0, 1)) for picture in pictures]).astype(np.float32)
 
-    (tmp_path / "weights" / "fid-inception.safetensors").write_bytes(b"weights")
+    save_file({"not looked at": np.zeros(1)}, tmp_path / "weights" / "fid-inception.safetensors")
     monkeypatch.setattr(metrics.Meter, "features", features)
     monkeypatch.setattr(protocol, "LEAST_FOR_FID", 6)
     evaluate("--coverage", "all", "--method", "telea", "--predictions", f"truth={images}")

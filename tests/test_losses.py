@@ -10,13 +10,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import load_file as load_numpy
-from safetensors.torch import save_file
 from torch import Tensor
 
-from invertfill.errors import InputError
 from invertfill.losses import inpainting as losses
-from invertfill.losses.features import FeatureNet, alexnet, find_weights, vgg16
+from invertfill.losses.features import FeatureNet, alexnet, vgg16
 from invertfill.losses.lpips import LPIPS, lpips
+from invertfill.losses.weights import find_weights
 
 Array = np.ndarray
 
@@ -205,32 +204,6 @@ def test_lpips_is_differentiable_even_where_features_are_zero(net: str) -> None:
     assert blank.grad is not None and blank.grad.isfinite().all()
     assert noise.grad is not None and noise.grad.isfinite().all() and noise.grad.abs().sum() > 0
     assert module(noise, noise).item() == 0
-
-
-def test_missing_and_wrong_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INVERTFILL_WEIGHTS", str(tmp_path))
-    with pytest.raises(InputError, match=r"vgg16-features\.safetensors.*INVERTFILL_WEIGHTS.*torchvision") as error:
-        vgg16()
-    assert "\n" not in str(error.value)
-    (tmp_path / "vgg16-features.safetensors").write_bytes(b"no weights")
-    with pytest.raises(InputError, match=r"vgg16-features\.safetensors"):
-        vgg16()
-    save_file({"features.0.weight": torch.zeros(3)}, tmp_path / "vgg16-features.safetensors")
-    with pytest.raises(InputError, match=r"vgg16-features\.safetensors") as error:
-        vgg16()
-    assert "\n" not in str(error.value)
-
-
-def test_weights_are_found_in_folder_then_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, cached = tmp_path / "given" / "some.safetensors", tmp_path / "cache" / "invertfill" / "some.safetensors"
-    for path in (given, cached):
-        path.parent.mkdir(parents=True)
-        path.touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("INVERTFILL_WEIGHTS", str(given.parent))
-    assert find_weights("some") == given
-    monkeypatch.delenv("INVERTFILL_WEIGHTS")
-    assert find_weights("some") == cached
 
 
 @pytest.mark.parametrize(

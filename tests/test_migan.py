@@ -1,18 +1,16 @@
-"""MI-GAN's networks in InvertFill's places (nn/generators/migan.py, tools/convert_migan.py)."""
+"""MI-GAN's networks in InvertFill's places (nn/generators/migan.py, nn/generators/migan_weights.py)."""
 
 from __future__ import annotations
 
 import math
-from types import ModuleType
 
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import ROOT, script
 from torch import Tensor, nn
 
 from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator, StyledConv
-from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig
+from invertfill.nn.generators.migan_weights import fill_layers
 from invertfill.nn.invertfill import InvertFill
 from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
 from invertfill.training.inversion import choose_parameters
@@ -26,19 +24,9 @@ CONFIG = {
 }
 
 
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    return script(ROOT / "tools" / "convert_migan.py")
-
-
-@pytest.fixture(scope="module")
-def join() -> ModuleType:
-    return script(ROOT / "tools" / "join_prior.py")
-
-
-def published(seed: int = 0) -> dict[str, Tensor]:
+def published(channels: dict[int, int] = CHANNELS) -> dict[str, Tensor]:
     """Weights by MI-GAN's names, with its shapes but for the width."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator) / math.sqrt(max(1, math.prod(shape[1:])))
@@ -49,14 +37,16 @@ def published(seed: int = 0) -> dict[str, Tensor]:
         weights[f"{name}.conv1.weight"], weights[f"{name}.conv1.bias"] = draw(width, 1, 3, 3), draw(width)
         weights[f"{name}.conv2.weight"] = draw(out, width, 1, 1)
 
-    sizes, before = list(CHANNELS), {8: 4, 16: 8, 32: 16}
-    for r, width in CHANNELS.items():
+    for r, width in channels.items():
         conv(f"encoder.b{r}.conv1", width, width)
-        conv(f"encoder.b{r}.conv2", width, CHANNELS[sizes[max(0, sizes.index(r) - 1)]])
-        conv(f"synthesis.b{r}.conv1", CHANNELS[before.get(r, 4)], width)
+        conv(f"encoder.b{r}.conv2", width, channels.get(r // 2, width))
+        conv(f"synthesis.b{r}.conv1", channels.get(r // 2, width), width)
         conv(f"synthesis.b{r}.conv2", width, width)
         weights[f"synthesis.b{r}.torgb.weight"], weights[f"synthesis.b{r}.torgb.bias"] = draw(3, width, 1, 1), draw(3)
         weights[f"synthesis.b{r}.noise"] = draw(r, r)
+    widest = max(channels)
+    weights[f"encoder.b{widest}.fromrgb.weight"] = draw(channels[widest], 4, 1, 1)
+    weights[f"encoder.b{widest}.fromrgb.bias"] = draw(channels[widest])
     return weights
 
 
@@ -106,11 +96,11 @@ def reference(x: Tensor, w: dict[str, Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def test_converted_weights_draw_what_migan_draws(tool: ModuleType) -> None:
+def test_published_weights_draw_what_migan_draws() -> None:
     generator = MIGANConfig(size=32, channels=tuple(CHANNELS.values()), latent_dim=16, dark_to=32).build()
     branch = MIGANBranch(RGBBranchConfig(kind="migan"), generator.feature_channels)
     weights = published()
-    tool.fill_layers(generator, branch, weights)
+    fill_layers(generator, branch, weights)
     x = torch.randn(2, CHANNELS[32], 32, 32)
     drawn = generator.synthesis(torch.randn(2, generator.num_layers, 16), branch.pyramid(x))
     torch.testing.assert_close(drawn, reference(x, weights), rtol=1e-4, atol=1e-5)
@@ -238,58 +228,6 @@ def test_a_prior_stays_as_it_is_in_training() -> None:
     learning = {name.split(".")[1] for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert {"joins", "first", "second", "to_rgb", "const"} <= learning
     assert not learning & {"map", "prior", "prior_rgb"}
-
-
-def test_a_sketch_is_fitted_to_the_pictures_of_codes() -> None:
-    torch.manual_seed(0)
-    fit = script(ROOT / "tools" / "fit_sketch.py").fit
-    generator = with_prior().generator
-    assert isinstance(generator, MIGANGenerator) and generator.prior is not None
-    codes = torch.randn(400, 16)
-    activations = generator.prior.head(codes[:, None].expand(-1, 8, -1), 16).detach()
-    pictures = torch.tanh(activations[:, :3] * (1 + 0.3 * codes[:, :3, None, None]))
-    unknown = F.l1_loss(pictures, pictures.mean((0, 2, 3), keepdim=True).expand_as(pictures))
-    off = fit(generator, codes, pictures, steps=150)
-    assert off < 0.4 * unknown
-    held_out = codes[-100:]
-    again = F.l1_loss(generator.sketch(held_out[:, None].expand(-1, 8, -1)), pictures[-100:])
-    assert again.item() == pytest.approx(off, rel=0.05)  # fitted in bfloat16
-
-
-@torch.no_grad()
-def test_a_low_rank_layer_of_full_rank_is_the_convolution_of_the_constant(join: ModuleType) -> None:
-    torch.manual_seed(0)
-    trunk = MobileStyleGANConfig(size=16, channels=(8, 8, 4), latent_dim=16).build()
-    w = torch.randn(64, 16)
-    layer = join.low_rank(trunk, w, 16)
-    torch.testing.assert_close(layer(w), trunk.first(trunk.input.expand(64, -1, -1, -1), w), rtol=1e-4, atol=1e-5)
-    lost = [(join.low_rank(trunk, w, rank)(w) - layer(w)).square().mean() for rank in (4, 8, 12)]
-    assert lost[0] > lost[1] > lost[2] > 0
-
-
-def test_joining_names_a_model_of_another_kind(join: ModuleType) -> None:
-    from typer import BadParameter
-
-    with pytest.raises(BadParameter, match="faces-256: its generator is a migan; a mobilestylegan is accepted"):
-        join.load("faces-256", "mobilestylegan", "PRIOR")
-    with pytest.raises(BadParameter, match="nobody: unknown model"):
-        join.load("nobody", "migan", "BODY")
-
-
-@torch.no_grad()
-def test_joined_models_fill_as_the_body_does_at_first(join: ModuleType) -> None:
-    torch.manual_seed(0)
-    body, joined = InvertFill(CONFIG).eval(), InvertFill(PRIOR).eval()
-    for conv in [*body.generator.first, *body.generator.second]:
-        torch.nn.init.normal_(conv.affine.weight)
-    torch.nn.init.zeros_(body.generator.to_rgb[0].weight)  # of what goes, its picture at 4 px
-    torch.nn.init.zeros_(body.generator.to_rgb[0].bias)
-    image, mask = torch.rand(1, 3, 32, 32) * 2 - 1, torch.zeros(1, 1, 32, 32)
-    mask[..., 8:24, 8:24] = 1
-    join.copy_body(body, joined, image, mask)
-    w = body.w_mean.expand(1, body.generator.num_layers, -1)
-    codes = torch.randn(1, joined.generator.num_layers, 16)
-    torch.testing.assert_close(joined.draw(image, mask, codes), body.draw(image, mask, w), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

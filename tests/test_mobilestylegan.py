@@ -1,20 +1,14 @@
-"""The light generator of `faces-256` (nn/generators/mobilestylegan.py) and the conversion of its weights."""
+"""The light generator of `faces-256` (nn/generators/mobilestylegan.py)."""
 
 from __future__ import annotations
-
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import script
 
 from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig, MobileStyleGANGenerator, inverse_haar
 from invertfill.nn.invertfill import InvertFillConfig
-
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "convert_face_generator.py"
 
 
 def tiny() -> MobileStyleGANGenerator:
@@ -87,20 +81,3 @@ def test_bad_arguments() -> None:
         tiny().synthesis(torch.zeros(1, 11, 12), noise="random")
     with pytest.raises(ValueError, match="'stylegan2', 'mobilestylegan'"):
         InvertFillConfig.model_validate({"generator": {"kind": "biggan"}})
-
-
-def test_converted_face_generator_draws_what_its_source_draws(shared: Path) -> None:
-    if importlib.util.find_spec("random_face") is None:  # its files are read; importing it would need OpenVINO
-        pytest.skip("needs the package random-face, whose generator is converted")
-    reader_path = shared / "data" / "face_generator.py"
-    if not reader_path.exists():
-        pytest.skip("needs shared/data/face_generator.py")
-    tool, reader = (script(path) for path in (TOOL, reader_path))
-    ours, source = tool.convert(reader), reader.FaceGenerator.from_package()
-    z = torch.randn(1 + ours.num_layers, 512, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        w = source.mapping(z)
-        torch.testing.assert_close(ours.mapping(z), w, rtol=0, atol=1e-4)
-        # A different w for each layer shows their order.
-        w_plus = (w[:1] + 0.3 * (w[1:] - w[:1]))[None]
-        torch.testing.assert_close(ours.synthesis(w_plus), source.rgb_256(w_plus), rtol=0, atol=1e-3)

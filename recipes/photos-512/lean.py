@@ -21,7 +21,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -30,20 +30,23 @@ import typer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from invertfill.errors import InputError
 from invertfill.evaluation.pairs import by_stem, read_picture
 from invertfill.losses.inpainting import composite
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import sample_masks
-from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator
+from invertfill.nn.config import Size
+from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator, Pointwise, SeparableConv
 from invertfill.nn.generators.migan_weights import WIDTHS, load_migan
 from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
 from invertfill.training.checkpoint import read_tensors
 from invertfill.training.config import AdamConfig, DataConfig, MaskConfig
-from invertfill.training.data.batches import Batches
+from invertfill.training.data.batches import Batch, Batches
 from invertfill.training.data.readers import ImageSet
 from invertfill.training.guess import windows
 from invertfill.training.inversion import learning_rate
 
+SIZE: Size = 512
 NARROW = {128: 192, 256: 64, 512: 32}  # px -> channels
 WHOLE = 64  # px up to which all layers stay as they are
 MEASURED, STRIDE = 24, 7  # pictures over which activations are measured; of their places every seventh
@@ -64,40 +67,60 @@ class Pair(nn.Module):
         return self.generator.synthesis(w_plus, features), features
 
 
+def pair_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 3, 512, 512) in [-1, 1], and masks."""
+    assert batch.masks is not None
+    return batch.images, batch.masks
+
+
+def one_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The first of each."""
+    images, masks = pair_of(batch)
+    return images[:1], masks[:1]
+
+
 @torch.no_grad()
 def apart(lean: Pair, wide: Pair, batches: Batches, count: int = 16) -> float:
     """Mean distance of the lean network's holes from the wide one's, in grey levels."""
     total = 0.0
     for batch in map(batches, range(1000, 1000 + count)):
-        image, mask = batch.images[:1], batch.masks[:1]
+        image, mask = one_of(batch)
         difference = (lean(image, mask)[0] - wide(image, mask)[0]).abs()
         total += float((difference * mask).mean() / mask.mean()) * 127.5 / count
     return total
 
 
-Space = tuple[list[nn.Module], list[nn.Module], list[nn.Module]]
+Space = tuple[list[nn.Conv2d], list[nn.Conv2d], list[nn.Conv2d]]
 """Layers that write a space, the depthwise ones that pass its channels on, and those that read it."""
 
 
 def spaces(pair: Pair) -> Iterator[tuple[int, Space]]:
     """Resolution and space of each that is narrowed."""
     generator, branch = pair.generator, pair.rgb_branch
+    parts = (branch.down, branch.first, generator.first, generator.second)
+    down, features, first, second = (cast("list[SeparableConv]", list(part)) for part in parts)
+    to_rgb = cast("list[Pointwise]", list(generator.to_rgb))
     for i, r in enumerate(branch.sizes):
         if r not in NARROW:
             continue
         j = list(generator.feature_channels).index(r)  # in the generator, which goes the other way
-        writes = branch.down[i - 1].pointwise if i else branch.from_rgb
-        yield r, ([writes], [branch.first[i].depthwise], [branch.first[i].pointwise])
-        passes = [branch.down[i], generator.second[j]]
-        writers = [branch.first[i].pointwise, generator.first[j - 1].pointwise]
+        writes = down[i - 1].pointwise if i else branch.from_rgb
+        yield r, ([writes], [features[i].depthwise], [features[i].pointwise])
+        passes = [down[i], second[j]]
+        writers: list[nn.Conv2d] = [features[i].pointwise, first[j - 1].pointwise]
         yield r, (writers, [p.depthwise for p in passes], [p.pointwise for p in passes])
-        onward = [generator.first[j]] if j < len(generator.first) else []
-        readers = [*(p.pointwise for p in onward), generator.to_rgb[j]]
-        yield r, ([generator.second[j].pointwise], [p.depthwise for p in onward], readers)
+        onward = first[j : j + 1]
+        readers: list[nn.Conv2d] = [*(p.pointwise for p in onward), to_rgb[j]]
+        yield r, ([second[j].pointwise], [p.depthwise for p in onward], readers)
+
+
+def convolutions(pair: Pair) -> dict[str, nn.Conv2d]:
+    """By name."""
+    return {name: layer for name, layer in pair.named_modules() if isinstance(layer, nn.Conv2d)}
 
 
 @torch.no_grad()
-def second_moments(pair: Pair, batches: Batches, layers: list[nn.Module]) -> dict[nn.Module, Tensor]:
+def second_moments(pair: Pair, batches: Batches, layers: list[nn.Conv2d]) -> dict[nn.Module, Tensor]:
     """(C + 1, C + 1) of what each layer reads, and of 1."""
     found: dict[nn.Module, Tensor] = {}
 
@@ -107,8 +130,7 @@ def second_moments(pair: Pair, batches: Batches, layers: list[nn.Module]) -> dic
 
     handles = [layer.register_forward_pre_hook(count) for layer in layers]
     for step in range(MEASURED):
-        batch = batches(step)
-        pair(batch.images[:1], batch.masks[:1])
+        pair(*one_of(batches(step)))
     for handle in handles:
         handle.remove()
     return found
@@ -151,7 +173,7 @@ def thin(weights: list[Tensor], moments: list[Tensor], keep: int) -> tuple[Tenso
     return kept, [w[:, kept].float() for w in whole], [w[:, -1].float() for w in whole], missed
 
 
-def rows(layer: nn.Module, kept: Tensor) -> None:
+def rows(layer: nn.Conv2d, kept: Tensor) -> None:
     """Of what a layer writes."""
     layer.weight = nn.Parameter(layer.weight[kept])
     if layer.bias is not None:
@@ -163,9 +185,9 @@ def narrow(wide: Pair, batches: Batches) -> tuple[Pair, dict[str, Tensor]]:
     """A lean copy, refitted but not trained, and the numbers of the outputs that its layers kept, by name."""
     outputs: dict[str, Tensor] = {}
     moments = second_moments(wide, batches, [layer for _, space in spaces(wide) for layer in space[2]])
-    names = {layer: name for name, layer in wide.named_modules()}
+    names = {layer: name for name, layer in convolutions(wide).items()}
     lean = copy.deepcopy(wide)
-    layers = dict(lean.named_modules())
+    layers = convolutions(lean)
     for r, (writers, passes, readers) in spaces(wide):
         mine = [layers[names[layer]] for layer in readers]
         read = [moments[layer] for layer in readers]
@@ -197,14 +219,14 @@ def narrow(wide: Pair, batches: Batches) -> tuple[Pair, dict[str, Tensor]]:
 @torch.no_grad()
 def refit(lean: Pair, wide: Pair, outputs: dict[str, Tensor], batches: Batches) -> None:
     """Fit each layer that reads a narrowed space to MI-GAN's output, in the order in which they run."""
-    theirs, ours = dict(wide.named_modules()), dict(lean.named_modules())
-    names = {layer: name for name, layer in wide.named_modules()}
+    theirs, ours = convolutions(wide), convolutions(lean)
+    names = {layer: name for name, layer in theirs.items()}
     readers = [names[layer] for _, space in spaces(wide) for layer in space[2]]
     branch = sorted(name for name in readers if name.startswith("rgb_branch"))
     order = sorted(branch, key=lambda n: (int(n.split(".")[2]), "down" in n))
     rest = [name for name in readers if name not in branch]
     order += sorted(rest, key=lambda n: (int(n.split(".")[2]) + ("first" in n), "to_rgb" in n, "second" in n))
-    pictures = [(b.images[:1], b.masks[:1]) for b in map(batches, range(MEASURED))]
+    pictures = [one_of(batches(step)) for step in range(MEASURED)]
     wanted: dict[str, list[Tensor]] = {name: [] for name in order}
 
     def keep(name: str) -> Any:
@@ -220,11 +242,13 @@ def refit(lean: Pair, wide: Pair, outputs: dict[str, Tensor], batches: Batches) 
     for handle in handles:
         handle.remove()
     for name in order:
-        layer, seen = ours[name], []
+        layer, seen = ours[name], list[Tensor]()
         handle = layer.register_forward_pre_hook(
             lambda _, inputs, seen=seen: seen.append(inputs[0].movedim(1, -1).flatten(0, -2)[::STRIDE])
         )
-        products, targets, total = 0.0, 0.0, 0.0
+        count = layer.in_channels + (layer.bias is not None)
+        products, targets = torch.zeros(count, count).double(), torch.zeros(count, layer.out_channels).double()
+        total = 0.0
         for picture, target in zip(pictures, wanted[name], strict=True):
             lean(*picture)
             x = seen.pop()
@@ -234,7 +258,7 @@ def refit(lean: Pair, wide: Pair, outputs: dict[str, Tensor], batches: Batches) 
             targets = targets + (x.T @ target.float()).double()
             total += target.float().square().sum().item()
         handle.remove()
-        ridge = 1e-5 * products.diagonal().mean() * torch.eye(len(products), dtype=torch.float64)
+        ridge = 1e-5 * products.diagonal().mean() * torch.eye(count, dtype=torch.float64)
         solved = torch.linalg.solve(products + ridge, targets)
         missed = 1 - ((2 * targets - products @ solved) * solved).sum().item() / total
         print(f"{name}: {missed:.4f} of what MI-GAN has there is missed", flush=True)
@@ -246,7 +270,7 @@ def refit(lean: Pair, wide: Pair, outputs: dict[str, Tensor], batches: Batches) 
 
 def empty() -> tuple[MIGANGenerator, MIGANBranch]:
     channels = tuple(NARROW.get(r, c) for r, c in WIDTHS.items())
-    generator = MIGANConfig(size=512, channels=channels, noise_to=128, dark_to=WHOLE).build()
+    generator = MIGANConfig(size=SIZE, channels=channels, noise_to=128, dark_to=WHOLE).build()
     return generator, MIGANBranch(RGBBranchConfig(kind="migan", stem=0), generator.feature_channels)
 
 
@@ -276,8 +300,8 @@ def distil(lean: Pair, wide: Pair, batches: Batches, steps: int, minutes: float,
             return step
         for group in adam.param_groups:
             group["lr"] = learning_rate(schedule, step, round((step + 1) / share))  # of the steps that will fit
-        batch = batches(step)
-        image, mask = batch.images.contiguous(memory_format=torch.channels_last), batch.masks
+        image, mask = pair_of(batches(step))
+        image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             with torch.no_grad():
                 wanted, theirs = wide(image, mask)
@@ -294,7 +318,7 @@ def distil(lean: Pair, wide: Pair, batches: Batches, steps: int, minutes: float,
         valid, hole = (difference * (1 - mask)).mean(), (difference * mask).mean()
         loss = distance + 0.5 * valid + 2 * hole + 0.1 * off
         adam.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 5.0)
         adam.step()
         sums += [distance.item(), valid.item() * 127.5, hole.item() * 127.5 / float(mask.mean()), off.item()]
@@ -313,11 +337,11 @@ def distil(lean: Pair, wide: Pair, batches: Batches, steps: int, minutes: float,
 def compare(lean: Pair, wide: Pair, pictures: Path, count: int) -> None:
     """Print LPIPS (AlexNet) of the composites of both, by kind of hole."""
     lpips, files = LPIPS("alex"), list(by_stem(pictures).values())[:count]
-    print(f"LPIPS AlexNet, the first {len(files)} of {pictures.name}, seed 0, masks of 512 px")
+    print(f"LPIPS AlexNet, the first {len(files)} of {pictures.name}, seed 0, masks of {SIZE} px")
     for kind, coverage in (("freeform", "small"), ("freeform", "hard"), ("lines", "any")):
         found: list[list[float]] = []
-        for path, hole in zip(files, sample_masks(len(files), 512, kind, coverage, 0), strict=True):
-            truth = torch.tensor(read_picture(path, 512)).permute(2, 0, 1)[None] / 127.5 - 1
+        for path, hole in zip(files, sample_masks(len(files), SIZE, kind, coverage, 0), strict=True):
+            truth = torch.tensor(read_picture(path, SIZE)).permute(2, 0, 1)[None] / 127.5 - 1
             mask = torch.tensor(hole)[None, None].float()
             fills = (composite(net(truth, mask)[0].clamp(-1, 1), truth, mask) for net in (lean, wide))
             found.append([float(lpips(fill, truth)) for fill in fills])
@@ -326,24 +350,29 @@ def compare(lean: Pair, wide: Pair, pictures: Path, count: int) -> None:
 
 
 def main(
-    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="MI-GAN's ONNX pipeline at 512 px")],
-    pictures: Annotated[Path, typer.Argument(exists=True, help="a folder, zip or tar to learn on")],
-    out: Annotated[Path, typer.Option("-o", help="a folder for model.safetensors")],
-    outlines: Annotated[Path | None, typer.Option(help="a folder of object masks, for holes of their shapes")] = None,
-    start: Annotated[Path | None, typer.Option(help="an earlier OUT, whose training goes on")] = None,
-    val: Annotated[Path | None, typer.Option(help="a folder of pictures to compare with MI-GAN on in the end")] = None,
-    count: Annotated[int, typer.Option(help="of these, the first by name")] = 24,
-    steps: Annotated[int, typer.Option(help="of training, at most")] = 3000,
-    minutes: Annotated[float, typer.Option(help="of training, at most")] = 60,
+    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="MI-GAN's ONNX pipeline at 512 px.")],
+    pictures: Annotated[Path, typer.Argument(exists=True, help="A folder, zip or tar to learn on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder for model.safetensors.")],
+    outlines: Annotated[Path | None, typer.Option(help="A folder of object masks, for holes of their shapes.")] = None,
+    start: Annotated[Path | None, typer.Option(help="An earlier OUT, whose training goes on.")] = None,
+    val: Annotated[Path | None, typer.Option(help="A folder of pictures to compare with MI-GAN on in the end.")] = None,
+    count: Annotated[int, typer.Option(help="Of these, the first by name.")] = 24,
+    steps: Annotated[int, typer.Option(help="Of training, at most.")] = 3000,
+    minutes: Annotated[float, typer.Option(help="Of training, at most.")] = 60,
     batch: int = 4,
     lr: float = 3e-4,
-    bf16: Annotated[bool, typer.Option(help="for processors with AVX512-BF16 or AMX")] = False,
+    bf16: Annotated[bool, typer.Option(help="For processors with AVX512-BF16 or AMX.")] = False,
     seed: int = 0,
 ) -> None:
+    """Write OUT/model.safetensors."""
     torch.manual_seed(seed)
-    wide = Pair(*load_migan(weights)).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    try:
+        wide = Pair(*load_migan(weights)).eval().requires_grad_(False)
+        images = ImageSet(pictures, SIZE, cache=False, workers=2)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    wide = wide.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     masks = MaskConfig(kind="photo", outlines=outlines)
-    images = ImageSet(pictures, 512, cache=False, workers=2)
     data = DataConfig(path=pictures, cache=False, workers=2)
     batches = Batches(images, data, masks, batch=batch, seed=seed, device=torch.device("cpu"))
     if start:
@@ -354,7 +383,7 @@ def main(
         print(f"{apart(lean, wide, batches):.2f} grey levels from MI-GAN's in the hole")
         refit(lean, wide, outputs, batches)
     print(f"{apart(lean, wide, batches):.2f} grey levels from MI-GAN's in the hole", flush=True)
-    lean = lean.to(memory_format=torch.channels_last)
+    lean = lean.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     done = distil(lean, wide, batches, steps, minutes, lr, bf16)
     batches.close()
     out.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from invertfill.baselines.drawing import as_input, as_picture
 from invertfill.engines.torch import TorchEngine
-from invertfill.losses.features import hash_weights
 from invertfill.losses.inpainting import valid_loss
 from invertfill.losses.lpips import LPIPS, WEIGHTS
+from invertfill.losses.weights import hash_weights
 from invertfill.registry import find_model
 
 SOFT = 1 / 32  # of the side: width of the soft rim of the hole

@@ -11,7 +11,7 @@ from invertfill.errors import InputError
 from invertfill.options import FillOptions
 from invertfill.registry import find_model
 
-RECIPE = "made by `invertfill train inversion configs/faces-256-psp.yaml` and `invertfill export`"
+RECIPE = "made by `invertfill train inversion` without RGB branch and pre-modulation, and `invertfill export`"
 
 
 def load(model: str = "", device: str = "auto") -> Drawing:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from invertfill import __version__
-from invertfill.cli import fill, models, research, serve
+from invertfill.cli import fill, models, research, serve, weights
 from invertfill.cli.output import FAILURES_SHOWN, say
 from invertfill.errors import InputError, InputErrors, one_line
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for group in (fill, serve, models, research):
+for group in (fill, serve, models, research, weights):
     app.add_typer(group.app)
 
 

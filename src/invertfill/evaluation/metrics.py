@@ -19,8 +19,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from invertfill.errors import InputError
 from invertfill.evaluation.cache import code_version
 from invertfill.losses import inception, lpips
-from invertfill.losses.features import find_weights, hash_weights
 from invertfill.losses.lpips import LPIPS, LpipsName
+from invertfill.losses.weights import find_weights, hash_weights
 
 BEST_PSNR = 100.0  # dB: of equal pictures, which have no finite one; a mean stays a number
 LEAST_SIDE = 32  # pixels: of LPIPS, whose fifth stage sees 1/16

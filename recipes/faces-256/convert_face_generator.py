@@ -1,23 +1,24 @@
 """Convert the FFHQ generator that the PyPI package random-face carries into safetensors for `MobileStyleGANGenerator`.
 
-    python tools/convert_face_generator.py FACE_GENERATOR.py weights/face-generator.safetensors
-    python tools/convert_face_generator.py FACE_GENERATOR.py weights/face-codes.safetensors PICTURES
+    python recipes/faces-256/convert_face_generator.py FACE_GENERATOR.py weights/face-generator.safetensors
+    python recipes/faces-256/convert_face_generator.py FACE_GENERATOR.py weights/face-codes.safetensors PICTURES
 
 The second line writes the style codes of PICTURES, a folder of portraits that the generator drew from the seeds in
 their names; a run's `codes` reads them.
 
-FACE_GENERATOR.py is the reader of that package's OpenVINO files (class FaceGenerator). The package is Apache-2.0; its
-weights were distilled from StyleGAN2 on FFHQ, so they and what is trained from them are for non-commercial use.
+FACE_GENERATOR.py is the reader of that package's OpenVINO files (class FaceGenerator), which isn't in this repository.
+The package is Apache-2.0; its weights were distilled from StyleGAN2 on FFHQ, so they and what is trained from them are
+for non-commercial use.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -65,15 +66,16 @@ def convert(module: Any) -> MobileStyleGANGenerator:
     for i in range(source.depth):
         state[f"map.{i}.weight"] = getattr(source, f"map{i}_weight")
         state[f"map.{i}.bias"] = getattr(source, f"map{i}_bias")
-    state["input"] = source.tensor("input").reshape(1, 512, 4, 4)
+    state["input"] = source.tensor("input").reshape(ours.input.shape)
     block("first", "conv1", feeds_haar=True)
-    for i in range(6):
+    last = len(ours.blocks) - 1
+    for i in range(last + 1):
         up = f"m.layers.{i}.up.modulation"
         # 1/2 is the inverse Haar transform's factor
         state[f"blocks.{i}.up.weight"] = bands_together(source.tensor(f"{up}.weight")) / 2
         state[f"blocks.{i}.up.bias"] = bands_together(source.tensor(f"{up}.bias").flatten()) / 2
         block(f"blocks.{i}.conv1", f"layers.{i}.conv1", feeds_haar=False)
-        block(f"blocks.{i}.conv2", f"layers.{i}.conv2", feeds_haar=i < 5)
+        block(f"blocks.{i}.conv2", f"layers.{i}.conv2", feeds_haar=i < last)
     state["rgb_affine.weight"], state["rgb_affine.bias"] = head["style.weight"], head["style.bias"]
     state["rgb_weight"] = head["rgb.weight"]
     state["rgb_bias.weight"], state["rgb_bias.bias"] = head["rgb_bias_of_w.weight"], head["rgb.bias"]
@@ -89,17 +91,24 @@ def convert(module: Any) -> MobileStyleGANGenerator:
     return ours
 
 
-if __name__ == "__main__":
-    reader, out = Path(sys.argv[1]), Path(sys.argv[2])
-    out.parent.mkdir(parents=True, exist_ok=True)
+def main(
+    reader: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The reader of the package's files.")],
+    out: Annotated[Path, typer.Argument(help="safetensors.")],
+    pictures: Annotated[
+        Path | None, typer.Argument(exists=True, file_okay=False, help="Of these, the codes; without, the generator.")
+    ] = None,
+) -> None:
+    """Write OUT."""
+    module = open_reader(reader)
+    tensors = codes_of(module, pictures) if pictures else convert(module).state_dict()
     metadata = {
         "source": "generator of the PyPI package random-face 2021.7.21.1 (MobileStyleGAN, arXiv 2104.04767), 256 px",
         "terms": "non-commercial: distilled from StyleGAN2 on FFHQ",
     }
-    module = open_reader(reader)
-    if len(sys.argv) > 3:
-        tensors = codes_of(module, Path(sys.argv[3]))
-    else:
-        tensors = {k: v.contiguous() for k, v in convert(module).state_dict().items()}
-    save_file(tensors, out, metadata)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out, metadata)
     print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,13 +1,13 @@
 """Make the start of `faces-256` from two fill networks: one that knows photographs, one whose generator knows faces.
 
-    python tools/join_prior.py scenery-256 PRIOR --images data/faces/train -o joined
+    python recipes/faces-256/join_prior.py scenery-256 PRIOR --images data/faces/train -o joined
 
-PRIOR is a fill network with a MobileStyleGAN, such as configs/faces-256-inversion.yaml makes.
+PRIOR is a fill network with a MobileStyleGAN, such as recipes/faces-256/inversion.yaml makes.
 BODY's MI-GAN draws, without what it has at the coarsest resolutions (`--first` says where it begins): there, PRIOR's
 MobileStyleGAN says what is in the picture, by the activations that it has up to `--prior` px. They join by convolutions
 that are zero, so that OUT begins by filling as BODY does. Encoder, pre-modulation and mapping network are PRIOR's.
 
-OUT/model.safetensors is what tools/fit_sketch.py goes on from: what the prior draws from w* alone is random till then.
+OUT/model.safetensors is what fit_sketch.py goes on from: what the prior draws from w* alone is random till then.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from invertfill.errors import InputError
 from invertfill.masks.sampler import sample_masks
 from invertfill.nn.generators.migan import MIGANGenerator, SeparableConv, StyledConv
-from invertfill.nn.generators.mobilestylegan import LowRankInput, MobileStyleGANGenerator, Trunk
+from invertfill.nn.generators.mobilestylegan import Level, LowRankInput, MobileStyleGANGenerator, Trunk
+from invertfill.nn.generators.mobilestylegan import StyledConv as MobileConv
 from invertfill.nn.invertfill import InvertFill
 from invertfill.nn.rgb_branch import MIGANBranch
 from invertfill.registry import FILES, find_model
@@ -49,7 +50,7 @@ def load(name: str, kind: str, argument: str) -> InvertFill:
     if (other := found.config["generator"]["kind"]) != kind:
         raise typer.BadParameter(f"{name}: its generator is a {other}; a {kind} is accepted", param_hint=argument)
     model = InvertFill(found.config)
-    model.load_state_dict(load_file(found.folder / FILES[0]))
+    model.load_state_dict(load_file(found.file(FILES[0])))
     return model.eval()
 
 
@@ -59,7 +60,7 @@ def copy_body(body: InvertFill, joined: InvertFill, images: Tensor, masks: Tenso
     old, new = cast(MIGANGenerator, body.generator), cast(MIGANGenerator, joined.generator)
     w = body.w_mean[None]
 
-    def copy(source: SeparableConv, target: SeparableConv) -> None:
+    def copy(source: nn.Module, target: nn.Module) -> None:
         state = {k: v.clone() for k, v in source.state_dict().items() if not k.startswith("affine.")}
         scale = cast(StyledConv, source).affine(w)[0]
         if isinstance(target, StyledConv):
@@ -84,17 +85,17 @@ def copy_body(body: InvertFill, joined: InvertFill, images: Tensor, masks: Tenso
     theirs, mine = cast(MIGANBranch, body.rgb_branch), cast(MIGANBranch, joined.rgb_branch)
     state = {k: v for k, v in theirs.state_dict().items() if k in mine.state_dict() and not k.startswith("bottom.")}
     mine.load_state_dict(state, strict=False)
-    nn.init.zeros_(mine.bottom[-1].pointwise.weight)
+    nn.init.zeros_(cast(SeparableConv, mine.bottom[-1]).pointwise.weight)
 
 
 @torch.no_grad()
 def low_rank(trunk: Trunk, w: Tensor, rank: int) -> LowRankInput:
     """The layer at 4 px of a MobileStyleGAN, linear in w, as the best of a rank for such w: (N, D)."""
-    first = trunk.first
-    dim = w.shape[1]
+    first, dim = cast(MobileConv, trunk.first), w.shape[1]
+    constant, width = cast(Tensor, trunk.input), cast(Level, trunk.blocks[0]).up.out_features
 
     def linear(w: Tensor) -> Tensor:  # (N, D) -> (N, 16 C)
-        x = trunk.input * first.affine(w)
+        x = constant * first.affine(w)
         return (F.conv2d(x, first.weight, first.bias, padding=1) + first.noise).flatten(1)
 
     bias = linear(torch.zeros(1, dim))
@@ -103,11 +104,12 @@ def low_rank(trunk: Trunk, w: Tensor, rank: int) -> LowRankInput:
     spread = torch.linalg.cholesky(centred.T @ centred / len(w) + 1e-9 * torch.eye(dim))
     left, values, _ = torch.linalg.svd(matrix @ spread, full_matrices=False)
     left = left[:, :rank]
-    layer = LowRankInput(dim, trunk.blocks[0].up.out_features, rank)
+    layer = LowRankInput(dim, width, rank)
     down, up = left.T @ matrix, left
-    layer[0].weight.copy_(down)
-    layer[1].weight.copy_(up)
-    layer[1].bias.copy_(bias[0] + (matrix @ mean - up @ (down @ mean)))
+    inwards, outwards = cast(nn.Linear, layer[0]), cast(nn.Linear, layer[1])
+    inwards.weight.copy_(down)
+    outwards.weight.copy_(up)
+    outwards.bias.copy_(bias[0] + (matrix @ mean - up @ (down @ mean)))
     lost = values[rank:].square().sum() / values.square().sum()
     print(f"rank {rank}: {lost:.2%} of the variance at 4 px lost")
     return layer
@@ -127,12 +129,17 @@ def main(
     body, model = load(body_name, "migan", "BODY"), load(prior_name, "mobilestylegan", "PRIOR")
     generator = cast(MobileStyleGANGenerator, model.generator)
     channels = [c for r, c in body.generator.feature_channels.items() if r >= first]
-    widths = [generator.blocks[0].up.out_features, *(c for r, c in generator.feature_channels.items() if r <= prior)]
+    widths = [
+        cast(Level, generator.blocks[0]).up.out_features,
+        *(c for r, c in generator.feature_channels.items() if r <= prior),
+    ]
     config = model.config | {
         "generator": {
             "kind": "migan",
             "size": body.generator.size,
             "channels": channels,
+            "latent_dim": generator.latent_dim,
+            "mapping_layers": len(generator.map),
             "prior": widths,
             "prior_rank": rank,
         },

@@ -1,6 +1,7 @@
 """Draw pictures by a converted generator, with the style codes that they were drawn from, for a run's `codes`.
 
-    python tools/draw_portraits.py weights/face-generator.safetensors 12000 data/drawn weights/drawn-codes.safetensors
+    python recipes/faces-256/draw_portraits.py weights/face-generator.safetensors 12000 data/drawn \\
+        weights/drawn-codes.safetensors
 
 A picture is named by its seed, from which its z comes. Its code lies on the way from the mean latent to the mapped z,
 and beyond it where psi is above 1: more varied, and less like what the generator was taught. On a GPU, where there is
@@ -42,7 +43,7 @@ def codes_of(
 
 
 def main(
-    weights: Annotated[Path, typer.Argument(help="Of the generator (tools/convert_face_generator.py).")],
+    weights: Annotated[Path, typer.Argument(help="Of the generator (convert_face_generator.py).")],
     count: Annotated[int, typer.Argument(min=1)],
     out: Annotated[Path, typer.Argument(help="Folder for the pictures, PNG.")],
     codes: Annotated[Path, typer.Argument(help="safetensors with 'seed' and 'w'.")],

@@ -1,7 +1,7 @@
 """Measure which differences of style codes are visible, for a run's `code_metric`.
 
-    INVERTFILL_WEIGHTS=weights python tools/code_metric.py weights/face-generator.safetensors \\
-        weights/face-codes.safetensors weights/code-metric.safetensors
+    python recipes/faces-256/code_metric.py weights/face-generator.safetensors weights/face-codes.safetensors \\
+        weights/code-metric.safetensors
 
 The LPIPS (AlexNet) of two pictures with nearby codes is about d^T M d, d the codes' difference, M = E[J^T J], J the
 Jacobian of the network's weighted features by w. M is estimated from products of J^T with random vectors, one for each
@@ -11,13 +11,16 @@ squared error spends itself on the others.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from invertfill.errors import InputError
 from invertfill.losses.lpips import LPIPS
 from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig, MobileStyleGANGenerator
 from invertfill.training.inversion import load_prior
@@ -43,26 +46,28 @@ def visible(generator: MobileStyleGANGenerator, codes: Tensor) -> Tensor:
     return total / len(codes)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("generator", type=Path)
-    parser.add_argument("codes", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--count", type=int, default=1200)
-    arguments = parser.parse_args()
-
+def main(
+    weights: Annotated[Path, typer.Argument(exists=True, help="Of the generator (convert_face_generator.py).")],
+    codes: Annotated[Path, typer.Argument(exists=True, help="safetensors with 'w'.")],
+    out: Annotated[Path, typer.Argument(help="safetensors with 'factor'.")],
+    count: Annotated[int, typer.Option(min=1, help="Of codes to measure at.")] = 1200,
+) -> None:
+    """Write OUT."""
     torch.manual_seed(0)
     generator = MobileStyleGANConfig().build().requires_grad_(False).eval()
-    load_prior(generator, arguments.generator)
-    codes = load_file(arguments.codes)["w"].float()
-    metric = visible(generator, codes[torch.randperm(len(codes))[: arguments.count]])
-    covariance = torch.cov(codes.T)
+    try:
+        load_prior(generator, weights)
+        w = load_file(codes)["w"].float()
+    except (InputError, SafetensorError, KeyError) as error:
+        raise typer.BadParameter(str(error)) from error
+    metric = visible(generator, w[torch.randperm(len(w))[:count]])
+    covariance = torch.cov(w.T)
     plain = torch.diag(1 / covariance.diagonal())
     parts = ((1 - PLAIN, metric), (PLAIN, plain))
     dim = len(metric)
     scaled = sum(share * MEAN_ERROR * dim * part / (part * covariance).sum() for share, part in parts)
-    save_file({"factor": torch.linalg.cholesky(torch.as_tensor(scaled)).contiguous()}, arguments.out)
+    save_file({"factor": torch.linalg.cholesky(torch.as_tensor(scaled)).contiguous()}, out)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,6 +1,6 @@
 """Make a model folder of the mean of several runs' weights.
 
-    python tools/mean_weights.py runs/scenery-256-migan=0.7 scenery-256=0.3 -o out/scenery-256
+    python recipes/faces-256/mean_weights.py runs/faces-256-joined=0.6 faces-256=0.4 -o out/faces-256
 
 Runs that began from each other lie in one basin, so that the mean of their weights knows what each knows, without what
 it forgot (Wortsman et al. 2022, "Model soups", arXiv 2203.05482). A source is a run, one of its checkpoints (of both
@@ -11,18 +11,19 @@ the others.
 
 from __future__ import annotations
 
-import argparse
-import sys
+import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
+from safetensors import safe_open
 from torch import Tensor
 
 from invertfill.errors import InputError
 from invertfill.export import export_model
 from invertfill.nn.invertfill import InvertFill
-from invertfill.registry import find_model
+from invertfill.registry import FILES, find_model
 from invertfill.training.checkpoint import STATE, newest_checkpoint, provenance_of
 from invertfill.training.inversion import load_model, model_config
 
@@ -38,7 +39,11 @@ def read(source: str) -> tuple[InvertFill, dict[str, Any]]:
         config, provenance, place = model_config(checkpoint), provenance_of(checkpoint), checkpoint
     else:
         found = find_model(source)
-        config, provenance, place = found.config, found.provenance, found.folder
+        if found.folder is None:
+            raise InputError(f"{source}: has no weights; accepted: a run, or a learned model")
+        config, place = found.config, found.folder
+        with safe_open(place / FILES[0], "pt") as file:
+            provenance = json.loads(file.metadata().get("provenance", "{}"))
     model = InvertFill(config)
     load_model(model, place)
     return model, provenance
@@ -70,40 +75,39 @@ def mean(models: list[InvertFill], shares: list[float]) -> InvertFill:
 def share_of(text: str) -> tuple[str, float]:
     """SOURCE=SHARE."""
     source, _, share = text.rpartition("=")
-    if not source:
-        raise argparse.ArgumentTypeError(f"{text!r}: SOURCE=SHARE is accepted")
-    return source, float(share)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sources", type=share_of, nargs="+", metavar="SOURCE=SHARE", help="shares sum to 1")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the model folder")
-    parser.add_argument("--name", help="what the model calls itself; the first source's name without it")
-    parser.add_argument("--card", type=Path, help="the model card, Markdown")
-    parser.add_argument("--pictures", type=Path, help="see `invertfill export`")
-    arguments = parser.parse_args()
-    names, shares = (list(each) for each in zip(*arguments.sources, strict=True))
     try:
+        return source, float(share)
+    except ValueError:
+        raise InputError(f"{text}: SOURCE=SHARE is accepted") from None
+
+
+def main(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE=SHARE...", help="Shares sum to 1.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model folder.")],
+    name: Annotated[str, typer.Option(help="What the model calls itself; without it, as the first source.")] = "",
+    card: Annotated[Path | None, typer.Option(exists=True, help="The model card, Markdown.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="See `invertfill export`.")] = None,
+) -> None:
+    """Write the model folder OUT."""
+    try:
+        names, shares = (list(each) for each in zip(*map(share_of, sources), strict=True))
         if abs(sum(shares) - 1) > 1e-6:
             raise InputError(f"the shares sum to {sum(shares):g}; 1 is accepted")
-        models, origins = zip(*(read(name) for name in names), strict=True)
+        models, origins = zip(*(read(source) for source in names), strict=True)
         provenance = origins[0] | {
             "mean_of": [
                 {"share": share, **{key: origin.get(key) for key in ("name", "step", "commit", "seed")}}
                 for share, origin in zip(shares, origins, strict=True)
             ]
         }
-        if arguments.name:
-            provenance["name"] = arguments.name
-        card = arguments.card.read_text(encoding="utf-8") if arguments.card else None
-        export_model(mean(list(models), shares), arguments.out, provenance, card, arguments.pictures)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"model: {arguments.out}")
-    return 0
+        if name:
+            provenance["name"] = name
+        text = card.read_text(encoding="utf-8") if card else None
+        export_model(mean(list(models), shares), out, provenance, text, pictures)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    print(f"model: {out}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)
