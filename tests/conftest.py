@@ -69,10 +69,10 @@ def need_weights(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that finds weights of feature networks by their names, or skips the test."""
     pytest.importorskip("torch", reason="needs the train extra")
     from invertfill.errors import InputError
-    from invertfill.losses.weights import cache_folder, find_weights
+    from invertfill.losses.weights import find_weights, weights_folder
 
     def need(*names: str) -> None:
-        for folder in filter(None, (GIVEN_WEIGHTS, str(ROOT.parent / "shared" / "weights"), str(cache_folder()))):
+        for folder in filter(None, (GIVEN_WEIGHTS, str(ROOT.parent / "shared" / "weights"), str(weights_folder()))):
             monkeypatch.setenv("INVERTFILL_WEIGHTS", folder)
             with suppress(InputError):
                 for name in names:
