@@ -203,10 +203,11 @@ def test_bad_input(
     assert_one_line(run("weights", "get", *(places.get(each, each) for each in arguments)), *parts)
 
 
-def test_an_installed_package_carries_the_real_heads(tmp_path: Path) -> None:
+def test_an_installed_package_carries_the_real_heads(tmp_path: Path, run: Callable[..., Result]) -> None:
     pytest.importorskip("torchmetrics")
-    paths = get_weights(source="torchmetrics", out=tmp_path)
-    assert [path.stem for path in paths] == ["lpips-vgg16-linear", "lpips-alexnet-linear"]
+    result = run("weights", "get", "--from", "torchmetrics", "-o", tmp_path / "new")
+    paths = [tmp_path / "new" / f"{name}.safetensors" for name in ("lpips-vgg16-linear", "lpips-alexnet-linear")]
+    assert result.status == 0 and [Path(line) for line in result.out.splitlines()] == paths
     assert load_file(paths[1])["lin4.weight"].shape == (1, 256, 1, 1)
 
 
