@@ -34,6 +34,8 @@ from invertfill.nn.invertfill import InvertFill
 from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
 from invertfill.training.inversion import load_codes, load_metric
 
+pytestmark = pytest.mark.slow
+
 SIZES: dict[str, Any] = {"size": 32, "channels": (16, 16, 8, 8), "latent_dim": 16, "mapping_layers": 2}
 FACES: dict[str, Any] = {  # a fill network with a MobileStyleGAN, as the prior of faces-256 is one
     "generator": {"kind": "mobilestylegan", **SIZES, "channels": [16, 16, 8, 8]},

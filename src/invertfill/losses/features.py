@@ -7,14 +7,11 @@ the papers' code (``features[:5]`` ends with layer 4, the first pooling).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from invertfill.losses.weights import load_weights
-
-NetName = Literal["vgg16", "alexnet"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -18,7 +18,6 @@ from invertfill.losses.weights import load_weights
 
 WEIGHTS = "fid-inception"
 SIDE = 299
-FEATURES = 2048
 RESIZE = f"Pillow bicubic, antialiased, to {SIDE} px in float, clipped to 0..255"
 
 
