@@ -12,7 +12,7 @@ import importlib.util
 import os
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -234,7 +234,7 @@ def _is_published(path: Path, name: str) -> bool:
 def _from_folder(name: str, folder: Path) -> Tensors | None:
     """From the first file, by name, that holds what is published; None where none has the name of such a file."""
     errors = []
-    for path in _candidates(name, folder):
+    for path in (path for file in _file_names(name) for path in sorted(folder.rglob(file))):
         try:
             return _read(path, name)
         except InputError as error:
@@ -242,11 +242,6 @@ def _from_folder(name: str, folder: Path) -> Tensors | None:
     if errors:
         raise errors[0]
     return None
-
-
-def _candidates(name: str, folder: Path) -> Iterator[Path]:
-    for file in _file_names(name):
-        yield from sorted(folder.rglob(file))
 
 
 def _from_address(name: str, out: Path, begin: Begin) -> Tensors:
