@@ -18,6 +18,8 @@ from invertfill.imaging.sheet import GROUND
 from invertfill.masks.names import COVERAGE, KINDS
 from invertfill.masks.sampler import mask_set_hash, sample_masks
 
+pytestmark = pytest.mark.slow
+
 
 def test_fill(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
     result = fill(photo, "--mask", mask, "-o", tmp_path / "new" / "out.png")

@@ -72,6 +72,7 @@ def test_an_old_file_with_old_overrides(old: Path) -> None:
         parse_config(InversionConfig, {"data": {"degrade": {}, "augmentation": {}}}, "both")
 
 
+@pytest.mark.slow
 def test_an_old_checkpoint_s_run_goes_on_bit_for_bit(old: Path, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

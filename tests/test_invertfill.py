@@ -18,7 +18,7 @@ from invertfill.nn.invertfill import InvertFill
 from invertfill.training.config import InversionConfig, load_config
 from invertfill.training.inversion import load_model
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+ROOT = Path(__file__).resolve().parents[1]
 
 GENERATORS: dict[str, dict[str, Any]] = {
     "stylegan2": {"size": 64, "channel_base": 512, "channel_max": 16, "mapping_layers": 2, "latent_dim": 24},
@@ -248,12 +248,16 @@ def test_composite_keeps_known_pixels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "trained"),
-    [("paper-256", 114.07, 89.30), ("compact-256", 16.47, 7.74), ("faces-256", 15.77, 6.28)],
+    ("path", "parameters", "trained"),
+    [
+        ("configs/paper-256-inversion", 114.07, 89.30),
+        ("configs/compact-256-inversion", 16.47, 7.74),
+        ("recipes/faces-256/inversion", 15.77, 6.28),
+    ],
 )
-def test_configs_that_ship_build(name: str, parameters: float, trained: float) -> None:
+def test_configs_that_ship_build(path: str, parameters: float, trained: float) -> None:
     """Parameter counts in millions, mapping network included."""
-    configuration = load_config(InversionConfig, CONFIGS / f"{name}-inversion.yaml").model
+    configuration = load_config(InversionConfig, ROOT / f"{path}.yaml").model
     with torch.device("meta"):
         model = InvertFill(configuration)
     assert _millions(model.parameters()) == pytest.approx(parameters, abs=0.01)
@@ -261,7 +265,7 @@ def test_configs_that_ship_build(name: str, parameters: float, trained: float) -
 
 
 def test_paper_trunk_is_ir_se50() -> None:
-    configuration = load_config(InversionConfig, CONFIGS / "paper-256-inversion.yaml").model
+    configuration = load_config(InversionConfig, ROOT / "configs/paper-256-inversion.yaml").model
     with torch.device("meta"):
         model = InvertFill(configuration)
         stages = model.encoder.trunk.stages

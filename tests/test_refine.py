@@ -70,6 +70,7 @@ def test_a_code_is_found_again(engine: TorchEngine) -> None:
     assert torch.equal(found, found[:, :1].expand_as(found))
 
 
+@pytest.mark.slow
 def test_pictures_of_a_batch_do_not_meet(engine: TorchEngine) -> None:
     rng = np.random.default_rng(3)
     image = rng.uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
@@ -85,6 +86,7 @@ def test_pictures_of_a_batch_do_not_meet(engine: TorchEngine) -> None:
     assert np.abs(together - fast).max() > 0.1 * np.abs(fast).max()
 
 
+@pytest.mark.slow
 def test_cli(fill: Callable[..., Result], photo: Path, mask: Path, tmp_path: Path) -> None:
     for quality in ("fast", "best"):
         assert fill(photo, "--mask", mask, "-o", tmp_path / f"{quality}.png", "--quality", quality).status == 0

@@ -263,6 +263,7 @@ def test_patchmatch_repeats_itself_and_seeds_differ(patchmatch: Inpainter) -> No
     assert (a != c).any()
 
 
+@pytest.mark.slow
 def test_patchmatch_says_what_it_cant_do(run, photo: Path, tmp_path: Path) -> None:
     options = ("--model", "patchmatch", "-o", tmp_path / "out.png")
     assert_one_line(run("sample", *options), "patchmatch: it repeats what it sees", "accepted: ")
@@ -343,6 +344,7 @@ def test_sample_by_default_draws_from_the_first(run, installed: Path, tmp_path: 
     np.testing.assert_array_equal(pixels(tmp_path / "default.png"), pixels(tmp_path / "one.png"))
 
 
+@pytest.mark.slow
 def test_a_batch_is_done_again_where_there_is_more_to_choose_from(
     run, installed: Path, photo: Path, mask: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

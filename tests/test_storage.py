@@ -20,6 +20,8 @@ from PIL import Image
 from invertfill.errors import InputError
 from invertfill.imaging.io import list_images, open_image, save_image
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Result]
 NAMES = [
     "two words.png",
@@ -180,7 +182,6 @@ def has_nameless_files(folder: Path) -> bool:
     return True
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("nameless", [True, False])
 @pytest.mark.parametrize("moment", ["file.write(data)", "file.flush()", "os.link(", "os.replace("])
 def test_killed_while_writing(

@@ -213,7 +213,7 @@ class InversionConfig(RunConfig):
     # Known style codes, where the prior drew the pictures itself: safetensors with "seed" (K,) and "w" (K,
     # latent_dim); a picture's name is its seed.
     codes: Path | None = None
-    code_metric: Path | None = None  # weighs differences of codes by how visible they are (tools/code_metric.py)
+    code_metric: Path | None = None  # weighs differences of codes by how visible they are (code_metric.py of faces-256)
     # So many of the pictures whose code is known are all hole and drawn from it: what `invertfill sample` asks for.
     from_code: Fraction = 0.0
     compile: bool = False  # torch.compile of the drawing and of LPIPS's network: a minute or more before the first step

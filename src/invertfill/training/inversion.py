@@ -308,7 +308,7 @@ def load_codes(path: Path, names: Sequence[str]) -> Tensor:
 
 
 def load_metric(path: Path, latent_dim: int) -> Tensor:
-    """What `tools/code_metric.py` writes: (D, D), by which a difference of codes is multiplied.
+    """What `recipes/faces-256/code_metric.py` writes: (D, D), by which a difference of codes is multiplied.
 
     Raises:
         InputError: no such file, or another content.

@@ -9,7 +9,7 @@ begins from MI-GAN as it is. Its gains of sqrt(2) are folded into the weights.
 Its layers know photographs but draw no face. Where a prior is given, a MobileStyleGAN that does, from w* alone up to
 32 px, say, its activations join MI-GAN's at those resolutions.
 
-`scenery-256` has this form (tools/convert_migan.py), and, with a prior, `faces-256` (tools/join_prior.py).
+`scenery-256` has this form (convert_migan.py of its recipe), and, with a prior, `faces-256` (join_prior.py of its).
 """
 
 from __future__ import annotations
