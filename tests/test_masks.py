@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from invertfill.errors import InputError
-from invertfill.imaging.masks import mask_from_transparency, read_mask, save_mask
+from invertfill.imaging.masks import read_mask, save_mask
 from invertfill.masks import shapes as mask_kinds
 from invertfill.masks.names import COVERAGE, KINDS
 from invertfill.masks.sampler import coverage_range, mask_set_hash, read_outlines, sample_mask, sample_masks
@@ -105,15 +105,6 @@ def test_a_file_without_a_hole_is_an_error_and_an_array_is_not(tmp_path: Path) -
         read_mask(path, SIZE)
     assert read_mask(path, SIZE, invert=True).all()
     assert not read_mask(np.zeros((6, 10), bool), SIZE).any()
-
-
-def test_transparency() -> None:
-    image = Image.new("RGBA", (3, 1), (9, 9, 9, 255))
-    image.putpixel((0, 0), (9, 9, 9, 0))
-    image.putpixel((1, 0), (9, 9, 9, 1))
-    hole = mask_from_transparency(image)
-    assert hole is not None and hole.tolist() == [[True, False, False]]  # nearly transparent is known
-    assert mask_from_transparency(image.convert("RGB")) is None
 
 
 def test_coverage_range() -> None:

@@ -46,11 +46,6 @@ def read_mask(source: MaskSource, size: tuple[int, int] | None, *, invert: bool 
     return hole
 
 
-def mask_from_transparency(image: Image.Image) -> np.ndarray | None:
-    """(H, W) bool, True where the image is fully transparent; None where it has no alpha channel."""
-    return np.asarray(image.getchannel("A")) == 0 if image.mode in ("LA", "RGBA") else None
-
-
 def save_mask(mask: np.ndarray, path: str | Path) -> Path:
     """Save a mask (H, W) bool as a one-channel PNG or the like, white = hole."""
     return save_image(Image.fromarray(mask.astype(np.uint8) * 255), path)

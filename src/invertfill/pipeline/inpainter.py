@@ -16,7 +16,7 @@ from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.io import FileSource, ImageSource, open_image
-from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
+from invertfill.imaging.masks import MaskSource, read_mask
 from invertfill.imaging.sixteen_bit import LOW, low_of
 from invertfill.notes import Note, Notes, silent
 from invertfill.options import AUTO, FillOptions
@@ -27,6 +27,7 @@ from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
+from invertfill.pipeline.transparency import alpha_of, continued, erased, opaque_in, soft_hole
 from invertfill.registry import DOMAIN, find_models
 
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
@@ -84,14 +85,15 @@ class Inpainter:
         Args:
             image: a path, a PIL image, or an array (H, W[, 3 or 4]) uint8 or float 0..1; any size.
             mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
-                fully transparent.
+                transparent, with the partly transparent pixels that touch it; of these, what is there lies over the
+                fill.
             changes: options for this call; see `FillOptions`. Seed 0 fills from the long-run mean latent, or from the
                 likeliest one where the model guesses it; any other seed draws a latent of its own
                 (`ModelInfo.mean_latent_samples`) and gives another fill. The same seed gives the same picture.
 
         Returns:
             A picture of the same size and mode, and what there is to say about it. Every pixel outside the hole is as
-            it was, byte for byte, and the hole is opaque.
+            it was, byte for byte. The hole is opaque, or with a mask, as see-through as what surrounds it.
 
         Raises:
             InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
@@ -181,7 +183,7 @@ class Inpainter:
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.selector:  # one model for all steps
-                engine, why = self._select(canvas, hole, options, _name(image), notes)
+                engine, why = self._select(canvas, hole, hole, options, _name(image), notes)
                 inpainter = Inpainter({engine.model.name: engine}, self.options)
             result = inpainter.fill(canvas, hole, **changes)
             for line in result.notes:
@@ -211,20 +213,21 @@ class Inpainter:
         if not hole.any():
             notes(f"{name}: no hole; the result is a copy")
             return _Job(picture, None, [], options.seed, "", notes)
-        if hole.all():
+        alpha = alpha_of(picture)
+        unseen = hole if alpha is None else hole | erased(alpha)
+        if unseen.all():
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
-        engine, why = self._select(picture, hole, options, name, notes)
-        return _Job(
-            picture, engine, _pieces(picture, hole, engine.model.size, options, notes), options.seed, why, notes
-        )
+        engine, why = self._select(picture, hole, unseen, options, name, notes)
+        pieces = _pieces(picture, hole, unseen, engine.model.size, options, notes)
+        return _Job(picture, engine, pieces, options.seed, why, notes, by_alpha=mask is None)
 
     def _select(
-        self, picture: Image.Image, hole: np.ndarray, options: FillOptions, name: str, note: Note
+        self, picture: Image.Image, hole: np.ndarray, unseen: np.ndarray, options: FillOptions, name: str, note: Note
     ) -> tuple[Engine, str]:
         """The engine for one picture, and why this one where there was a choice."""
         if self.selector is None:
             return self.engine, ""
-        pieces = _pieces(picture, hole, self.selector.size, options, note)
+        pieces = _pieces(picture, hole, unseen, self.selector.size, options, note)
         seen, masks = np.stack([piece.seen for piece in pieces]), np.stack([piece.seen_mask for piece in pieces])
         whole = pieces[0].box == (0, 0, *picture.size) and is_nearly_square(*picture.size)
         selected, why = self.selector.select(seen, masks, whole)
@@ -259,6 +262,7 @@ class _Piece:
     Attributes:
         box: left, top, right, bottom in the picture.
         hole: (h, w) bool.
+        unseen: (h, w) bool: the hole, and what else is unknown.
         rgb: (h, w, 3) uint8, sRGB.
         crop: the square, in the piece's own coordinates.
         seen, seen_mask: what the model sees of it, from `cut`.
@@ -266,6 +270,7 @@ class _Piece:
 
     box: Box
     hole: np.ndarray
+    unseen: np.ndarray
     rgb: np.ndarray
     crop: Crop
     seen: np.ndarray
@@ -280,6 +285,7 @@ class _Job:
     seed: int
     why: str
     notes: Notes
+    by_alpha: bool = False  # the hole is where the picture is transparent
 
 
 def _name(image: ImageSource) -> str:
@@ -311,17 +317,19 @@ def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tup
                 yield output, output
 
 
-def _pieces(picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note) -> list[_Piece]:
-    return [_piece(picture, hole, crop, size, note) for crop in find_crops(hole, size, options.context)]
+def _pieces(
+    picture: Image.Image, hole: np.ndarray, unseen: np.ndarray, size: int, options: FillOptions, note: Note
+) -> list[_Piece]:
+    return [_piece(picture, hole, unseen, crop, size, note) for crop in find_crops(hole, size, options.context)]
 
 
-def _piece(picture: Image.Image, hole: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
+def _piece(picture: Image.Image, hole: np.ndarray, unseen: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
     left, top, right, bottom = box = crop.inside(*picture.size)
     part = picture.crop(box)
     part.info = picture.info
-    rgb, inside = np.asarray(to_srgb(part, note=note)), hole[top:bottom, left:right]
+    rgb, unseen = np.asarray(to_srgb(part, note=note)), unseen[top:bottom, left:right]
     crop = Crop(crop.x - left, crop.y - top, crop.side)
-    return _Piece(box, inside, rgb, crop, *cut(rgb, inside, crop, size))
+    return _Piece(box, hole[top:bottom, left:right], unseen, rgb, crop, *cut(rgb, unseen, crop, size))
 
 
 def _copy(picture: Image.Image) -> Image.Image:
@@ -335,12 +343,11 @@ def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert:
     """(H, W) bool."""
     if mask is not None:
         return read_mask(mask, picture.size, invert=invert)
-    transparent = mask_from_transparency(picture)
-    if transparent is None:
+    if (alpha := alpha_of(picture)) is None:
         raise InputError(
             f"{name}: no mask given and no transparency; accepted: a mask, or an image with transparent holes"
         )
-    return transparent
+    return soft_hole(alpha)
 
 
 def _composite(
@@ -348,12 +355,16 @@ def _composite(
 ) -> FillResult:
     """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion.
 
+    In a hole by transparency, M of a partly transparent pixel is what its alpha lacks.
+
     The job's picture itself is changed and returned, hole by hole: a second one would take as much memory again.
     """
     picture, low = job.picture, low_of(job.picture)
+    alpha = alpha_of(picture)
+    full = 0 if alpha is None else opaque_in(alpha)
     raw = np.array(to_srgb(picture, note=silent)) if options.keep_raw else None
     for piece in job.pieces:
-        where = piece.rgb, piece.hole, piece.crop
+        where = piece.rgb, piece.unseen, piece.crop
         drawn, output = next(outputs)
         if raw is not None:
             x0, y0, x1, y1 = piece.box
@@ -363,12 +374,19 @@ def _composite(
         left, top, right, bottom = bounds(piece.hole)
         inside = np.s_[top:bottom, left:right]
         hole = piece.hole[inside]
-        content = np.asarray(from_srgb(Image.fromarray(filled[inside]), picture))  # with alpha: opaque
+        content = np.array(from_srgb(Image.fromarray(filled[inside]), picture))  # with alpha: opaque
         if picture.mode == "I;16":
             content = content.astype(np.uint16) * 257
         x, y = piece.box[:2]
         box = x + left, y + top, x + right, y + bottom
         part = np.array(picture.crop(box))
+        if full and job.by_alpha:
+            share = np.where(erased(part[..., -1:]), 0, part[..., -1:] / np.float32(full))
+            content[..., :-1] = (part * share + content * (1 - share)).round()[..., :-1]
+            content[..., -1] = full
+        elif full:
+            around = np.asarray(picture.crop(piece.box).getchannel("A"))
+            content[..., -1] = continued(around, piece.hole)[inside]
         part[hole] = content[hole]
         picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
         if low is not None:
