@@ -37,7 +37,7 @@ def fill(
         Path | None,
         typer.Option(
             help="White = hole. For a folder: a folder of masks with the same stems, or one mask for all. "
-            "Without it, the hole is where the picture is fully transparent."
+            "Without it, the hole is where the picture is transparent."
         ),
     ] = None,
     contact_sheet: Annotated[
@@ -97,7 +97,7 @@ def batch(
         str | None,
         typer.Option(
             help="A folder of masks with the same names, or one mask for all; white = hole. "
-            "Without it, the hole is where a picture is fully transparent."
+            "Without it, the hole is where a picture is transparent."
         ),
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="The folder's subfolders too.")] = False,
