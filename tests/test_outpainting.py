@@ -33,8 +33,14 @@ def test_the_picture_stays(inpainter: invertfill.Inpainter, mode: str) -> None:
     added = np.ones(pixels.shape[:2], bool)
     added[50:80, 7:51] = False
     assert pixels[added].std() > 0
-    if mode in ("LA", "RGBA"):
-        assert (pixels[added][:, -1] == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("alpha", [0, 90, 255])
+def test_what_is_added_is_as_see_through_as_the_picture(inpainter: invertfill.Inpainter, mode: str, alpha: int) -> None:
+    picture = Image.new(mode, (20, 16))
+    picture.putalpha(alpha)
+    assert (np.asarray(inpainter.outpaint(picture, left=9, bottom=12))[..., -1] == alpha).all()
 
 
 def test_nothing_added_is_a_copy(inpainter: invertfill.Inpainter) -> None:
@@ -105,3 +111,10 @@ def test_command(photo: Path, tiny_model_folder: Path, tmp_path: Path, capsys: p
         status, said = outpaint(capsys, photo, "-o", tmp_path / "none.png", *wrong, *model)
         assert status == 2 and reason in said and said.count("\n") == 1
     assert not (tmp_path / "none.png").exists()
+
+
+def test_notes_name_the_file(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
+    path = tmp_path / "clear.png"
+    Image.new("RGBA", (20, 20)).save(path)  # nothing is known
+    notes = inpainter.outpaint(path, right=6).notes
+    assert notes and all(note.startswith(f"{path}: ") for note in notes)

@@ -138,9 +138,7 @@ class Inpainter:
         Yields:
             The results. Where one can't be read, those before it come first.
         """
-        options = self.options.changed(**changes)
-        if options.samples != 1:
-            raise InputError(f"samples {options.samples}; accepted: 1, or fill_samples for several fills of a picture")
+        options = _of_one(self.options.changed(**changes))
         remaining = iter(pairs)
         while True:
             clock = _Clock()
@@ -175,17 +173,18 @@ class Inpainter:
         Raises:
             InputError: a picture that can't be read, a negative number, or an option not accepted.
         """
-        options = self.options.changed(**changes)
-        clock, notes = _Clock(), Notes()
+        options = _of_one(self.options.changed(**changes))
+        clock, notes, name = _Clock(), Notes(), _name(image)
         picture = open_image(image, note=notes)
         inpainter, why = self, ""
         result = FillResult(picture, "", seed=options.seed)
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.selector:  # one model for all steps
-                engine, why = self._select(canvas, hole, hole, options, _name(image), notes)
+                engine, why = self._select(canvas, hole, hole, options, name, notes)
                 inpainter = Inpainter({engine.model.name: engine}, self.options)
-            result = inpainter.fill(canvas, hole, **changes)
+            job = inpainter._prepare(canvas, hole, options, name)
+            result = _composite(job, _run([job], BATCH, options), options, clock)
             for line in result.notes:
                 notes(line)
         return replace(result, why=why, notes=tuple(notes), seconds=clock.seconds())
@@ -206,8 +205,8 @@ class Inpainter:
             pictures.append(Image.fromarray(((pixels + 1) * 127.5).round().astype(np.uint8)))
         return pictures
 
-    def _prepare(self, image: ImageSource, mask: MaskSource | None, options: FillOptions) -> _Job:
-        notes, name = Notes(), _name(image)
+    def _prepare(self, image: ImageSource, mask: MaskSource | None, options: FillOptions, name: str = "") -> _Job:
+        notes, name = Notes(), name or _name(image)
         picture = open_image(image, note=notes)
         hole = _read_hole(picture, mask, name, options.invert_mask)
         if not hole.any():
@@ -286,6 +285,13 @@ class _Job:
     why: str
     notes: Notes
     by_alpha: bool = False  # the hole is where the picture is transparent
+
+
+def _of_one(options: FillOptions) -> FillOptions:
+    """The same, where one fill of a picture is wanted."""
+    if options.samples != 1:
+        raise InputError(f"samples {options.samples}; accepted: 1, or fill_samples for several fills of a picture")
+    return options
 
 
 def _name(image: ImageSource) -> str:
