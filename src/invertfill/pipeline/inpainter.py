@@ -15,15 +15,16 @@ from invertfill.engines import Engines
 from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
+from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, refresh
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
-from invertfill.imaging.sixteen_bit import LOW, low_of
 from invertfill.notes import Note, Notes, silent
 from invertfill.options import AUTO, FillOptions
 from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crops, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.levels import Levels
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
@@ -82,9 +83,9 @@ class Inpainter:
         """Fill the holes of one picture.
 
         Args:
-            image: a path, a PIL image, or an array (H, W[, 3 or 4]) uint8 or float 0..1; any size.
+            image: a path, a PIL image, or an array (H, W[, 3 or 4]) of integers or floats; any size.
             mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
-                fully transparent.
+                fully transparent, or NaN, or nodata.
             changes: options for this call; see `FillOptions`. Seed 0 fills from the long-run mean latent, or from the
                 likeliest one where the model guesses it; any other seed draws a latent of its own
                 (`ModelInfo.mean_latent_samples`) and gives another fill. The same seed gives the same picture.
@@ -259,17 +260,20 @@ class _Piece:
     Attributes:
         box: left, top, right, bottom in the picture.
         hole: (h, w) bool.
-        rgb: (h, w, 3) uint8, sRGB.
+        unknown: (h, w) bool: the hole, and where nothing is known beside it.
+        rgb: (h, w, 3) uint8, sRGB; of a picture that isn't of 8 bits float32, as `levels` has it.
         crop: the square, in the piece's own coordinates.
         seen, seen_mask: what the model sees of it, from `cut`.
     """
 
     box: Box
     hole: np.ndarray
+    unknown: np.ndarray
     rgb: np.ndarray
     crop: Crop
     seen: np.ndarray
     seen_mask: np.ndarray
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True)
@@ -312,22 +316,32 @@ def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tup
 
 
 def _pieces(picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note) -> list[_Piece]:
-    return [_piece(picture, hole, crop, size, note) for crop in find_crops(hole, size, options.context)]
+    gaps = missing(picture)
+    unknown = hole if gaps is None else hole | gaps
+    return [_piece(picture, hole, unknown, crop, size, note) for crop in find_crops(hole, size, options.context)]
 
 
-def _piece(picture: Image.Image, hole: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
+def _piece(
+    picture: Image.Image, hole: np.ndarray, unknown: np.ndarray, crop: Crop, size: int, note: Note
+) -> _Piece:
     left, top, right, bottom = box = crop.inside(*picture.size)
-    part = picture.crop(box)
-    part.info = picture.info
-    rgb, inside = np.asarray(to_srgb(part, note=note)), hole[top:bottom, left:right]
+    inside, hidden = hole[top:bottom, left:right], unknown[top:bottom, left:right]
     crop = Crop(crop.x - left, crop.y - top, crop.side)
-    return _Piece(box, inside, rgb, crop, *cut(rgb, inside, crop, size))
+    samples, levels = part_of(picture, box), None
+    if samples is not None:
+        levels = Levels.of(samples, ~hidden)
+        rgb = levels.seen(samples)
+    else:
+        part = picture.crop(box)
+        part.info = picture.info
+        rgb = np.asarray(to_srgb(part, note=note))
+    return _Piece(box, inside, hidden, rgb, crop, *cut(rgb, hidden, crop, size), levels)
 
 
 def _copy(picture: Image.Image) -> Image.Image:
     copy = picture.copy()
-    if (low := low_of(picture)) is not None:
-        copy.info[LOW] = low.copy()
+    if is_beside(picture):
+        copy.info[SAMPLES] = picture.info[SAMPLES].copy()
     return copy
 
 
@@ -336,6 +350,8 @@ def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert:
     if mask is not None:
         return read_mask(mask, picture.size, invert=invert)
     transparent = mask_from_transparency(picture)
+    if transparent is None:
+        transparent = missing(picture)
     if transparent is None:
         raise InputError(
             f"{name}: no mask given and no transparency; accepted: a mask, or an image with transparent holes"
@@ -350,10 +366,10 @@ def _composite(
 
     The job's picture itself is changed and returned, hole by hole: a second one would take as much memory again.
     """
-    picture, low = job.picture, low_of(job.picture)
+    picture = job.picture
     raw = np.array(to_srgb(picture, note=silent)) if options.keep_raw else None
     for piece in job.pieces:
-        where = piece.rgb, piece.hole, piece.crop
+        where = piece.rgb, piece.unknown, piece.crop
         drawn, output = next(outputs)
         if raw is not None:
             x0, y0, x1, y1 = piece.box
@@ -363,15 +379,19 @@ def _composite(
         left, top, right, bottom = bounds(piece.hole)
         inside = np.s_[top:bottom, left:right]
         hole = piece.hole[inside]
-        content = np.asarray(from_srgb(Image.fromarray(filled[inside]), picture))  # with alpha: opaque
-        if picture.mode == "I;16":
-            content = content.astype(np.uint16) * 257
         x, y = piece.box[:2]
         box = x + left, y + top, x + right, y + bottom
-        part = np.array(picture.crop(box))
-        part[hole] = content[hole]
-        picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
-        if low is not None:
-            low[box[1] : box[3], box[0] : box[2]][hole] = content[hole]  # 16 bits: 257 times the 8
+        part = part_of(picture, box)
+        if part is not None and piece.levels is not None:
+            part = part if is_beside(picture) else part.copy()
+            part[hole] = piece.levels.values(filled[inside][hole], part)
+        else:
+            content = np.asarray(from_srgb(Image.fromarray(filled[inside]), picture))  # with alpha: opaque
+            part = np.array(picture.crop(box))
+            part[hole] = content[hole]
+        if not is_beside(picture):
+            picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
+    if is_beside(picture) and job.pieces:
+        refresh(picture)
     name = job.engine.model.name if job.engine else ""
     return FillResult(picture, name, job.why, tuple(job.notes), job.seed, clock.seconds(), raw)
