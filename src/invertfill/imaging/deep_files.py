@@ -63,7 +63,9 @@ def read_tiff(data: bytes, name: str) -> tuple[np.ndarray, Image.Image]:
         raise InputError(f'{what} needs libvips; pip install "invertfill[deep]"')
     samples = read_samples(data, np.dtype(np.float32) if dtype == np.float16 else dtype)
     if samples is None:
-        raise InputError(f"{what}: not one that can be read; accepted: RGB or grey, integers or floats of up to 32 bits")
+        raise InputError(
+            f"{what}: not one that can be read; accepted: RGB or grey, integers or floats of up to 32 bits"
+        )
     kept = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
     for tag in tags:
         if tag not in LAYOUT - SHOWN:
@@ -82,7 +84,9 @@ def refuse_bands(name: str, channels: int, most: int) -> None:
     """Raise InputError where a picture has more channels than are filled."""
     if channels > most:
         kinds = "grey or RGB, with or without alpha"
-        raise InputError(f"{name}: {channels} bands, of which {most} would be filled; accepted: {kinds}; split the others off")
+        raise InputError(
+            f"{name}: {channels} bands, of which {most} would be filled; accepted: {kinds}; split the others off"
+        )
 
 
 def check_kind(picture: Image.Image, kind: str) -> None:

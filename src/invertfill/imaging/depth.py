@@ -1,7 +1,7 @@
 """Pictures that aren't of 8 bits per channel: 10 to 16 bits, 32-bit integers, signed ones, floats; grey or colour.
 
 Their exact values are the picture's samples, in a type of their own. Pillow has modes for some that are grey (``OWN``);
-all others lie beside the picture, as ``info["samples"]``, (H, W) or (H, W, C), and the picture itself is a view of them.
+all others lie beside the picture, as ``info["samples"]``, (H, W) or (H, W, C), and the picture is a view of them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ def type_of(image: Image.Image) -> np.dtype:
 
 
 def tiff_type(bits: int, kind: int) -> np.dtype:
-    """From BitsPerSample and SampleFormat (1 unsigned, 2 signed, 3 floats); fewer bits than 8 or than 16 count as these."""
-    return np.dtype(f"{ {2: 'i', 3: 'f'}.get(kind, 'u')}{1 if bits <= 8 else 2 if bits <= 16 else bits // 8}")
+    """From BitsPerSample, where fewer than 8 or 16 count as these, and SampleFormat: 1 unsigned, 2 signed, 3 floats."""
+    return np.dtype({2: "i", 3: "f"}.get(kind, "u") + ("1" if bits <= 8 else "2" if bits <= 16 else str(bits // 8)))
 
 
 def of_samples(samples: np.ndarray, mode: str = "") -> Image.Image:
-    """The picture of samples (H, W), or (H, W, C) with C from 2 to 4: grey and alpha, RGB, RGBA. Those that lie beside it
-    are not copied.
+    """The picture of samples (H, W), or (H, W, C) with C from 2 to 4: grey and alpha, RGB, RGBA.
+
+    Those that lie beside it are not copied.
 
     Args:
         mode: of the picture. "": Pillow's own for the samples if there is one, else a view.
@@ -59,7 +60,10 @@ def samples_of(picture: Image.Image) -> np.ndarray | None:
     """The samples (H, W) or (H, W, C); None where they are the picture's own 8 bits. Those beside a picture that has
     another size by now don't count."""
     samples: np.ndarray | None = picture.info.get(SAMPLES)
-    if samples is not None and samples.shape == (picture.height, picture.width, len(picture.getbands()))[: samples.ndim]:
+    if (
+        samples is not None
+        and samples.shape == (picture.height, picture.width, len(picture.getbands()))[: samples.ndim]
+    ):
         return samples
     return np.asarray(picture) if picture.mode in OWN else None
 
@@ -138,7 +142,7 @@ def known_range(samples: np.ndarray, known: np.ndarray | None) -> tuple[float, f
         known: (H, W) bool; None: all.
 
     Returns:
-        The least and the largest, not further from the middle 98 % than half of these spread; (0, 1) where none is known.
+        The least and the largest, not further from the middle 98 % than half of their spread; (0, 1) of none.
     """
     step = max(1, int((samples.size / SOME) ** 0.5))
     some = samples[::step, ::step] if known is None or known[::step, ::step].any() else samples

@@ -378,7 +378,7 @@ def _with_depth(picture: Image.Image, file: BinaryIO, name: str, dtype: np.dtype
     own, samples = np.asarray(picture), None
     if own.dtype == dtype:
         return picture
-    if own.ndim == 2 and own.dtype != np.uint8 or dtype == np.int8:
+    if (own.ndim == 2 and own.dtype != np.uint8) or dtype == np.int8:
         samples = own.view(dtype) if own.itemsize == dtype.itemsize else own.astype(dtype)
     elif dtype == np.uint16 and picture.mode in depth.VIEWS.values() and deep.available():
         file.seek(0)
@@ -446,5 +446,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
         raise InputError(f"image array of type {array.dtype}; accepted: integers, or floats of up to 64 bits")
     shades = depth.within_one(array)
     if array.shape[2:] == (4,) and not (shades or array.dtype == np.uint16):
-        raise InputError(f"image array (H, W, 4) of type {array.dtype}; accepted: uint8, uint16, float 0..1, or no alpha")
+        raise InputError(
+            f"image array (H, W, 4) of type {array.dtype}; accepted: uint8, uint16, float 0..1, or no alpha"
+        )
     return depth.of_samples(np.array(array, array.dtype.newbyteorder("="), order="C"), "L" if shades else "")

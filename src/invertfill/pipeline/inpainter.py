@@ -321,9 +321,7 @@ def _pieces(picture: Image.Image, hole: np.ndarray, size: int, options: FillOpti
     return [_piece(picture, hole, unknown, crop, size, note) for crop in find_crops(hole, size, options.context)]
 
 
-def _piece(
-    picture: Image.Image, hole: np.ndarray, unknown: np.ndarray, crop: Crop, size: int, note: Note
-) -> _Piece:
+def _piece(picture: Image.Image, hole: np.ndarray, unknown: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
     left, top, right, bottom = box = crop.inside(*picture.size)
     inside, hidden = hole[top:bottom, left:right], unknown[top:bottom, left:right]
     crop = Crop(crop.x - left, crop.y - top, crop.side)

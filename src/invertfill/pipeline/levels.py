@@ -1,7 +1,7 @@
 """Values of any type and range -> the levels 0 to 255, in float32, that models and blending work with, and back.
 
-The range is that of the known pixels, so that a hole of 12 bits in a file of 16, or of heights in metres, has the contrast
-that models are used to, and none of its precision is lost.
+The range is that of the known pixels, so that a hole of 12 bits in a file of 16, or of heights in metres, has the
+contrast that models are used to, and none of its precision is lost.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from invertfill.imaging.depth import known_range
 
@@ -46,14 +47,13 @@ class Levels:
         return cls(samples.dtype, *known_range(colour, known), least, most, opaque)
 
     def seen(self, samples: np.ndarray) -> np.ndarray:
-        """(H, W) or (H, W, C) -> (H, W, 3) float32, 0 to 255; grey is the same in all three, and not to be written to."""
+        """(H, W) or (H, W, C) -> (H, W, 3) float32, 0 to 255, not to be written to: grey lies there once."""
         colour = _colour(samples)
         levels = np.empty(colour.shape, np.float32)
         for i in range(colour.shape[2]):  # one at a time: they are as large as the picture
             # Floats that hold integers of 32 bits exactly; what isn't known may be NaN.
-            channel = colour[..., i].astype(np.float64 if self.dtype.itemsize > 2 else np.float32)
-            channel -= self.low
-            channel *= self._scale
+            wide: DTypeLike = np.float64 if self.dtype.itemsize > 2 else np.float32
+            channel = (colour[..., i].astype(wide) - self.low) * self._scale
             levels[..., i] = np.nan_to_num(channel, copy=False).clip(0, 255)
         return np.broadcast_to(levels, (*levels.shape[:2], 3))
 
