@@ -6,13 +6,14 @@ libvips (the extra "deep") reads them. They are written here: by Pillow with wha
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from invertfill.errors import InputError
@@ -50,9 +51,12 @@ def read_tiff(data: bytes, name: str) -> tuple[np.ndarray, Image.Image]:
         Its samples, upright, and a picture of one pixel with the same tags.
 
     Raises:
-        InputError: it can't be read, or has more channels than a picture.
+        InputError: it has more channels than a picture, or wider samples than are read.
+        UnidentifiedImageError: it can't be read.
     """
     tags = _tags(data)
+    if tags[256] * tags[257] > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise Image.DecompressionBombError
     dtype, channels = tiff_type(max(tags.get(258, (8,))), max(tags.get(339, (1,)))), tags.get(277, 1)
     what = f"{name}: a TIFF of {channels} channels of {dtype.name}"
     colours = 3 if channels >= 3 else 1
@@ -61,11 +65,12 @@ def read_tiff(data: bytes, name: str) -> tuple[np.ndarray, Image.Image]:
         raise InputError(f"{what}; accepted: integers and floats of up to 32 bits")
     if not available():
         raise InputError(f'{what} needs libvips; pip install "invertfill[deep]"')
-    samples = read_samples(data, np.dtype(np.float32) if dtype == np.float16 else dtype)
+    half = dtype == np.float16  # which libvips widens
+    samples = read_samples(data, np.dtype(np.float32) if half else dtype)
     if samples is None:
-        raise InputError(
-            f"{what}: not one that can be read; accepted: RGB or grey, integers or floats of up to 32 bits"
-        )
+        raise UnidentifiedImageError
+    if half:
+        samples = samples.astype(dtype)
     kept = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
     for tag in tags:
         if tag not in LAYOUT - SHOWN:

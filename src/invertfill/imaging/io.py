@@ -379,7 +379,7 @@ def _with_depth(picture: Image.Image, file: BinaryIO, name: str, dtype: np.dtype
     if own.dtype == dtype:
         return picture
     if (own.ndim == 2 and own.dtype != np.uint8) or dtype == np.int8:
-        samples = own.view(dtype) if own.itemsize == dtype.itemsize else own.astype(dtype)
+        samples = own.view(dtype).copy() if own.itemsize == dtype.itemsize else own.astype(dtype)
     elif dtype == np.uint16 and picture.mode in depth.VIEWS.values() and deep.available():
         file.seek(0)
         samples = deep.read_samples(file.read(), dtype)

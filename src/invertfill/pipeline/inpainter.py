@@ -214,6 +214,8 @@ class Inpainter:
             return _Job(picture, None, [], options.seed, "", notes)
         if hole.all():
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
+        elif (gaps := missing(picture)) is not None and (hole | gaps).all():
+            raise InputError(f"{name}: NaN or nodata everywhere outside the hole; accepted: pixels to fill it from")
         engine, why = self._select(picture, hole, options, name, notes)
         return _Job(
             picture, engine, _pieces(picture, hole, engine.model.size, options, notes), options.seed, why, notes
