@@ -20,6 +20,8 @@ PROFILE = b"a colour profile"
 def picture(mode: str) -> Image.Image:
     if mode == "I;16":
         return Image.fromarray(RNG.integers(0, 65536, (12, 20), np.uint16))
+    if mode in ("I", "F"):
+        return Image.fromarray(RNG.integers(-(10**6), 10**6, (12, 20)).astype(np.int32 if mode == "I" else np.float32))
     channels = len(Image.new(mode, (1, 1)).getbands())
     return Image.frombytes(mode, (20, 12), RNG.integers(0, 256, (12, 20, channels), np.uint8).tobytes())
 
@@ -29,7 +31,7 @@ def test_lossless_there_and_back(tmp_path: Path, mode: str) -> None:
     image = picture(mode)
     again = open_image(save_image(image, tmp_path / "a.tiff"))
     assert (again.mode, again.size, again.tobytes()) == (image.mode, image.size, image.tobytes())
-    if mode != "CMYK":
+    if mode not in ("CMYK", "I", "F"):
         again = open_image(save_image(image, tmp_path / "a.png"))
         assert (again.mode, again.tobytes()) == (image.mode, image.tobytes())
 
@@ -104,8 +106,8 @@ def test_arrays() -> None:
 
 @pytest.mark.parametrize(
     "array",
-    [PIXELS[..., :2], PIXELS[0, 0], PIXELS[:0], PIXELS.astype(np.int32), PIXELS.astype(float), PIXELS / np.nan],
-    ids=["two channels", "one axis", "empty", "int32", "float above 1", "nan"],
+    [PIXELS[..., :2], PIXELS[0, 0], PIXELS[:0], PIXELS.astype(complex), PIXELS[..., [0, 1, 2, 2]] * 9.0],
+    ids=["two channels", "one axis", "empty", "complex", "alpha of floats"],
 )
 def test_bad_arrays(array: np.ndarray) -> None:
     with pytest.raises(InputError, match="accepted: "):
@@ -128,8 +130,6 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
             open_image(tmp_path / name)
     with pytest.raises(InputError, match="a folder"):
         open_image(tmp_path)
-    with pytest.raises(InputError, match="'F' is not accepted"):
-        open_image(Image.new("F", (2, 2)))
 
 
 def test_list_images(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ import numpy as np
 from PIL import Image, ImageCms, features
 
 from invertfill.errors import InputError
-from invertfill.imaging import deep as deep_colour
+from invertfill.imaging import deep_files
+from invertfill.imaging.depth import of_samples
 from invertfill.imaging.io import WRITTEN, open_image, save_image
 from invertfill.imaging.masks import read_mask
 
@@ -91,9 +92,9 @@ def valid_files() -> dict[str, bytes]:
     except ModuleNotFoundError:
         print("without HEIC: pillow-heif is not installed")
     contents: dict[str, bytes] = {}
-    if deep_colour.available():
-        low = rng.integers(0, 256, (*SIZE[::-1], 3), np.uint8)
-        rgb.info = {**data, **xmp, "low": low}
+    if deep_files.available():
+        rgb = of_samples(rng.integers(0, 65536, (*SIZE[::-1], 3), np.uint16))
+        rgb.info |= {**data, **xmp}
         for suffix in ("png", "tiff"):
             with tempfile.TemporaryDirectory() as folder:
                 contents[f"colour.{suffix}"] = save_image(rgb, Path(folder) / f"a.{suffix}").read_bytes()

@@ -6,9 +6,9 @@ import contextlib
 import io
 from functools import lru_cache
 
-import numpy as np
 from PIL import Image, ImageCms
 
+from invertfill.imaging.depth import view
 from invertfill.notes import Note, log
 
 # The same way there and back: white stays white, black stays black, and colours that both spaces hold stay as they are.
@@ -32,8 +32,8 @@ def to_srgb(image: Image.Image, *, note: Note = log.info) -> Image.Image:
 
 
 def from_srgb(rgb: Image.Image, like: Image.Image) -> Image.Image:
-    """An sRGB picture in the mode and colour space of another (grey of 16 bits: in 8), opaque where that has alpha."""
-    mode = "L" if like.mode == "I;16" else like.mode
+    """An sRGB picture in the mode and colour space of another of 8 bits, opaque where that has alpha."""
+    mode = like.mode
     if profile := like.info.get("icc_profile"):
         with contextlib.suppress(OSError, ImageCms.PyCMSError):  # `to_srgb` has said so
             return _apply(_transform(profile, WITHOUT_ALPHA.get(mode, mode), False), rgb).convert(mode)
@@ -42,8 +42,7 @@ def from_srgb(rgb: Image.Image, like: Image.Image) -> Image.Image:
 
 def _colours(image: Image.Image) -> Image.Image:
     """Mode L, RGB or CMYK."""
-    if image.mode == "I;16":
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    image = view(image)
     return image.convert(WITHOUT_ALPHA[image.mode]) if image.mode in WITHOUT_ALPHA else image
 
 

@@ -14,9 +14,11 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import TiffImageFile
 
 from invertfill.errors import InputError
-from invertfill.imaging import sixteen_bit as deep
+from invertfill.imaging import deep_files as deep
+from invertfill.imaging import depth
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 from invertfill.imaging.metadata import kept_info, read_exif, turn
 from invertfill.notes import Note, log
@@ -53,7 +55,7 @@ SUFFIXES = tuple(FORMATS)
 WRITTEN = SUFFIXES[:-1]
 AT_HAND = ("PNG", "JPEG", "BMP", "GIF")  # without Pillow's other fifty plugins, which take a tenth of a second to load
 # Modes that are filled as they are, so that known pixels keep their exact values.
-MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I;16")
+MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F")
 LARGEST = 2 * 89_478_485  # pixels: Pillow's own limit, the measure of which is memory
 ACCEPTED = f"accepted: {', '.join(SUFFIXES)}"
 # Lossless wherever the format can be; elsewhere at the quality at which a new encoding can hardly be seen. PNG and WebP
@@ -67,6 +69,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
     "HEIF": {"quality": 100, "chroma": 444},
 }
+SIXTEEN = "16 bits per channel become 8; PNG and TIFF keep them"
 MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
 
@@ -76,7 +79,7 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
 
     Args:
         source: a path, a file's bytes, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8
-            0..255, or float 0..1.
+            0..255, float 0..1, uint16, or (without alpha) any other integers and floats.
         note: told what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first, damaged EXIF
             data.
 
@@ -84,7 +87,7 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
         A PIL image of its own in one of ``MODES``. The EXIF orientation is applied; palettes and other ways of
         transparency become plain channels. ``info`` keeps the colour profile, resolution, EXIF (without orientation
         and without the thumbnail, which would show what was there) and XMP, and of a JPEG its quantisation tables and
-        subsampling, as "jpeg"; where the extra "deep" is installed, the low bytes of 16 bits per channel, as "low".
+        subsampling, as "jpeg"; samples of other types than the mode's own, as "samples" (`imaging.depth`).
 
     Raises:
         InputError: no such file, not an image, truncated, or a mode or array that is not accepted.
@@ -96,16 +99,23 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
             return _upright(source, "image", read_exif(source, "image", note), own=False)
     with _no_traceback(source), _open_file(source) as file:
         name = str(source)
-        image = _identify(file, name)
+        try:
+            image = _identify(file, name)
+        except UnidentifiedImageError:
+            if (data := _whole_tiff(file)) is None:
+                raise
+            samples, image = deep.read_tiff(data, name)
+            picture = depth.of_samples(samples)
+            picture.info |= kept_info(image, read_exif(image, name, note), picture.size)
+            return picture
         _say_what_is_lost(image, name, note)
-        depth = deep.bits(image)
+        if isinstance(image, TiffImageFile):
+            deep.refuse_bands(name, image.tag_v2.get(277, 1), len(image.getbands()))
+        dtype = depth.type_of(image)
         exif = read_exif(image, name, note)  # before loading, at which Pillow turns a TIFF and forgets the rest
         image.load()
         picture = _upright(image, name, exif, own=True)
-        if depth > 8 and picture.mode != "I;16":
-            file.seek(0)
-            _keep_depth(picture, file.read(), name, depth, note)
-        return picture
+        return picture if dtype == np.uint8 else _with_depth(picture, file, name, dtype, note)
 
 
 def look(source: FileSource) -> tuple[str, tuple[int, int]]:
@@ -115,7 +125,12 @@ def look(source: FileSource) -> tuple[str, tuple[int, int]]:
         InputError: no such file, or not an image.
     """
     with _no_traceback(source), _open_file(source) as file:
-        image = _identify(file, str(source))
+        try:
+            image = _identify(file, str(source))
+        except UnidentifiedImageError:
+            if (data := _whole_tiff(file)) is None:
+                raise
+            return ".tif", deep.tiff_size(data)
         # An MPO is a JPEG with previews behind it.
         kind = "JPEG" if image.format == "MPO" else image.format
         return next((suffix for suffix in WRITTEN if FORMATS[suffix] == kind), ".png"), image.size
@@ -246,11 +261,13 @@ def encode_image(image: Image.Image, name: str | Path, *, note: Note = log.info)
         note(f"{name}: {text}")
 
     try:
-        low = deep.low_of(image)
-        if low is not None and kind in deep.FORMATS:
-            return deep.encode(image, low, kind, lambda dot: _encode(dot, kind, lost))
-        if low is not None:
-            lost(f"16 bits per channel become 8; {' and '.join(deep.FORMATS)} keep them")
+        deep.check_kind(image, kind)
+        if depth.is_beside(image):
+            dtype = image.info[depth.SAMPLES].dtype
+            if deep.holds(kind, dtype):
+                return deep.encode(image, kind, lambda dot: _encode(dot, kind, lost))
+            wide = dtype == np.uint16
+            lost(SIXTEEN if wide else f"values of type {dtype.name} become 8 bits per channel; TIFF keeps them")
         return _encode(_for_format(image, kind, lost), kind, lost)
     except Exception as error:  # encoders raise struct.error, KeyError and what not
         raise InputError(f"{name}: cannot be written ({error})") from None
@@ -312,7 +329,7 @@ def _for_format(image: Image.Image, kind: str, note: Note) -> Image.Image:
     """The image in a mode that the format can hold; where its colour profile doesn't fit that mode, in sRGB."""
     info = dict(image.info)
     if image.mode == "I;16" and kind not in ("PNG", "TIFF"):
-        note("16 bits per channel become 8; PNG and TIFF keep them")
+        note(SIXTEEN)
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if kind in ("JPEG", "BMP") and image.mode in WITHOUT_ALPHA:
         if np.asarray(image.getchannel("A")).min() < 255:
@@ -349,13 +366,42 @@ def _say_what_is_lost(image: Image.Image, name: str, note: Note) -> None:
         note(f"{name}: a palette; the result has plain RGB")
 
 
-def _keep_depth(picture: Image.Image, data: bytes, name: str, depth: int, note: Note) -> None:
-    low = deep.read_low(data, picture) if depth == 16 and picture.mode in deep.MODES and deep.available() else None
-    if low is not None:
-        picture.info[deep.LOW] = low
-    else:
+def _whole_tiff(file: BinaryIO) -> bytes | None:
+    """The bytes of a file, if it is a TIFF."""
+    file.seek(0)
+    start = file.read(4)
+    return start + file.read() if start in deep.TIFF else None
+
+
+def _with_depth(picture: Image.Image, file: BinaryIO, name: str, dtype: np.dtype, note: Note) -> Image.Image:
+    """The picture with its samples in the file's own type, where they can be read."""
+    own, samples = np.asarray(picture), None
+    if own.dtype == dtype:
+        return picture
+    if (own.ndim == 2 and own.dtype != np.uint8) or dtype == np.int8:
+        samples = own.view(dtype).copy() if own.itemsize == dtype.itemsize else own.astype(dtype)
+    elif dtype == np.uint16 and picture.mode in depth.VIEWS.values() and deep.available():
+        file.seek(0)
+        samples = deep.read_samples(file.read(), dtype)
+        if samples is not None and not _agree(samples, own):
+            samples = None
+    if samples is None:
         advice = "" if deep.available() else '; pip install "invertfill[deep]" keeps 16'
-        note(f"{name}: {depth} bits per channel become 8{advice}")
+        note(f"{name}: {8 * dtype.itemsize} bits per channel become 8{advice}")
+        return picture
+    if own.dtype == np.uint8 and dtype == np.uint16:  # the view is there already
+        picture.info[depth.SAMPLES] = samples
+        return picture
+    deeper = depth.of_samples(samples)
+    deeper.info |= picture.info
+    return deeper
+
+
+def _agree(samples: np.ndarray, high: np.ndarray) -> bool:
+    """Whether the high bytes of samples of 16 bits are those that Pillow found."""
+    lines = range(0, len(high), depth.LINES)
+    parts = (slice(top, top + depth.LINES) for top in lines)
+    return samples.shape == high.shape and all(np.array_equal(samples[part] >> 8, high[part]) for part in parts)
 
 
 def _upright(image: Image.Image, name: str, exif: Image.Exif, own: bool) -> Image.Image:
@@ -369,6 +415,8 @@ def _upright(image: Image.Image, name: str, exif: Image.Exif, own: bool) -> Imag
     if plain is image and not own:
         plain = image.copy()
     plain.info = kept_info(image, exif, plain.size)
+    if depth.SAMPLES in plain.info and not own:
+        plain.info[depth.SAMPLES] = plain.info[depth.SAMPLES].copy()
     return plain
 
 
@@ -392,10 +440,13 @@ def _from_array(array: np.ndarray) -> Image.Image:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
         raise InputError(f"image array of shape {array.shape}; accepted: (H, W), (H, W, 1), (H, W, 3), (H, W, 4)")
-    if np.issubdtype(array.dtype, np.floating):
-        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise InputError("float image array outside 0..1; accepted: uint8 0..255, or float 0..1")
-        array = np.round(array * 255).astype(np.uint8)
-    if array.dtype != np.uint8:
-        raise InputError(f"image array of type {array.dtype}; accepted: uint8 0..255, or float 0..1")
-    return Image.fromarray(np.ascontiguousarray(array))
+    if array.dtype == np.uint8:
+        return Image.fromarray(np.ascontiguousarray(array))
+    if array.dtype.name not in depth.TYPES:
+        raise InputError(f"image array of type {array.dtype}; accepted: integers, or floats of up to 64 bits")
+    shades = depth.within_one(array)
+    if array.shape[2:] == (4,) and not (shades or array.dtype == np.uint16):
+        raise InputError(
+            f"image array (H, W, 4) of type {array.dtype}; accepted: uint8, uint16, float 0..1, or no alpha"
+        )
+    return depth.of_samples(np.array(array, array.dtype.newbyteorder("="), order="C"), "L" if shades else "")

@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.TiffImagePlugin import TiffImageFile
 
-from invertfill.imaging.sixteen_bit import LOW
+from invertfill.imaging.depth import NODATA, SAMPLES, nodata_of
 from invertfill.notes import Note
 
 # EXIF tags that describe the file and not the picture: a TIFF's own layout (its writer makes them anew), orientation.
@@ -83,6 +83,8 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
         else image.info.get("jpeg")
     ):
         info["jpeg"] = jpeg
-    if LOW in image.info:  # of a picture that was opened here before, and so is upright
-        info[LOW] = image.info[LOW]
+    if SAMPLES in image.info:  # of a picture that was opened here before, and so is upright
+        info[SAMPLES] = image.info[SAMPLES]
+    if (nodata := image.info.get(NODATA, nodata_of(image))) is not None:
+        info[NODATA] = nodata
     return info

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 from PIL import Image
 
 CONTEXT = 2.0  # side of the region, in sides of the box around the holes, where none is asked for ...
@@ -137,7 +138,7 @@ def cut(rgb: np.ndarray, hole: np.ndarray, region: Crop, size: int) -> tuple[np.
     """What the model sees of a region.
 
     Args:
-        rgb: (H, W, 3) uint8.
+        rgb: (H, W, 3) uint8, or float32 of the same range.
         hole: (H, W) bool.
         size: the model's side.
 
@@ -160,28 +161,38 @@ def put_back(rgb: np.ndarray, hole: np.ndarray, region: Crop, output: np.ndarray
     """The picture with its hole pixels taken from the model's output.
 
     Args:
-        rgb: (H, W, 3) uint8.
+        rgb: (H, W, 3) uint8, or float32 of the same range.
         hole: (H, W) bool.
         output: (3, size, size) float32, about [-1, 1].
 
     Returns:
-        A new (H, W, 3) uint8; pixels outside the hole are those of `rgb`.
+        A new (H, W, 3) of the same type; pixels outside the hole are those of `rgb`.
     """
     x0, y0, x1, y1 = region.inside(hole.shape[1], hole.shape[0])
     result, here = rgb.copy(), hole[y0:y1, x0:x1]
-    result[y0:y1, x0:x1][here] = enlarge(output, region, hole.shape)[here]
+    result[y0:y1, x0:x1][here] = enlarge(output, region, hole.shape, rgb.dtype)[here]
     return result
 
 
-def enlarge(output: np.ndarray, region: Crop, shape: tuple[int, ...]) -> np.ndarray:
-    """The model's output (3, size, size), about [-1, 1], at the picture's size: the part inside (H, W), uint8."""
+def enlarge(output: np.ndarray, region: Crop, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> np.ndarray:
+    """The model's output (3, size, size), about [-1, 1], at the picture's size: the part inside (H, W), 0 to 255, uint8
+    or float32."""
     x0, y0, x1, y1 = region.inside(shape[1], shape[0])
-    picture = Image.fromarray(((output.transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5).round().astype(np.uint8))
+    levels = (output.transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5
     # Only what lies inside: the region of a long strip is a square of its length.
-    scale = picture.width / region.side
+    scale = len(levels) / region.side
     corners = (x0 - region.x, y0 - region.y, x1 - region.x, y1 - region.y)
     box = tuple(corner * scale for corner in corners)
-    return np.asarray(picture.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=box))  # type: ignore[arg-type]
+
+    def resized(picture: Image.Image) -> np.ndarray:
+        return np.asarray(picture.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=box))  # type: ignore[arg-type]
+
+    if dtype == np.uint8:
+        return resized(Image.fromarray(levels.round().astype(np.uint8)))
+    result = np.empty((y1 - y0, x1 - x0, 3), np.float32)
+    for i in range(3):
+        resized(Image.fromarray(levels[..., i].astype(np.float32))).clip(0, 255, out=result[..., i])
+    return result
 
 
 def _resize(channel: np.ndarray, corner: tuple[int, int], side: int, size: int) -> np.ndarray:

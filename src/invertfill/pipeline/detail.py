@@ -33,17 +33,17 @@ def put_back_with_detail(
     """As `regions.put_back`, with detail from the surroundings.
 
     Args:
-        rgb: (H, W, 3) uint8.
+        rgb: (H, W, 3) uint8, or float32 of the same range.
         hole: (H, W) bool.
         region: the square that the output shows.
         output: (3, s, s) float32, about [-1, 1], its known pixels as they are in the picture; s a power of two.
         mask: (1, s, s) float32, 1 = hole.
 
     Returns:
-        A new (H, W, 3) uint8; pixels outside the hole are those of `rgb`.
+        A new (H, W, 3) of the same type; pixels outside the hole are those of `rgb`.
     """
     x0, y0, x1, y1 = region.inside(hole.shape[1], hole.shape[0])
-    enlarged = enlarge(output, region, hole.shape)
+    enlarged = enlarge(output, region, hole.shape, rgb.dtype)
     original, known = rgb[y0:y1, x0:x1], ~hole[y0:y1, x0:x1]
     shifts, gain = find_shifts(output.transpose(1, 2, 0), mask[0] > 0)
     cell = region.side / len(shifts)
@@ -55,7 +55,8 @@ def put_back_with_detail(
         step = np.rint(shifts[at] * cell).astype(np.int64)
         v, u = (y + step[:, 0]).clip(0, y1 - y0 - 1), (x + step[:, 1]).clip(0, x1 - x0 - 1)
         residual = (original[v, u] - enlarged[v, u].astype(np.float32)) * (gain[at] * known[v, u])[:, None]
-        result[y0 + y, x0 + x] = (enlarged[y, x] + residual).clip(0, 255).round()
+        detailed = (enlarged[y, x] + residual).clip(0, 255)
+        result[y0 + y, x0 + x] = detailed.round() if rgb.dtype == np.uint8 else detailed
     return result
 
 

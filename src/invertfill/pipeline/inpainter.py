@@ -15,19 +15,20 @@ from invertfill.engines import Engines
 from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
+from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, refresh
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, read_mask
-from invertfill.imaging.sixteen_bit import LOW, low_of
 from invertfill.notes import Note, Notes, silent
 from invertfill.options import AUTO, FillOptions
 from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crops, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.levels import Levels
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
-from invertfill.pipeline.transparency import alpha_of, continued, erased, opaque_in, soft_hole
+from invertfill.pipeline.transparency import alpha_of, continued, erased, opaque_in, over, soft_hole
 from invertfill.registry import DOMAIN, find_models
 
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
@@ -83,10 +84,10 @@ class Inpainter:
         """Fill the holes of one picture.
 
         Args:
-            image: a path, a PIL image, or an array (H, W[, 3 or 4]) uint8 or float 0..1; any size.
+            image: a path, a PIL image, or an array (H, W[, 3 or 4]) of integers or floats; any size.
             mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
-                transparent, with the partly transparent pixels that touch it; of these, what is there lies over the
-                fill.
+                transparent (with the partly transparent pixels that touch it; of these, what is there lies over the
+                fill), or NaN, or nodata.
             changes: options for this call; see `FillOptions`. Seed 0 fills from the long-run mean latent, or from the
                 likeliest one where the model guesses it; any other seed draws a latent of its own
                 (`ModelInfo.mean_latent_samples`) and gives another fill. The same seed gives the same picture.
@@ -181,7 +182,7 @@ class Inpainter:
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.selector:  # one model for all steps
-                engine, why = self._select(canvas, hole, hole, options, name, notes)
+                engine, why = self._select(canvas, hole, options, name, notes)
                 inpainter = Inpainter({engine.model.name: engine}, self.options)
             job = inpainter._prepare(canvas, hole, options, name)
             result = _composite(job, _run([job], BATCH, options), options, clock)
@@ -212,21 +213,21 @@ class Inpainter:
         if not hole.any():
             notes(f"{name}: no hole; the result is a copy")
             return _Job(picture, None, [], options.seed, "", notes)
-        alpha = alpha_of(picture)
-        unseen = hole if alpha is None else hole | erased(alpha)
-        if unseen.all():
+        if _unknown(picture, hole).all():
+            if not hole.all() and missing(picture) is not None:
+                raise InputError(f"{name}: NaN or nodata everywhere outside the hole; accepted: pixels to fill it from")
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
-        engine, why = self._select(picture, hole, unseen, options, name, notes)
-        pieces = _pieces(picture, hole, unseen, engine.model.size, options, notes)
+        engine, why = self._select(picture, hole, options, name, notes)
+        pieces = _pieces(picture, hole, engine.model.size, options, notes)
         return _Job(picture, engine, pieces, options.seed, why, notes, by_alpha=mask is None)
 
     def _select(
-        self, picture: Image.Image, hole: np.ndarray, unseen: np.ndarray, options: FillOptions, name: str, note: Note
+        self, picture: Image.Image, hole: np.ndarray, options: FillOptions, name: str, note: Note
     ) -> tuple[Engine, str]:
         """The engine for one picture, and why this one where there was a choice."""
         if self.selector is None:
             return self.engine, ""
-        pieces = _pieces(picture, hole, unseen, self.selector.size, options, note)
+        pieces = _pieces(picture, hole, self.selector.size, options, note)
         seen, masks = np.stack([piece.seen for piece in pieces]), np.stack([piece.seen_mask for piece in pieces])
         whole = pieces[0].box == (0, 0, *picture.size) and is_nearly_square(*picture.size)
         selected, why = self.selector.select(seen, masks, whole)
@@ -261,19 +262,20 @@ class _Piece:
     Attributes:
         box: left, top, right, bottom in the picture.
         hole: (h, w) bool.
-        unseen: (h, w) bool: the hole, and what else is unknown.
-        rgb: (h, w, 3) uint8, sRGB.
+        unknown: (h, w) bool: the hole, and where nothing is known beside it: erased, NaN or nodata.
+        rgb: (h, w, 3) uint8, sRGB; of a picture that isn't of 8 bits float32, as `levels` has it.
         crop: the square, in the piece's own coordinates.
         seen, seen_mask: what the model sees of it, from `cut`.
     """
 
     box: Box
     hole: np.ndarray
-    unseen: np.ndarray
+    unknown: np.ndarray
     rgb: np.ndarray
     crop: Crop
     seen: np.ndarray
     seen_mask: np.ndarray
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True)
@@ -323,25 +325,38 @@ def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tup
                 yield output, output
 
 
-def _pieces(
-    picture: Image.Image, hole: np.ndarray, unseen: np.ndarray, size: int, options: FillOptions, note: Note
-) -> list[_Piece]:
-    return [_piece(picture, hole, unseen, crop, size, note) for crop in find_crops(hole, size, options.context)]
+def _pieces(picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note) -> list[_Piece]:
+    unknown = _unknown(picture, hole)
+    return [_piece(picture, hole, unknown, crop, size, note) for crop in find_crops(hole, size, options.context)]
 
 
-def _piece(picture: Image.Image, hole: np.ndarray, unseen: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
+def _unknown(picture: Image.Image, hole: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the hole, and what else nothing is known of."""
+    alpha = alpha_of(picture)
+    for more in (None if alpha is None else erased(alpha), missing(picture)):
+        hole = hole if more is None else hole | more
+    return hole
+
+
+def _piece(picture: Image.Image, hole: np.ndarray, unknown: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
     left, top, right, bottom = box = crop.inside(*picture.size)
-    part = picture.crop(box)
-    part.info = picture.info
-    rgb, unseen = np.asarray(to_srgb(part, note=note)), unseen[top:bottom, left:right]
+    inside, hidden = hole[top:bottom, left:right], unknown[top:bottom, left:right]
     crop = Crop(crop.x - left, crop.y - top, crop.side)
-    return _Piece(box, hole[top:bottom, left:right], unseen, rgb, crop, *cut(rgb, unseen, crop, size))
+    samples, levels = part_of(picture, box), None
+    if samples is not None:
+        levels = Levels.of(samples, ~hidden)
+        rgb = levels.seen(samples)
+    else:
+        part = picture.crop(box)
+        part.info = picture.info
+        rgb = np.asarray(to_srgb(part, note=note))
+    return _Piece(box, inside, hidden, rgb, crop, *cut(rgb, hidden, crop, size), levels)
 
 
 def _copy(picture: Image.Image) -> Image.Image:
     copy = picture.copy()
-    if (low := low_of(picture)) is not None:
-        copy.info[LOW] = low.copy()
+    if is_beside(picture):
+        copy.info[SAMPLES] = picture.info[SAMPLES].copy()
     return copy
 
 
@@ -349,11 +364,15 @@ def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert:
     """(H, W) bool."""
     if mask is not None:
         return read_mask(mask, picture.size, invert=invert)
-    if (alpha := alpha_of(picture)) is None:
+    alpha, gaps = alpha_of(picture), missing(picture)
+    if alpha is not None:
+        hole = soft_hole(alpha)
+        return hole if gaps is None else hole | gaps
+    if gaps is None:
         raise InputError(
             f"{name}: no mask given and no transparency; accepted: a mask, or an image with transparent holes"
         )
-    return soft_hole(alpha)
+    return gaps
 
 
 def _composite(
@@ -365,12 +384,11 @@ def _composite(
 
     The job's picture itself is changed and returned, hole by hole: a second one would take as much memory again.
     """
-    picture, low = job.picture, low_of(job.picture)
+    picture = job.picture
     alpha = alpha_of(picture)
-    full = 0 if alpha is None else opaque_in(alpha)
     raw = np.array(to_srgb(picture, note=silent)) if options.keep_raw else None
     for piece in job.pieces:
-        where = piece.rgb, piece.unseen, piece.crop
+        where = piece.rgb, piece.unknown, piece.crop
         drawn, output = next(outputs)
         if raw is not None:
             x0, y0, x1, y1 = piece.box
@@ -380,22 +398,28 @@ def _composite(
         left, top, right, bottom = bounds(piece.hole)
         inside = np.s_[top:bottom, left:right]
         hole = piece.hole[inside]
-        content = np.array(from_srgb(Image.fromarray(filled[inside]), picture))  # with alpha: opaque
-        if picture.mode == "I;16":
-            content = content.astype(np.uint16) * 257
         x, y = piece.box[:2]
         box = x + left, y + top, x + right, y + bottom
-        part = np.array(picture.crop(box))
-        if full and job.by_alpha:
-            share = np.where(erased(part[..., -1:]), 0, part[..., -1:] / np.float32(full))
-            content[..., :-1] = (part * share + content * (1 - share)).round()[..., :-1]
-            content[..., -1] = full
-        elif full:
-            around = np.asarray(picture.crop(piece.box).getchannel("A"))
-            content[..., -1] = continued(around, piece.hole)[inside]
-        part[hole] = content[hole]
-        picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
-        if low is not None:
-            low[box[1] : box[3], box[0] : box[2]][hole] = content[hole]  # 16 bits: 257 times the 8
+        part = part_of(picture, box)
+        if part is not None and piece.levels is not None:
+            part = part if is_beside(picture) else part.copy()
+            content, opaque = piece.levels.values(filled[inside][hole], part), piece.levels.opaque
+        else:
+            content, opaque = np.array(from_srgb(Image.fromarray(filled[inside]), picture))[hole], 255
+            part = np.array(picture.crop(box))
+        if alpha is not None:
+            x0, y0, x1, y1 = piece.box
+            around = alpha[y0:y1, x0:x1]
+            if job.by_alpha:
+                full = opaque_in(alpha)
+                content = over(part[hole], content, around[inside][hole], full)
+                content[:, -1] = opaque * full / 255
+            else:
+                content[:, -1] = continued(around, piece.hole)[inside][hole] * (opaque / 255)
+        part[hole] = content
+        if not is_beside(picture):
+            picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
+    if is_beside(picture) and job.pieces:
+        refresh(picture)
     name = job.engine.model.name if job.engine else ""
     return FillResult(picture, name, job.why, tuple(job.notes), job.seed, clock.seconds(), raw)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from invertfill.errors import InputError
-from invertfill.imaging.sixteen_bit import LOW, low_of
+from invertfill.imaging.depth import SAMPLES, is_beside
 
 STEP = 0.5  # a step adds at most so much of the picture's extent along an axis, so that half of what is seen is known
 LARGEST = 100_000_000  # pixels of a result
@@ -107,9 +107,10 @@ def extend(picture: Image.Image, margins: Margins) -> tuple[Image.Image, np.ndar
     canvas = Image.new(picture.mode, (width, height))
     canvas.paste(picture, (margins.left, margins.top))
     canvas.info = dict(picture.info)
-    if (low := low_of(picture)) is not None:
+    if is_beside(picture):
+        samples = picture.info[SAMPLES]
         around = (margins.top, margins.bottom), (margins.left, margins.right), (0, 0)
-        canvas.info[LOW] = np.pad(low, around)
+        canvas.info[SAMPLES] = np.pad(samples, around[: samples.ndim])
     hole = np.ones((height, width), bool)
     hole[margins.top : margins.top + picture.height, margins.left : margins.left + picture.width] = False
     return canvas, hole

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from invertfill.imaging.depth import samples_of
 from invertfill.imaging.io import save_image
 from invertfill.notes import Note, log
 
 
 @dataclass(frozen=True)
 class FillResult:
-    """A filled picture. Notebooks show it; `numpy.asarray` takes it.
+    """A filled picture. Notebooks show it; `numpy.asarray` takes it, in the type of the picture's own values.
 
     Attributes:
         image: of the given picture's size and mode, with its metadata in `info`.
@@ -53,4 +54,5 @@ class FillResult:
         return png
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.image, dtype)
+        samples = samples_of(self.image)
+        return np.array(self.image if samples is None else samples, dtype)

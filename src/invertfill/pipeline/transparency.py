@@ -48,6 +48,13 @@ def soft_hole(alpha: np.ndarray) -> np.ndarray:
             return np.asarray(grown | hole)
 
 
+def over(there: np.ndarray, fill: np.ndarray, alpha: np.ndarray, full: int) -> np.ndarray:
+    """What is there over the fill, (N, C) of any type, by its alpha (N,) uint8; `full` alpha is wholly there."""
+    share = np.where(erased(alpha), 0, alpha / full)[:, None]
+    mixed = there * share + fill * (1 - share)
+    return (mixed.round() if fill.dtype.kind in "iu" else mixed).astype(fill.dtype)
+
+
 def continued(alpha: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """The alpha of a hole, from what surrounds it.
 

@@ -1,0 +1,90 @@
+"""Values of any type and range -> the levels 0 to 255, in float32, that models and blending work with, and back.
+
+The range is that of the known pixels, so that a hole of 12 bits in a file of 16, or of heights in metres, has the
+contrast that models are used to, and none of its precision is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from invertfill.imaging.depth import known_range
+
+
+@dataclass(frozen=True)
+class Levels:
+    """How the samples around a hole are seen.
+
+    Attributes:
+        dtype: of the samples.
+        low, high: what is seen as 0 and as 255; see `known_range`.
+        least, most: (C,) the known extremes of each channel of colour, which no filled value goes beyond.
+        opaque: the value of an alpha channel there.
+    """
+
+    dtype: np.dtype
+    low: float
+    high: float
+    least: np.ndarray
+    most: np.ndarray
+    opaque: float = 0
+
+    @classmethod
+    def of(cls, samples: np.ndarray, known: np.ndarray) -> Levels:
+        """For samples (H, W) or (H, W, C), of which (H, W) bool are known."""
+        colour = _colour(samples)
+        top = np.iinfo(samples.dtype).max if samples.dtype.kind in "iu" else 1
+        opaque = top
+        if not known.any():
+            return cls(samples.dtype, 0, top, np.zeros(1), np.full(1, top), opaque)
+        if samples.dtype.kind != "u" and has_alpha(samples):
+            opaque = max(1, samples[..., -1][known].max())
+        channels = [colour[..., i][known] for i in range(colour.shape[2])]
+        least, most = np.array([c.min() for c in channels]), np.array([c.max() for c in channels])
+        return cls(samples.dtype, *known_range(colour, known), least, most, opaque)
+
+    def seen(self, samples: np.ndarray) -> np.ndarray:
+        """(H, W) or (H, W, C) -> (H, W, 3) float32, 0 to 255, not to be written to: grey lies there once."""
+        colour = _colour(samples)
+        levels = np.empty(colour.shape, np.float32)
+        for i in range(colour.shape[2]):  # one at a time: they are as large as the picture
+            # Floats that hold integers of 32 bits exactly; what isn't known may be NaN.
+            wide: DTypeLike = np.float64 if self.dtype.itemsize > 2 else np.float32
+            channel = (colour[..., i].astype(wide) - self.low) * self._scale
+            levels[..., i] = np.nan_to_num(channel, copy=False).clip(0, 255)
+        return np.broadcast_to(levels, (*levels.shape[:2], 3))
+
+    def values(self, levels: np.ndarray, like: np.ndarray) -> np.ndarray:
+        """(N, 3) -> (N,) or (N, C), as the samples `like` are: (H, W) or (H, W, C). Alpha is opaque."""
+        channels = _colour(like).shape[2]
+        colour = levels.astype(np.float64)
+        if channels == 1:
+            colour = colour.mean(1, keepdims=True)
+        colour = colour / self._scale + self.low
+        if self.dtype.kind in "iu":
+            colour = colour.round()
+        colour = colour.clip(self.least, self.most)
+        if like.ndim == 2:
+            return colour[:, 0].astype(self.dtype)
+        if has_alpha(like):
+            colour = np.concatenate([colour, np.full((len(colour), 1), self.opaque)], 1)
+        return colour.astype(self.dtype)
+
+    @property
+    def _scale(self) -> float:
+        return 255 / ((self.high - self.low) or 1)
+
+
+def has_alpha(samples: np.ndarray) -> bool:
+    """Of (H, W) or (H, W, C)."""
+    return samples.ndim == 3 and samples.shape[2] in (2, 4)
+
+
+def _colour(samples: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, C) -> (H, W, 1 or 3), without alpha."""
+    if samples.ndim == 2:
+        return samples[..., None]
+    return samples[..., :-1] if has_alpha(samples) else samples
