@@ -15,7 +15,7 @@ from invertfill.engines import Engines
 from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
-from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, refresh
+from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, refresh, samples_of
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, read_mask
 from invertfill.notes import Note, Notes, silent
@@ -28,7 +28,7 @@ from invertfill.pipeline.levels import Levels
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
-from invertfill.pipeline.transparency import alpha_of, continued, erased, opaque_in, over, soft_hole
+from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over, soft_hole
 from invertfill.registry import DOMAIN, find_models
 
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
@@ -385,7 +385,8 @@ def _composite(
     The job's picture itself is changed and returned, hole by hole: a second one would take as much memory again.
     """
     picture = job.picture
-    alpha = alpha_of(picture)
+    alpha, samples = alpha_of(picture), samples_of(picture)
+    opaque = 255 if alpha is None or samples is None else greatest(samples)
     raw = np.array(to_srgb(picture, note=silent)) if options.keep_raw else None
     for piece in job.pieces:
         where = piece.rgb, piece.unknown, piece.crop
@@ -403,9 +404,9 @@ def _composite(
         part = part_of(picture, box)
         if part is not None and piece.levels is not None:
             part = part if is_beside(picture) else part.copy()
-            content, opaque = piece.levels.values(filled[inside][hole], part), piece.levels.opaque
+            content = piece.levels.values(filled[inside][hole], part)
         else:
-            content, opaque = np.array(from_srgb(Image.fromarray(filled[inside]), picture))[hole], 255
+            content = np.array(from_srgb(Image.fromarray(filled[inside]), picture))[hole]
             part = np.array(picture.crop(box))
         if alpha is not None:
             x0, y0, x1, y1 = piece.box

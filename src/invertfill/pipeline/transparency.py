@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFilter import GaussianBlur
 
+from invertfill.imaging.depth import samples_of
 from invertfill.pipeline.blending import spread
 from invertfill.pipeline.crops import bounds
 
@@ -19,8 +20,18 @@ ROUNDS = 20  # of the flow that shortens it, at each radius
 
 
 def alpha_of(picture: Image.Image) -> np.ndarray | None:
-    """(H, W) uint8; None for a picture without."""
-    return np.asarray(picture.getchannel("A")) if picture.mode in ("LA", "RGBA") else None
+    """(H, W) uint8; None for a picture without. Where samples lie beside the picture, 255 is their greatest alpha."""
+    if picture.mode not in ("LA", "RGBA"):
+        return None
+    samples = samples_of(picture)
+    if samples is None:
+        return np.asarray(picture.getchannel("A"))
+    return (samples[..., -1] * (255 / (greatest(samples) or 1))).round().astype(np.uint8)
+
+
+def greatest(samples: np.ndarray) -> float:
+    """The greatest alpha of samples (H, W, C)."""
+    return float(np.nan_to_num(samples[..., -1]).max())
 
 
 def erased(alpha: np.ndarray) -> np.ndarray:
