@@ -263,7 +263,7 @@ class _Piece:
         box: left, top, right, bottom in the picture.
         hole: (h, w) bool.
         unknown: (h, w) bool: the hole, and where nothing is known beside it.
-        rgb: (h, w, 3) uint8, sRGB; of a picture that isn't of 8 bits float32, as `levels` has it.
+        rgb: (h, w, 3) uint8, sRGB; of other than 8 bits (h, w, 1 or 3) float32, as `levels` sees it.
         crop: the square, in the piece's own coordinates.
         seen, seen_mask: what the model sees of it, from `cut`.
     """

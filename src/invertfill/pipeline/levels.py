@@ -47,7 +47,7 @@ class Levels:
         return cls(samples.dtype, *known_range(colour, known), least, most, opaque)
 
     def seen(self, samples: np.ndarray) -> np.ndarray:
-        """(H, W) or (H, W, C) -> (H, W, 3) float32, 0 to 255, not to be written to: grey lies there once."""
+        """(H, W) or (H, W, C) -> (H, W, 1 or 3) float32, 0 to 255."""
         colour = _colour(samples)
         levels = np.empty(colour.shape, np.float32)
         for i in range(colour.shape[2]):  # one at a time: they are as large as the picture
@@ -55,15 +55,11 @@ class Levels:
             wide: DTypeLike = np.float64 if self.dtype.itemsize > 2 else np.float32
             channel = (colour[..., i].astype(wide) - self.low) * self._scale
             levels[..., i] = np.nan_to_num(channel, copy=False).clip(0, 255)
-        return np.broadcast_to(levels, (*levels.shape[:2], 3))
+        return levels
 
     def values(self, levels: np.ndarray, like: np.ndarray) -> np.ndarray:
-        """(N, 3) -> (N,) or (N, C), as the samples `like` are: (H, W) or (H, W, C). Alpha is opaque."""
-        channels = _colour(like).shape[2]
-        colour = levels.astype(np.float64)
-        if channels == 1:
-            colour = colour.mean(1, keepdims=True)
-        colour = colour / self._scale + self.low
+        """(N, 1 or 3) -> (N,) or (N, C), as the samples `like` are: (H, W) or (H, W, C). Alpha is opaque."""
+        colour = levels.astype(np.float64) / self._scale + self.low
         if self.dtype.kind in "iu":
             colour = colour.round()
         colour = colour.clip(self.least, self.most)
