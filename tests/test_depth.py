@@ -116,6 +116,10 @@ def test_georeference_and_nodata_are_kept(tiny_model_folder: Path, tmp_path: Pat
     with Image.open(result.save(tmp_path / "b.tif")) as after:
         assert {tag: after.tag_v2[tag] for tag in GEO} == GEO
 
+    wider = invertfill.load(tiny_model_folder).outpaint(tmp_path / "a.tif", left=7, top=4)
+    with Image.open(wider.save(tmp_path / "c.tif")) as after:  # the same pixel at the same place
+        assert after.tag_v2[33922] == (7, 4, 0, 5e5, 4e6, 0) and after.tag_v2[33550] == GEO[33550]
+
 
 def save_with_tags(samples: np.ndarray, path: Path) -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
@@ -166,6 +170,14 @@ def test_the_hole_s_old_values_do_not_matter(inpainter: invertfill.Inpainter) ->
 def test_one_value_stays_that_value(inpainter: invertfill.Inpainter) -> None:
     for value in (0, 7.25, -300):
         np.testing.assert_array_equal(inpainter.fill(np.full((HEIGHT, WIDTH), value, np.float32), HOLE), value)
+
+
+def test_a_slope_from_patchmatch_has_no_terraces() -> None:
+    before = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)).astype(np.float32) / 100
+    before[0, 0] = 30  # a wide range: the slope takes some levels of 256
+    before[-6:] += 30
+    output = np.asarray(invertfill.load("patchmatch").fill(before, HOLE))
+    check(before, output, levels=300)
 
 
 def test_levels_there_and_back() -> None:

@@ -13,6 +13,8 @@ from numpy.typing import DTypeLike
 
 from invertfill.imaging.depth import known_range
 
+PASSES = 8  # of smoothing between steps
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -72,6 +74,28 @@ class Levels:
     @property
     def _scale(self) -> float:
         return 255 / ((self.high - self.low) or 1)
+
+
+def between_steps(output: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The values between the 256 that a fill was rounded to: smooth as far as the rounding allows, so that slopes come
+    out without terraces.
+
+    Args:
+        output: (3, s, s) float32 in [-1, 1], of 256 values.
+        image, mask: (3, s, s) and (1, s, s), what is known, and 1 = hole.
+
+    Returns:
+        (3, s, s), in the hole no further from the output than half a step.
+    """
+    half = np.float32(1 / 255)
+    least, most = output - half, output + half
+    result = np.where(mask > 0, output, image)
+    for _ in range(PASSES):
+        for axis in (1, 2):
+            ends = np.pad(result, [(1, 1) if i == axis else (0, 0) for i in range(3)], "edge")
+            low, high = (np.take(ends, range(i, i + result.shape[axis]), axis) for i in (0, 2))
+            result = np.where(mask > 0, ((low + result + high) / 3).clip(least, most), image)
+    return result
 
 
 def has_alpha(samples: np.ndarray) -> bool:
