@@ -14,7 +14,7 @@ from invertfill.errors import InputError
 from invertfill.imaging.depth import known_range, of_samples, samples_of
 from invertfill.imaging.io import look, open_image, save_image
 from invertfill.notes import Notes
-from invertfill.pipeline.levels import Levels
+from invertfill.pipeline.levels import Levels, between_steps
 
 WIDTH, HEIGHT = 80, 60
 HOLE = np.zeros((HEIGHT, WIDTH), bool)
@@ -116,6 +116,10 @@ def test_georeference_and_nodata_are_kept(tiny_model_folder: Path, tmp_path: Pat
     with Image.open(result.save(tmp_path / "b.tif")) as after:
         assert {tag: after.tag_v2[tag] for tag in GEO} == GEO
 
+    wider = invertfill.load(tiny_model_folder).outpaint(tmp_path / "a.tif", left=7, top=4)
+    with Image.open(wider.save(tmp_path / "c.tif")) as after:  # the same pixel at the same place
+        assert after.tag_v2[33922] == (7, 4, 0, 5e5, 4e6, 0) and after.tag_v2[33550] == GEO[33550]
+
 
 def save_with_tags(samples: np.ndarray, path: Path) -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
@@ -166,6 +170,18 @@ def test_the_hole_s_old_values_do_not_matter(inpainter: invertfill.Inpainter) ->
 def test_one_value_stays_that_value(inpainter: invertfill.Inpainter) -> None:
     for value in (0, 7.25, -300):
         np.testing.assert_array_equal(inpainter.fill(np.full((HEIGHT, WIDTH), value, np.float32), HOLE), value)
+
+
+def test_a_slope_has_no_terraces() -> None:
+    slope = np.broadcast_to(np.linspace(-0.05, 0.05, 64, dtype=np.float32), (3, 64, 64))
+    mask = np.zeros((1, 64, 64), np.float32)
+    mask[:, 16:48, 16:48] = 1
+    rounded = ((slope + 1) * 127.5).round() / np.float32(127.5) - 1
+    result = between_steps(rounded, slope, mask)
+    np.testing.assert_array_equal(result[:, mask[0] == 0], slope[:, mask[0] == 0])
+    assert np.abs(result - rounded).max() <= 1 / 255 + 1e-6
+    inside = mask[0] > 0
+    assert np.abs(result - slope)[:, inside].mean() < 0.5 * np.abs(rounded - slope)[:, inside].mean()
 
 
 def test_levels_there_and_back() -> None:

@@ -30,6 +30,7 @@ TURNS = {
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 IFDS = (EXIF_IFD, GPS_IFD)
 WIDTH, HEIGHT = 0xA002, 0xA003
+TIE_POINTS, TRANSFORMATION = 33922, 34264  # of GeoTIFF
 
 
 def read_exif(image: Image.Image, name: object, note: Note) -> Image.Exif:
@@ -88,3 +89,20 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
     if (nodata := image.info.get(NODATA, nodata_of(image))) is not None:
         info[NODATA] = nodata
     return info
+
+
+def moved_georeference(exif: bytes, left: int, top: int) -> bytes:
+    """EXIF data whose GeoTIFF tags still say where each pixel lies, after so many were added on the left and on top."""
+    with contextlib.suppress(Exception):  # damaged EXIF data is as it is
+        tags = Image.Exif()
+        tags.load(exif)
+        if points := tags.get(TIE_POINTS):  # column, row and height in the picture, then the place on Earth, of each
+            moves = (left, top, 0, 0, 0, 0)
+            tags[TIE_POINTS] = tuple(value + moves[i % 6] for i, value in enumerate(points))
+        if matrix := tags.get(TRANSFORMATION):  # 4 x 4, from column and row
+            a, b, c, d, e, f, g, h, *rest = matrix
+            moved = (a, b, c, d - a * left - b * top, e, f, g, h - e * left - f * top)
+            tags[TRANSFORMATION] = (*moved, *rest)
+        if points or matrix:
+            return tags.tobytes()
+    return exif

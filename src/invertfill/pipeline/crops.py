@@ -138,7 +138,7 @@ def cut(rgb: np.ndarray, hole: np.ndarray, region: Crop, size: int) -> tuple[np.
     """What the model sees of a region.
 
     Args:
-        rgb: (H, W, 3) uint8, or float32 of the same range.
+        rgb: (H, W, 3) uint8, or (H, W, 1 or 3) float32 of the same range.
         hole: (H, W) bool.
         size: the model's side.
 
@@ -150,8 +150,11 @@ def cut(rgb: np.ndarray, hole: np.ndarray, region: Crop, size: int) -> tuple[np.
     there = ~hole[y0:y1, x0:x1]
     corner = x0 - region.x, y0 - region.y
     known = _resize(there, corner, region.side, size)
-    channels = (rgb[y0:y1, x0:x1, i] * there for i in range(3))  # one at a time: they are as large as the picture
+    channels = (
+        rgb[y0:y1, x0:x1, i] * there for i in range(rgb.shape[2])
+    )  # one at a time: they are as large as the picture
     colour = np.stack([_resize(channel, corner, region.side, size) for channel in channels], 2)
+    colour = np.broadcast_to(colour, (size, size, 3))
     visible = known >= 0.5
     image = np.where(visible[..., None], colour / np.maximum(known, 0.5)[..., None] / 127.5 - 1, 0)
     return image.transpose(2, 0, 1).clip(-1, 1).astype(np.float32), (~visible)[None].astype(np.float32)
@@ -161,22 +164,29 @@ def put_back(rgb: np.ndarray, hole: np.ndarray, region: Crop, output: np.ndarray
     """The picture with its hole pixels taken from the model's output.
 
     Args:
-        rgb: (H, W, 3) uint8, or float32 of the same range.
+        rgb: (H, W, 3) uint8, or (H, W, 1 or 3) float32 of the same range.
         hole: (H, W) bool.
         output: (3, size, size) float32, about [-1, 1].
 
     Returns:
-        A new (H, W, 3) of the same type; pixels outside the hole are those of `rgb`.
+        A new one like `rgb`; pixels outside the hole are those of `rgb`.
     """
     x0, y0, x1, y1 = region.inside(hole.shape[1], hole.shape[0])
     result, here = rgb.copy(), hole[y0:y1, x0:x1]
-    result[y0:y1, x0:x1][here] = enlarge(output, region, hole.shape, rgb.dtype)[here]
+    result[y0:y1, x0:x1][here] = enlarge_like(rgb, output, region)[here]
     return result
+
+
+def enlarge_like(rgb: np.ndarray, output: np.ndarray, region: Crop) -> np.ndarray:
+    """As `enlarge`, in the type and the channels of `rgb`."""
+    if rgb.shape[2] == 1:
+        output = output.mean(0, keepdims=True)
+    return enlarge(output, region, rgb.shape, rgb.dtype)
 
 
 def enlarge(output: np.ndarray, region: Crop, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> np.ndarray:
     """The model's output (3, size, size), about [-1, 1], at the picture's size: the part inside (H, W), 0 to 255, uint8
-    or float32."""
+    or float32; as float32, it may have any number of channels."""
     x0, y0, x1, y1 = region.inside(shape[1], shape[0])
     levels = (output.transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5
     # Only what lies inside: the region of a long strip is a square of its length.
@@ -189,8 +199,8 @@ def enlarge(output: np.ndarray, region: Crop, shape: tuple[int, ...], dtype: DTy
 
     if dtype == np.uint8:
         return resized(Image.fromarray(levels.round().astype(np.uint8)))
-    result = np.empty((y1 - y0, x1 - x0, 3), np.float32)
-    for i in range(3):
+    result = np.empty((y1 - y0, x1 - x0, len(output)), np.float32)
+    for i in range(len(output)):
         resized(Image.fromarray(levels[..., i].astype(np.float32))).clip(0, 255, out=result[..., i])
     return result
 

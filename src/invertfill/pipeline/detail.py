@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from invertfill.pipeline.crops import Box, Crop, bounds, enlarge
+from invertfill.pipeline.crops import Box, Crop, bounds, enlarge_like
 
 SIDE = 128  # the places are sought at this size: finer, a fill and a photograph differ too much
 PATCH = 7  # side of the patches that are compared
@@ -33,17 +33,17 @@ def put_back_with_detail(
     """As `regions.put_back`, with detail from the surroundings.
 
     Args:
-        rgb: (H, W, 3) uint8, or float32 of the same range.
+        rgb: (H, W, 3) uint8, or (H, W, 1 or 3) float32 of the same range.
         hole: (H, W) bool.
         region: the square that the output shows.
         output: (3, s, s) float32, about [-1, 1], its known pixels as they are in the picture; s a power of two.
         mask: (1, s, s) float32, 1 = hole.
 
     Returns:
-        A new (H, W, 3) of the same type; pixels outside the hole are those of `rgb`.
+        A new one like `rgb`; pixels outside the hole are those of `rgb`.
     """
     x0, y0, x1, y1 = region.inside(hole.shape[1], hole.shape[0])
-    enlarged = enlarge(output, region, hole.shape, rgb.dtype)
+    enlarged = enlarge_like(rgb, output, region)
     original, known = rgb[y0:y1, x0:x1], ~hole[y0:y1, x0:x1]
     shifts, gain = find_shifts(output.transpose(1, 2, 0), mask[0] > 0)
     cell = region.side / len(shifts)

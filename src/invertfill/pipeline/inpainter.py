@@ -24,12 +24,12 @@ from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crops, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
-from invertfill.pipeline.levels import Levels
+from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
 from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over, soft_hole
-from invertfill.registry import DOMAIN, find_models
+from invertfill.registry import DOMAIN, PATCHMATCH, find_models
 
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
 
@@ -263,7 +263,7 @@ class _Piece:
         box: left, top, right, bottom in the picture.
         hole: (h, w) bool.
         unknown: (h, w) bool: the hole, and where nothing is known beside it: erased, NaN or nodata.
-        rgb: (h, w, 3) uint8, sRGB; of a picture that isn't of 8 bits float32, as `levels` has it.
+        rgb: (h, w, 3) uint8, sRGB; of other than 8 bits (h, w, 1 or 3) float32, as `levels` sees it.
         crop: the square, in the piece's own coordinates.
         seen, seen_mask: what the model sees of it, from `cut`.
     """
@@ -317,6 +317,8 @@ def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tup
             noise = [own for _, (_, own) in part if own is not None]
             request = CropRequest(image, mask, latents, np.stack(noise) if noise else None, options.quality == "best")
             for i, output in enumerate(engine.fill(request)):
+                if engine.model.name == PATCHMATCH and part[i][0].levels is not None:
+                    output = between_steps(output, image[i], mask[i])
                 if not mask[i].all():
                     yield output, blend(output, image[i], mask[i])
                     continue

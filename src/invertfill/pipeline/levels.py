@@ -13,6 +13,8 @@ from numpy.typing import DTypeLike
 
 from invertfill.imaging.depth import known_range
 
+PASSES = 8  # of smoothing between steps
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -47,7 +49,7 @@ class Levels:
         return cls(samples.dtype, *known_range(colour, known), least, most, opaque)
 
     def seen(self, samples: np.ndarray) -> np.ndarray:
-        """(H, W) or (H, W, C) -> (H, W, 3) float32, 0 to 255, not to be written to: grey lies there once."""
+        """(H, W) or (H, W, C) -> (H, W, 1 or 3) float32, 0 to 255."""
         colour = _colour(samples)
         levels = np.empty(colour.shape, np.float32)
         for i in range(colour.shape[2]):  # one at a time: they are as large as the picture
@@ -55,15 +57,11 @@ class Levels:
             wide: DTypeLike = np.float64 if self.dtype.itemsize > 2 else np.float32
             channel = (colour[..., i].astype(wide) - self.low) * self._scale
             levels[..., i] = np.nan_to_num(channel, copy=False).clip(0, 255)
-        return np.broadcast_to(levels, (*levels.shape[:2], 3))
+        return levels
 
     def values(self, levels: np.ndarray, like: np.ndarray) -> np.ndarray:
-        """(N, 3) -> (N,) or (N, C), as the samples `like` are: (H, W) or (H, W, C). Alpha is opaque."""
-        channels = _colour(like).shape[2]
-        colour = levels.astype(np.float64)
-        if channels == 1:
-            colour = colour.mean(1, keepdims=True)
-        colour = colour / self._scale + self.low
+        """(N, 1 or 3) -> (N,) or (N, C), as the samples `like` are: (H, W) or (H, W, C). Alpha is opaque."""
+        colour = levels.astype(np.float64) / self._scale + self.low
         if self.dtype.kind in "iu":
             colour = colour.round()
         colour = colour.clip(self.least, self.most)
@@ -76,6 +74,28 @@ class Levels:
     @property
     def _scale(self) -> float:
         return 255 / ((self.high - self.low) or 1)
+
+
+def between_steps(output: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The values between the 256 that a fill was rounded to: smooth as far as the rounding allows, so that slopes come
+    out without terraces.
+
+    Args:
+        output: (3, s, s) float32 in [-1, 1], of 256 values.
+        image, mask: (3, s, s) and (1, s, s), what is known, and 1 = hole.
+
+    Returns:
+        (3, s, s), in the hole no further from the output than half a step.
+    """
+    half = np.float32(1 / 255)
+    least, most = output - half, output + half
+    result = np.where(mask > 0, output, image)
+    for _ in range(PASSES):
+        for axis in (1, 2):
+            ends = np.pad(result, [(1, 1) if i == axis else (0, 0) for i in range(3)], "edge")
+            low, high = (np.take(ends, range(i, i + result.shape[axis]), axis) for i in (0, 2))
+            result = np.where(mask > 0, ((low + result + high) / 3).clip(least, most), image)
+    return result
 
 
 def has_alpha(samples: np.ndarray) -> bool:

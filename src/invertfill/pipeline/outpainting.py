@@ -9,6 +9,7 @@ from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.imaging.depth import SAMPLES, is_beside
+from invertfill.imaging.metadata import moved_georeference
 
 STEP = 0.5  # a step adds at most so much of the picture's extent along an axis, so that half of what is seen is known
 LARGEST = 100_000_000  # pixels of a result
@@ -107,6 +108,8 @@ def extend(picture: Image.Image, margins: Margins) -> tuple[Image.Image, np.ndar
     canvas = Image.new(picture.mode, (width, height))
     canvas.paste(picture, (margins.left, margins.top))
     canvas.info = dict(picture.info)
+    if exif := picture.info.get("exif"):
+        canvas.info["exif"] = moved_georeference(exif, margins.left, margins.top)
     if is_beside(picture):
         samples = picture.info[SAMPLES]
         around = (margins.top, margins.bottom), (margins.left, margins.right), (0, 0)

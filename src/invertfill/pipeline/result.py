@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from invertfill.imaging.depth import samples_of
+from invertfill.imaging.depth import samples_of, view
 from invertfill.imaging.io import save_image
 from invertfill.notes import Note, log
 
@@ -50,7 +50,8 @@ class FillResult:
         return save_image(self.image, path, note=note)
 
     def _repr_png_(self) -> bytes | None:
-        png: bytes | None = self.image._repr_png_()
+        shown = view(self.image) if self.image.mode in ("I", "F") else self.image  # which a PNG can't hold
+        png: bytes | None = shown._repr_png_()
         return png
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
