@@ -12,7 +12,7 @@ import typer
 from invertfill import __version__
 from invertfill.cli import fill, models, research, serve, weights
 from invertfill.cli.output import FAILURES_SHOWN, say
-from invertfill.errors import InputError, InputErrors, one_line
+from invertfill.errors import InputError, InputErrors, shortened
 
 # Plain help and errors: importing Rich's renderers would double the time that --help takes.
 app = typer.Typer(
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             say(f"and {len(error.lines) - FAILURES_SHOWN} more")
         raise SystemExit(2) from None
     except (InputError, OSError, MemoryError) as error:
-        say(f"invertfill: {one_line(error) or 'not enough memory'}")
+        say(f"invertfill: {shortened(error) or 'not enough memory'}")
         raise SystemExit(2) from None
 
 

@@ -17,7 +17,7 @@ from invertfill.cli.options import takes_options
 from invertfill.cli.output import FAILURES_SHOWN, pillow_warnings, progress_bar, say, say_notes
 from invertfill.errors import InputError, one_line
 from invertfill.notes import Notes
-from invertfill.options import FillOptions
+from invertfill.options import OF_HOLE, FillOptions
 
 if TYPE_CHECKING:
     from invertfill.batch.jobs import Job
@@ -54,10 +54,11 @@ def fill(
     from invertfill.imaging.io import check_output, save_image
     from invertfill.imaging.sheet import contact_sheet as sheet_of
     from invertfill.imaging.sheet import thumbnail
+    from invertfill.imaging.sources import check_there
     from invertfill.pipeline.inpainter import open_inpainter, show_hole
 
-    if mask is not None and not os.path.exists(mask):  # Path.exists raises where a name is too long
-        raise InputError(f"{mask}: no such file; accepted: a mask, white = hole")
+    if mask is not None:
+        check_there(mask)
     if not os.path.isdir(image):
         places = [out.with_stem(f"{out.stem}-{seed}") for seed in options.seeds] if options.samples > 1 else [out]
         for place in [*places, contact_sheet] if contact_sheet else places:
@@ -72,7 +73,7 @@ def fill(
                 if contact_sheet:
                     small.append(thumbnail(result.image, SHEET_SIDE))
             if contact_sheet:
-                small = [thumbnail(show_hole(image, mask, options.invert_mask), SHEET_SIDE), *small]
+                small = [thumbnail(show_hole(image, mask, options), SHEET_SIDE), *small]
                 labels = ["hole", *(f"seed {seed}" for seed in options.seeds)]
                 columns = math.ceil(math.sqrt(len(small)))
                 save_image(sheet_of(small, columns, labels=labels, gap=SHEET_GAP), contact_sheet)
@@ -138,7 +139,7 @@ def batch(
 
 
 @app.command()
-@takes_options("samples", "invert_mask", "context")
+@takes_options("samples", "context", *OF_HOLE)
 def outpaint(
     image: Annotated[Path, typer.Argument(help="A picture.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The larger picture.")],
@@ -175,7 +176,7 @@ def outpaint(
 
 
 @app.command()
-@takes_options("seed", "samples", "invert_mask", "context", "blend", "quality")
+@takes_options("seed", "samples", "context", "blend", "quality", *OF_HOLE)
 def sample(
     out: Annotated[Path, typer.Option("-o", "--out", help="The picture of the grid.")],
     seeds: Annotated[str, typer.Option(help="Such as 0-15 or 3,7,20-29; one picture each.")] = "0-15",

@@ -7,9 +7,8 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -19,22 +18,8 @@ from invertfill.errors import InputError
 from invertfill.imaging import sixteen_bit as deep
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 from invertfill.imaging.metadata import kept_info, read_exif, turn
+from invertfill.imaging.sources import Encoded, FileSource, ImageSource, check_there, name_of, settle
 from invertfill.notes import Note, log
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An image's file, read already: its bytes, and the name that messages call it by."""
-
-    name: str
-    data: bytes
-
-    def __str__(self) -> str:
-        return self.name
-
-
-FileSource: TypeAlias = str | Path | Encoded
-ImageSource: TypeAlias = FileSource | Image.Image | np.ndarray
 
 HEIF = (".heic", ".heif")  # by pillow-heif, the extra "heif"
 FORMATS = {  # Pillow's names
@@ -75,8 +60,8 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
     """Open a picture, upright and fully decoded.
 
     Args:
-        source: a path, a file's bytes, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8
-            0..255, or float 0..1.
+        source: a path, a file's bytes, an open binary file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or
+            (H, W, 4): uint8 0..255, or float 0..1.
         note: told what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first, damaged EXIF
             data.
 
@@ -89,6 +74,7 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
     Raises:
         InputError: no such file, not an image, truncated, or a mode or array that is not accepted.
     """
+    source = settle(source, "image")
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
@@ -106,6 +92,23 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
             file.seek(0)
             _keep_depth(picture, file.read(), name, depth, note)
         return picture
+
+
+def open_as_stored(source: FileSource | Image.Image) -> Image.Image:
+    """Open a picture upright and fully decoded, in its own mode: labels are no colours.
+
+    Raises:
+        InputError: no such file, not an image, truncated, or without pixels.
+    """
+    with contextlib.ExitStack() as stack:
+        name = name_of(source, "image")
+        stack.enter_context(_no_traceback(name))
+        if isinstance(source, FileSource):
+            source = _identify(stack.enter_context(_open_file(source)), name)
+        source.load()
+        if 0 in source.size:
+            raise InputError(f"{name}: no pixels; accepted: at least one")
+        return turn(source)
 
 
 def look(source: FileSource) -> tuple[str, tuple[int, int]]:
@@ -157,9 +160,8 @@ def _open_file(source: FileSource) -> BinaryIO:
     # that is cut short meanwhile ends the process.
     if isinstance(source, Encoded):
         return io.BytesIO(source.data)
+    check_there(source)
     path = Path(source)
-    if not os.path.exists(path):  # Path.exists raises where a name is too long
-        raise InputError(f"{path}: no such file")
     if path.is_dir():
         raise InputError(f"{path}: a folder, where one image is wanted; {ACCEPTED}")
     if not path.is_file():  # nobody knows when a pipe or a device ends

@@ -15,15 +15,18 @@ from invertfill.engines import Engines
 from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
-from invertfill.imaging.io import FileSource, ImageSource, open_image
-from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
+from invertfill.imaging.distance import grow
+from invertfill.imaging.io import open_image
+from invertfill.imaging.masks import MaskSource, mark_boxes, mask_from_transparency, read_mask
 from invertfill.imaging.sixteen_bit import LOW, low_of
+from invertfill.imaging.sources import ImageSource, name_of, settle
 from invertfill.notes import Note, Notes, silent
-from invertfill.options import AUTO, FillOptions
+from invertfill.options import AUTO, DEFAULTS, OF_HOLE, FillOptions
 from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crops, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.feather import Feather
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
@@ -82,16 +85,17 @@ class Inpainter:
         """Fill the holes of one picture.
 
         Args:
-            image: a path, a PIL image, or an array (H, W[, 3 or 4]) uint8 or float 0..1; any size.
-            mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
-                fully transparent.
+            image: a path, a file's bytes, an open binary file, a PIL image, or an array (H, W[, 3 or 4]) uint8 or
+                float 0..1; any size.
+            mask: the same kinds, of the picture's size, white (or True) = hole; `invertfill.imaging.mask_levels` has
+                all of it. None: the hole is where the picture is fully transparent, or in the boxes given as `box`.
             changes: options for this call; see `FillOptions`. Seed 0 fills from the long-run mean latent, or from the
                 likeliest one where the model guesses it; any other seed draws a latent of its own
                 (`ModelInfo.mean_latent_samples`) and gives another fill. The same seed gives the same picture.
 
         Returns:
-            A picture of the same size and mode, and what there is to say about it. Every pixel outside the hole is as
-            it was, byte for byte, and the hole is opaque.
+            A picture of the same size and mode, and what there is to say about it. Every pixel outside the hole (after
+            `grow`, and `feather` pixels around it) is as it was, byte for byte, and the hole is opaque.
 
         Raises:
             InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
@@ -173,15 +177,17 @@ class Inpainter:
         Raises:
             InputError: a picture that can't be read, a negative number, or an option not accepted.
         """
+        changes = {name: DEFAULTS[name] for name in OF_HOLE} | changes  # what is given of holes is for pictures' own
         options = self.options.changed(**changes)
         clock, notes = _Clock(), Notes()
+        image = settle(image, "image")
         picture = open_image(image, note=notes)
         inpainter, why = self, ""
         result = FillResult(picture, "", seed=options.seed)
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.selector:  # one model for all steps
-                engine, why = self._select(canvas, hole, options, _name(image), notes)
+                engine, why = self._select(canvas, hole, options, name_of(image, "image"), notes)
                 inpainter = Inpainter({engine.model.name: engine}, self.options)
             result = inpainter.fill(canvas, hole, **changes)
             for line in result.notes:
@@ -205,18 +211,20 @@ class Inpainter:
         return pictures
 
     def _prepare(self, image: ImageSource, mask: MaskSource | None, options: FillOptions) -> _Job:
-        notes, name = Notes(), _name(image)
+        image, notes = settle(image, "image"), Notes()
+        name = name_of(image, "image")
         picture = open_image(image, note=notes)
-        hole = _read_hole(picture, mask, name, options.invert_mask)
+        hole, feather = _read_hole(picture, mask, name, options, notes), None
         if not hole.any():
             notes(f"{name}: no hole; the result is a copy")
             return _Job(picture, None, [], options.seed, "", notes)
+        if options.feather:
+            hole, feather = Feather.around(picture, hole, options.feather)
         if hole.all():
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
         engine, why = self._select(picture, hole, options, name, notes)
-        return _Job(
-            picture, engine, _pieces(picture, hole, engine.model.size, options, notes), options.seed, why, notes
-        )
+        pieces = _pieces(picture, hole, engine.model.size, options, notes)
+        return _Job(picture, engine, pieces, options.seed, why, notes, feather)
 
     def _select(
         self, picture: Image.Image, hole: np.ndarray, options: FillOptions, name: str, note: Note
@@ -233,11 +241,12 @@ class Inpainter:
 
 
 def show_hole(
-    image: ImageSource, mask: MaskSource | None = None, invert_mask: bool = False, colour: str = "white"
+    image: ImageSource, mask: MaskSource | None = None, options: FillOptions | None = None, colour: str = "white"
 ) -> Image.Image:
     """RGB: a picture with its hole in one colour; arguments and errors as of `Inpainter.fill`."""
+    image = settle(image, "image")
     picture = open_image(image, note=silent)
-    hole = Image.fromarray(_read_hole(picture, mask, _name(image), invert_mask))
+    hole = Image.fromarray(_read_hole(picture, mask, name_of(image, "image"), options or FillOptions(), silent))
     return Image.composite(Image.new("RGB", picture.size, colour), to_srgb(picture, note=silent), hole)
 
 
@@ -280,11 +289,7 @@ class _Job:
     seed: int
     why: str
     notes: Notes
-
-
-def _name(image: ImageSource) -> str:
-    """For messages."""
-    return str(image) if isinstance(image, FileSource) else "image"
+    feather: Feather | None = None
 
 
 def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -331,14 +336,25 @@ def _copy(picture: Image.Image) -> Image.Image:
     return copy
 
 
-def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert: bool) -> np.ndarray:
+def _read_hole(
+    picture: Image.Image, mask: MaskSource | None, name: str, options: FillOptions, note: Note
+) -> np.ndarray:
     """(H, W) bool."""
     if mask is not None:
-        return read_mask(mask, picture.size, invert=invert)
+        how = {"invert": options.invert_mask, "resize": options.resize_mask}
+        hole = read_mask(mask, picture.size, **how, picture=picture, note=note)
+    elif options.box:
+        hole = np.zeros(picture.size[::-1], bool)
+    else:
+        hole = _transparent(picture, name)
+    return grow(mark_boxes(hole, options.box), options.grow)
+
+
+def _transparent(picture: Image.Image, name: str) -> np.ndarray:
     transparent = mask_from_transparency(picture)
     if transparent is None:
         raise InputError(
-            f"{name}: no mask given and no transparency; accepted: a mask, or an image with transparent holes"
+            f"{name}: no mask given and no transparency; accepted: a mask, boxes, or an image with transparent holes"
         )
     return transparent
 
@@ -373,5 +389,7 @@ def _composite(
         picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
         if low is not None:
             low[box[1] : box[3], box[0] : box[2]][hole] = content[hole]  # 16 bits: 257 times the 8
+    if job.feather:
+        job.feather.fade(picture)
     name = job.engine.model.name if job.engine else ""
     return FillResult(picture, name, job.why, tuple(job.notes), job.seed, clock.seconds(), raw)
