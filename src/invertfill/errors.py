@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+TYPE_CHECKING = False  # that of typing would be an import: this is among what a command imports first
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST = 300  # characters of a message: file names and what libraries say may be of any length
 

@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             app(arguments, prog_name="invertfill", obj=list(sys.argv[1:] if arguments is None else arguments))
         finally:
             _flush()
+    except KeyboardInterrupt:
+        say("invertfill: interrupted")
+        raise SystemExit(130) from None
     except InputErrors as error:
         for line in error.lines[:FAILURES_SHOWN]:
             say(f"invertfill: {line}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from invertfill.cli.options import takes_options
-from invertfill.cli.output import FAILURES_SHOWN, pillow_warnings, progress_bar, say, say_notes
+from invertfill.cli.output import FAILURES_SHOWN, interrupts_raised, pillow_warnings, progress_bar, say, say_notes
 from invertfill.errors import InputError, one_line
 from invertfill.notes import Notes
 from invertfill.options import OF_HOLE, FillOptions
@@ -216,9 +216,16 @@ def _run(jobs: Sequence[Job], options: FillOptions, **how: Any) -> Summary:
     def on_interrupt() -> None:
         progress.update(bar, description="finishing those in hand; Ctrl-C again stops at once")
 
-    with contextlib.ExitStack() as stack:  # the bar comes once bad input has been ruled out
-        begin = partial(stack.enter_context, progress)
-        return run(jobs, options, on_begin=begin, each=each, on_interrupt=on_interrupt, **how)
+    with contextlib.ExitStack() as stack:
+        if how.get("cluster"):  # whose processes are ended, too
+            stack.enter_context(interrupts_raised())
+        begin = partial(stack.enter_context, progress)  # the bar comes once bad input has been ruled out
+        try:
+            return run(jobs, options, on_begin=begin, each=each, on_interrupt=on_interrupt, **how)
+        except KeyboardInterrupt:  # the second
+            progress.stop()
+            say("invertfill: interrupted")
+            raise typer.Exit(130) from None
 
 
 def _end(summary: Summary) -> None:

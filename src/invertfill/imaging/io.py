@@ -54,6 +54,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
+unfinished: set[Path] = set()  # files that a process which ends in the middle has to take away
 
 
 def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
@@ -285,6 +286,7 @@ def _encode(image: Image.Image, kind: str, note: Note) -> bytes:
 def write_file(path: Path, data: bytes) -> None:
     """Write beside, then rename. Raises InputError where that cannot be."""
     temporary = path.with_name(f".invertfill-{secrets.token_hex(8)}{path.suffix}")
+    unfinished.add(temporary)
     try:
         with os.fdopen(_open_beside(temporary), "wb") as file:
             file.write(data)
@@ -300,6 +302,7 @@ def write_file(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
+        unfinished.discard(temporary)
 
 
 def _open_beside(temporary: Path) -> int:
