@@ -161,6 +161,8 @@ class FillOptions:
             value = getattr(self, name)
             if option.parse:
                 object.__setattr__(self, name, option.parse(value))
+            if TYPES[name] is int and (isinstance(value, bool) or not hasattr(value, "__index__")):
+                raise InputError(f"{name} {value!r}; accepted: a whole number")
             if option.choices and value not in option.choices:
                 raise InputError(f"{name} {value!r}; accepted: {', '.join(option.choices)}")
             if value is not None and option.low is not None and not option.low <= value <= (option.high or math.inf):
@@ -197,6 +199,7 @@ def _declared() -> Iterator[tuple[str, Option]]:
 
 
 DECLARED: dict[str, Option] = dict(_declared())
+TYPES: dict[str, Any] = get_type_hints(FillOptions)
 OF_HOLE = tuple(name for name, option in DECLARED.items() if option.of_hole)
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(FillOptions)}
 FillOptions.__doc__ = f"{FillOptions.__doc__}" + "\n".join(
@@ -206,7 +209,7 @@ FillOptions.__doc__ = f"{FillOptions.__doc__}" + "\n".join(
 
 def type_of(name: str) -> Any:
     """An option's type, such as str or float | None."""
-    return get_type_hints(FillOptions)[name]
+    return TYPES[name]
 
 
 def optional(name: str) -> bool:

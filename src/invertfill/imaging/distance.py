@@ -13,9 +13,13 @@ def grow(hole: np.ndarray, by: int) -> np.ndarray:
     """(H, W) bool: the hole and all pixels of which the centre is at most so many pixels from one of its own."""
     if by <= 0 or not hole.any():
         return hole
-    grown = np.empty_like(hole)
-    for rows, squared in _squared_distances(hole, by):
-        grown[rows] = squared <= by * by
+    grown = np.zeros_like(hole)
+    # Nothing farther from the holes' box than that can change.
+    down, across = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
+    near = tuple(slice(max(int(found[0]) - by, 0), int(found[-1]) + by + 1) for found in (down, across))
+    part = grown[near]
+    for rows, squared in _squared_distances(hole[near], by):
+        part[rows] = squared <= by * by
     return grown
 
 
@@ -33,8 +37,11 @@ def _squared_distances(hole: np.ndarray, reach: int) -> Iterator[tuple[slice, np
     reach = min(reach, max(height, width))
     for top in range(0, height, ROWS):
         first, last = max(top - reach, 0), min(top + ROWS + reach, height)
-        across = np.square(_along_rows(hole[first:last], reach))
         rows = slice(top, min(top + ROWS, height))
+        if not hole[first:last].any():
+            yield rows, np.full((rows.stop - top, width), np.square(np.float32(reach + 1)))
+            continue
+        across = np.square(_along_rows(hole[first:last], reach))
         nearest = across[rows.start - first : rows.stop - first].copy()
         for step in range(1, reach + 1):
             for start in (rows.start - step, rows.start + step):
