@@ -589,7 +589,7 @@ def test_command_client_and_clean_stop(files, photo: Path, mask: Path, tmp_path:
             assert len(asked.result(60)) == 8  # work in hand ends first
         assert process.wait(30) == 0
         assert process.stderr and process.stderr.read() == ""
-    with pytest.raises(InputError, match="can't be reached"):
+    with pytest.raises(ConnectionError, match="can't be reached"):
         fill.models()
 
 

@@ -18,8 +18,10 @@ NEAR = 1 / 16  # of the range: values as near as that to the darkest or brightes
 TWO = 2 / 3  # of the pixels of a mask belong to the darkest or brightest
 SMALL = 256  # pixels a side, at which a mask's slopes are looked at and its content is compared with the picture's
 SMOOTH = 0.02  # of the range: by so much a slope changes at most from pixel to pixel
+FEW = 0.1  # of the painted pixels
 COLOURED = 48  # levels between the strongest and weakest channel; noise of JPEG is below
 SOME = 0.001  # of the pixels: fewer may be chance
+GREY = 0.2  # of the pixels: with as much of it, a mask may be a photograph; the edge of a soft one has less
 ALIKE = 0.9  # correlation of a mask with the picture where neither black nor white
 WHAT = "accepted: white = hole on black, paint on nothing, or a photograph whose hole is transparent"
 
@@ -39,6 +41,8 @@ def hole_of_array(array: np.ndarray, name: str, note: Note, picture: Image.Image
             f"{name}: mask array of shape {array.shape}; accepted: (H, W), (H, W, 1), or uint8 (H, W, 3) and (H, W, 4)"
         )
     if array.dtype == bool:
+        if picture is not None and array.size and _same_content(Image.fromarray(array), picture):
+            raise InputError(f"{name}: shows the picture itself; {WHAT}")
         return array
     return _hole_of_numbers(array, name, picture)
 
@@ -118,6 +122,10 @@ def _hole_of_numbers(values: np.ndarray, name: str, picture: Image.Image | None)
     top = 1.0 if high <= 1 else 255.0 if high <= 255 else 65535.0 if high <= 65535 else high
     if 1 < high <= top / 2:  # dark paint, or fewer bits in a wider type
         top = high
+    elif high > 1:
+        painted = values[values > DARK * top]
+        if (painted > top / 2).mean() < FEW:  # dark paint too: JPEG makes its edges brighter than it is
+            top = float(np.median(painted))
     _check_levels(values, low, high, top, name, picture)
     return np.asarray(values > top / 2)
 
@@ -155,10 +163,10 @@ def _same_content(mask: Image.Image, picture: Image.Image | None, seen: np.ndarr
     if picture is None:
         return False
     ours, theirs = (_small(_grey(image), (SMALL, SMALL)) for image in (mask, picture))
-    where = (ours > 255 * DARK) & (ours < 255 * (1 - DARK))
+    where, least = (ours > 255 * DARK) & (ours < 255 * (1 - DARK)), GREY
     if seen is not None:
-        where = _small(Image.fromarray(seen.astype(np.uint8) * 255), (SMALL, SMALL)) > 250
-    if where.mean() > 0.05:
+        where, least = _small(Image.fromarray(seen.astype(np.uint8) * 255), (SMALL, SMALL)) > 250, SOME
+    if where.mean() > least:
         ours, theirs = ours[where], theirs[where]
         return bool(ours.std() > 1 and theirs.std() > 1 and np.corrcoef(ours, theirs)[0, 1] > ALIKE)
     if mask.size != picture.size or ours.std() < 1:
