@@ -185,7 +185,7 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def _bytes(values: np.ndarray, top: float) -> np.ndarray:
-    return values if values.dtype == np.uint8 and top == 255 else (values * (255 / top)).astype(np.uint8)
+    return values if values.dtype == np.uint8 and top == 255 else np.minimum(values * (255 / top), 255).astype(np.uint8)
 
 
 def _small(image: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
