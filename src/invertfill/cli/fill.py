@@ -37,7 +37,7 @@ def fill(
         Path | None,
         typer.Option(
             help="White = hole. For a folder: a folder of masks with the same stems, or one mask for all. "
-            "Without it, the hole is where the picture is fully transparent."
+            "Without it and --box, the hole is where the picture is fully transparent."
         ),
     ] = None,
     contact_sheet: Annotated[
@@ -98,7 +98,7 @@ def batch(
         str | None,
         typer.Option(
             help="A folder of masks with the same names, or one mask for all; white = hole. "
-            "Without it, the hole is where a picture is fully transparent."
+            "Without it and --box, the hole is where a picture is fully transparent."
         ),
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="The folder's subfolders too.")] = False,
@@ -120,7 +120,7 @@ def batch(
     """Fill many pictures, in several processes or on a cluster.
 
     Results that are there already are checked and skipped, so the same command goes on where it was stopped. A list has
-    the columns image, out and, optionally, mask. Places may be addresses such as s3://bucket/photos.
+    the columns image, out and, optionally, mask and box. Places may be addresses such as s3://bucket/photos.
     """
     from invertfill.batch.jobs import expand
 
@@ -159,17 +159,17 @@ def outpaint(
     check_output(out, image)
     notes = Notes()
     with _notes_said(image, notes):
-        picture = open_image(image, note=notes)
-        margins = parse_margins(picture.size, left, top, right, bottom)
+        size = open_image(image, note=notes).size
+        margins = parse_margins(size, left, top, right, bottom)
         if aspect is not None:
             if margins.any:
                 raise InputError("--aspect together with margins; accepted: one or the other")
-            margins = margins_for_aspect(picture.size, aspect)
+            margins = margins_for_aspect(size, aspect)
             if not margins.any:
                 notes(f"{image}: has the aspect ratio {aspect} already; the result is a copy")
         elif not margins.any:
             raise InputError("nothing to add; accepted: --left, --right, --top, --bottom or --aspect")
-        result = open_inpainter(options).outpaint(picture, **asdict(margins))
+        result = open_inpainter(options).outpaint(image, **asdict(margins))
         for note in result.notes:
             notes(note)
         result.save(out, note=notes)

@@ -63,7 +63,7 @@ def settle(source: ImageSource, what: str) -> Settled:
 
 def name_of(source: Settled, what: str) -> str:
     """For messages."""
-    return str(source) if isinstance(source, FileSource) else what
+    return str(source) if isinstance(source, FileSource) else str(getattr(source, "filename", "")) or what
 
 
 def check_there(path: str | Path) -> None:

@@ -81,7 +81,7 @@ class FillForm(Form):
     """Fill the holes of a picture."""
 
     mask: File | None = Field(
-        None, description="White = hole. Without it, the hole is where the picture is transparent."
+        None, description="White = hole. Without it and boxes, the hole is where the picture is transparent."
     )
 
 
