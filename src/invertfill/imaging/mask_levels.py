@@ -18,6 +18,7 @@ NEAR = 1 / 16  # of the range: values as near as that to the darkest or brightes
 TWO = 2 / 3  # of the pixels of a mask belong to the darkest or brightest
 SMALL = 256  # pixels a side, at which a mask's slopes are looked at and its content is compared with the picture's
 SMOOTH = 0.02  # of the range: by so much a slope changes at most from pixel to pixel
+SAMPLE = 1024  # pixels a side, of which the colours are looked at
 FEW = 0.1  # of the painted pixels
 COLOURED = 48  # levels between the strongest and weakest channel; noise of JPEG is below
 SOME = 0.001  # of the pixels: fewer may be chance
@@ -65,30 +66,32 @@ def hole_of_image(image: Image.Image, name: str, note: Note, picture: Image.Imag
         image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-        seen = alpha > 127
-        if not alpha.any():
-            return np.zeros(alpha.shape, bool)
-        if not seen.all() and alpha.min() < alpha.max():
-            return _hole_of_alpha(image, alpha, seen, name, note, picture)
+        low, high = _range(image.getchannel("A"))
+        if not high:
+            return np.zeros((image.height, image.width), bool)
+        if low < min(high, 128):
+            return _hole_of_alpha(image, name, note, picture)
     rgb = image.convert("RGB")
-    brightest, chroma = _channels(rgb)
-    if brightest.max() < LABELS:
-        return np.asarray(brightest > 0)
-    if (chroma > COLOURED).mean() < SOME or (brightest < 255 * DARK).mean() < SOME:
+    if _range(rgb)[1] < LABELS:
+        return np.asarray(_brightest(rgb)) > 0
+    sample = np.asarray(rgb.resize(_at_most(rgb.size, SAMPLE), Image.Resampling.NEAREST))
+    coloured = np.ptp(sample, 2) > COLOURED
+    if coloured.mean() < SOME or (sample.max(2) < 255 * DARK).mean() < SOME:
         return _hole_of_numbers(np.asarray(rgb.convert("L")), name, picture)
+    brightest = np.asarray(_brightest(rgb))
     if rgb.getcolors(LABELS):  # flat colours on black, such as those of labels: dark ones too
         return np.asarray(brightest > 255 * DARK)
     return _hole_of_numbers(brightest, name, picture)
 
 
-def _hole_of_alpha(
-    image: Image.Image, alpha: np.ndarray, seen: np.ndarray, name: str, note: Note, picture: Image.Image | None
-) -> np.ndarray:
+def _hole_of_alpha(image: Image.Image, name: str, note: Note, picture: Image.Image | None) -> np.ndarray:
     """Of a mask that is transparent in places: paint on nothing, or what is left of a photograph."""
-    if not seen.any():  # faint paint
+    alpha = np.asarray(image.getchannel("A"))
+    seen = alpha > 127
+    sample = np.asarray(image.resize(_at_most(image.size, SAMPLE), Image.Resampling.NEAREST))
+    colours = sample[sample[..., 3] > 127][:, :3]
+    if not len(colours):  # faint paint, or next to none
         return _hole_of_numbers(alpha, name, None)
-    colours = np.asarray(image)[seen][:, :3]
     darkest, brightest = colours.min(1), colours.max(1)
     black, white = (brightest < 255 * DARK).mean(), (darkest > 255 * (1 - DARK)).mean()
     if min(black, white) > SOME and black + white > TWO:  # a mask on a smaller ground: nothing counts as black
@@ -120,34 +123,42 @@ def _hole_of_numbers(values: np.ndarray, name: str, picture: Image.Image | None)
     if whole and high < LABELS:
         return np.asarray(values > 0)
     top = 1.0 if high <= 1 else 255.0 if high <= 255 else 65535.0 if high <= 65535 else high
+    levels, counts = _histogram(values, low, high)
     if 1 < high <= top / 2:  # dark paint, or fewer bits in a wider type
         top = high
-    elif high > 1:
-        painted = values[values > DARK * top]
-        if (painted > top / 2).mean() < FEW:  # dark paint too: JPEG makes its edges brighter than it is
-            top = float(np.median(painted))
-    _check_levels(values, low, high, top, name, picture)
+    elif high > 1 and counts[levels > top / 2].sum() < FEW * counts[levels > DARK * top].sum():
+        # Dark paint too: JPEG makes its edges brighter than it is.
+        painted = np.where(levels > DARK * top, counts, 0).cumsum()
+        top = float(levels[np.searchsorted(painted, painted[-1] / 2)])
+    _check_levels(values, levels, counts, top, name, picture)
     return np.asarray(values > top / 2)
 
 
+def _histogram(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """256 levels, and how many of the values are there."""
+    if values.dtype == np.uint8:
+        return np.arange(256.0), np.array(Image.fromarray(values).histogram())
+    counts, edges = np.histogram(values, 256, (low, high if high > low else low + 1))
+    return edges[:-1] + (edges[1:] - edges[:-1]) / 2, counts
+
+
 def _check_levels(
-    values: np.ndarray, low: float, high: float, top: float, name: str, picture: Image.Image | None
+    values: np.ndarray, levels: np.ndarray, counts: np.ndarray, top: float, name: str, picture: Image.Image | None
 ) -> None:
     """Raise InputError if these are a photograph's or the picture's."""
-    if low == high:
+    there = levels[counts > 0]
+    low, high = float(there[0]), float(there[-1])
+    if len(there) == 1:
         if DARK * top < low < (1 - DARK) * top:
             raise InputError(f"{name}: one grey all over; {WHAT}")
         return
     if picture is not None and _same_content(Image.fromarray(_bytes(values, top)), picture):
         raise InputError(f"{name}: shows the picture itself; {WHAT}")
-    span = high - low
-    counts, _ = np.histogram(values, 256, (low, high))
-    if np.count_nonzero(counts) <= LABELS:
+    near = NEAR * (high - low)
+    if len(there) <= LABELS or counts[(levels <= low + near) | (levels >= high - near)].sum() >= TWO * values.size:
         return
-    near = round(256 * NEAR)
-    if (counts[:near].sum() + counts[-near:].sum()) >= TWO * values.size:
-        return
-    small = _small(Image.fromarray(((values - low) / span).astype(np.float32)))
+    size = _at_most(values.shape[::-1], SMALL)
+    small = (np.asarray(Image.fromarray(_bytes(values, top)).resize(size, Image.Resampling.BOX), np.float32)) / 255
     bend = max(float(np.quantile(np.abs(np.diff(small, 2, axis)), 0.99)) for axis in (0, 1) if small.shape[axis] > 2)
     if low > DARK * top or bend > SMOOTH:
         raise InputError(f"{name}: a picture in many levels, and no mask, which has two; {WHAT}")
@@ -162,42 +173,52 @@ def _same_content(mask: Image.Image, picture: Image.Image | None, seen: np.ndarr
     """
     if picture is None:
         return False
-    ours, theirs = (_small(_grey(image), (SMALL, SMALL)) for image in (mask, picture))
+    ours, theirs = (_small(image) for image in (mask, picture))
     where, least = (ours > 255 * DARK) & (ours < 255 * (1 - DARK)), GREY
     if seen is not None:
-        where, least = _small(Image.fromarray(seen.astype(np.uint8) * 255), (SMALL, SMALL)) > 250, SOME
+        where, least = _small(Image.fromarray(seen)) > 250, SOME
     if where.mean() > least:
         ours, theirs = ours[where], theirs[where]
         return bool(ours.std() > 1 and theirs.std() > 1 and np.corrcoef(ours, theirs)[0, 1] > ALIKE)
-    if mask.size != picture.size or ours.std() < 1:
+    if mask.size != picture.size or ours.std() < 1 or np.abs(ours - theirs).mean() > 255 * SOME * 4:
         return False
     difference = np.asarray(ImageChops.difference(_grey(mask), _grey(picture)))
     return bool((difference > 32).mean() < SOME)
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        values = np.asarray(image, np.float32)
-        return Image.fromarray(_bytes(values - values.min(), float(np.ptp(values)) or 1.0))
+    """L, of any mode; of wide ones, the range as it is there."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        values = values - values.min()
+        return Image.fromarray(_bytes(values, float(values.max()) or 1.0))
     return image if image.mode == "L" else image.convert("RGB").convert("L")
+
+
+def _small(image: Image.Image) -> np.ndarray:
+    """Grey levels, (s, s) float32, s = ``SMALL``."""
+    if image.mode in ("L", "RGB", "RGBA", "CMYK"):  # before another mode takes as much memory
+        image = image.resize((SMALL, SMALL), Image.Resampling.BOX)
+    return np.asarray(_grey(image).resize((SMALL, SMALL), Image.Resampling.BOX), np.float32)
+
+
+def _at_most(size: tuple[int, ...], side: int) -> tuple[int, int]:
+    """A size of the same proportions, of at most so many pixels a side."""
+    scale = min(1, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _bytes(values: np.ndarray, top: float) -> np.ndarray:
     return values if values.dtype == np.uint8 and top == 255 else np.minimum(values * (255 / top), 255).astype(np.uint8)
 
 
-def _small(image: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
-    """float32, of the size or at most ``SMALL`` pixels a side."""
-    scale = min(1, SMALL / max(image.size))
-    size = size or (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return np.asarray(image.resize(size, Image.Resampling.BOX), np.float32)
+def _range(image: Image.Image) -> tuple[int, int]:
+    """The least and the largest level of all channels."""
+    there = np.flatnonzero(np.reshape(image.histogram(), (-1, 256)).any(0))
+    return int(there[0]), int(there[-1])
 
 
-def _channels(rgb: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-    """The strongest channel of each pixel, and by how much the weakest is below it, (H, W) uint8."""
+def _brightest(rgb: Image.Image) -> Image.Image:
+    """The strongest channel of each pixel, L."""
     red, green, blue = rgb.split()
-    strongest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    weakest = ImageChops.darker(ImageChops.darker(red, green), blue)
-    return np.asarray(strongest), np.asarray(ImageChops.subtract(strongest, weakest))
+    return ImageChops.lighter(ImageChops.lighter(red, green), blue)
