@@ -24,6 +24,10 @@ OTHER: dict[str, Any] = {
     "seed": 3,
     "samples": 2,
     "invert_mask": True,
+    "resize_mask": True,
+    "box": ((1, 2, 3, 4),),
+    "grow": 2,
+    "feather": 3,
     "context": 3.5,
     "blend": "none",
     "quality": "best",
@@ -31,7 +35,16 @@ OTHER: dict[str, Any] = {
     "device": "cpu",
     "keep_raw": True,
 }
-REFUSED = {"seed": [-1, 2**32], "samples": [0], "context": [0.5, float("nan")], "blend": ["x"], "quality": ["good"]}
+REFUSED: dict[str, list[Any]] = {
+    "seed": [-1, 2**32],
+    "samples": [0],
+    "box": ["1,2,3", "1,2,0,4", "1,2,3,four"],
+    "grow": [-1],
+    "feather": [-1],
+    "context": [0.5, float("nan")],
+    "blend": ["x"],
+    "quality": ["good"],
+}
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import assert_filled, pixels, serving
+from conftest import ROOT, assert_filled, pixels, serving
 from PIL import Image
 
 pytest.importorskip("fastapi", reason="needs the app extra")
@@ -142,6 +142,44 @@ def test_a_small_mask_is_enlarged(client, files, photo: Path) -> None:
     assert not changed[~hole].any() and changed[hole].mean() > 0.9
     request["mask"] = encoded(Image.new("L", (20, 20), 255))
     assert_refused(server.post("/v1/fill", files=request, data={"resize_mask": "true"}), 422, "same proportions")
+
+
+def test_boxes_growing_and_feathering(client, files, photo: Path) -> None:
+    """As a form, where a field may be there several times, and as JSON."""
+    server = client()
+    answer = server.post("/v1/fill", files={"image": files["image"]}, data={"box": ["0,0,4,5", "30,2,3,3"]})
+    changed = (np.asarray(Image.open(io.BytesIO(answer.content))) != pixels(photo)).any(2)
+    assert changed[:5, :4].all() and changed[2:5, 30:33].all() and changed.sum() == 29
+    for box in (["0,0,4,5", "30,2,3,3"], [[0, 0, 4, 5], [30, 2, 3, 3]], "0,0,4,5;30,2,3,3"):
+        again = server.post("/v1/fill", json={"image": base64_of(photo.read_bytes()), "box": box})
+        assert again.content == answer.content
+    data = {"box": "10,8,3,3", "grow": "2", "feather": "1"}
+    answer = server.post("/v1/fill", files={"image": files["image"]}, data=data)
+    changed = (np.asarray(Image.open(io.BytesIO(answer.content))) != pixels(photo)).any(2)
+    assert changed[8:11, 10:13].all() and changed[6, 11] and not changed[4].any() and not changed[:, 16:].any()
+    for name, value in (("box", "1,2,3"), ("grow", "-1"), ("feather", "x"), ("box", "50,50,2,2")):
+        assert_refused(server.post("/v1/fill", files=files, data={name: value}), 422, name)
+    assert_refused(server.post("/v1/outpaint", files={"image": files["image"]}, data=data), 422)
+
+
+def test_no_flag_of_the_command_line_is_named(client, files) -> None:
+    server, flag = client(), re.compile(r"(?<![\w-])--[a-z]")
+    mask = files["mask"]
+    assert not flag.search(json.dumps(server.get("/openapi.json").json()["paths"]))
+    for name in ("index.html", "main.js", "server.js", "painter.js", "picture.js"):
+        text = (ROOT / "src" / "invertfill" / "serve" / "page" / name).read_text()
+        assert not flag.search(re.sub(r"<!--.*?-->|var\(--[\w-]+\)|\"--[a-z]+\"", "", text, flags=re.DOTALL)), name
+    requests: list[dict[str, Any]] = [
+        {"files": {"image": files["image"], "mask": files["image"]}},
+        {"files": {"image": files["image"]}},
+        {"files": {"image": mask, "mask": encoded(Image.new("L", (40, 24)))}},
+        {"files": {"image": mask, "mask": encoded(Image.new("L", (24, 40)))}},
+        {"files": files, "headers": {"Host": "example.org"}},
+        {"files": {"image": files["image"], "mask": encoded(Image.new("L", (40, 24), 255)), "x": mask}},
+    ]
+    for request in requests:
+        answer = server.post("/v1/fill", **request)
+        assert answer.status_code >= 400 and not flag.search(answer.text), answer.text
 
 
 def test_inverted_mask_and_transparency(client, files, photo: Path, mask: Path) -> None:
@@ -589,7 +627,7 @@ def test_command_client_and_clean_stop(files, photo: Path, mask: Path, tmp_path:
             assert len(asked.result(60)) == 8  # work in hand ends first
         assert process.wait(30) == 0
         assert process.stderr and process.stderr.read() == ""
-    with pytest.raises(InputError, match="can't be reached"):
+    with pytest.raises(ConnectionError, match="can't be reached"):
         fill.models()
 
 

@@ -3,30 +3,37 @@
 >>> import invertfill
 >>> invertfill.load().fill("photo.png", "mask.png").save("filled.png")  # doctest: +SKIP
 
-Importing this package imports neither torch nor NumPy: everything heavy is loaded on first use.
+Importing this package imports neither torch nor NumPy: everything is loaded on first use.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from invertfill.errors import InputError
-from invertfill.options import AUTO, FillOptions
 
+TYPE_CHECKING = False  # that of typing takes longer to import than all else here
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
     from invertfill.client import Client
+    from invertfill.options import FillOptions
     from invertfill.pipeline.inpainter import Inpainter
     from invertfill.pipeline.result import FillResult
 
 __version__ = "0.1.0"
 __all__ = ["Client", "FillOptions", "FillResult", "Inpainter", "InputError", "__version__", "load"]
 
-_LAZY = {"Client": "client", "FillResult": "pipeline.result", "Inpainter": "pipeline.inpainter"}
+_LAZY = {
+    "Client": "client",
+    "FillOptions": "options",
+    "FillResult": "pipeline.result",
+    "Inpainter": "pipeline.inpainter",
+}
 
 
-def load(model: str | Path = AUTO, **options: Any) -> Inpainter:
+def load(model: str | Path = "auto", **options: Any) -> Inpainter:
     """Open a model.
 
     Args:
@@ -38,6 +45,7 @@ def load(model: str | Path = AUTO, **options: Any) -> Inpainter:
     Raises:
         InputError: the model is unknown or damaged, an option isn't accepted, or the engine or device isn't available.
     """
+    from invertfill.options import FillOptions
     from invertfill.pipeline.inpainter import open_inpainter
 
     return open_inpainter(FillOptions(str(model), **options))

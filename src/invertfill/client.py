@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -38,13 +39,15 @@ class Client:
         Args:
             image: a path, or a file's bytes.
             mask: the same; white = hole. Without it, the hole is where the picture is transparent.
-            fields: model, seed, samples, format, invert_mask, resize_mask, as the server's /docs says.
+            fields: model, seed, samples, format, invert_mask, resize_mask, grow, feather, box, as the server's /docs
+                says.
 
         Returns:
             The files of the filled pictures, one for each sample.
 
         Raises:
-            InputError: the server refused, for the reason that the message gives, or it can't be reached.
+            InputError: the server refused, for the reason that the message gives.
+            ConnectionError: it can't be reached.
         """
         files = {"image": image} if mask is None else {"image": image, "mask": mask}
         return self._pictures("fill", files, fields)
@@ -78,8 +81,12 @@ class Client:
                 return found
         except urllib.error.HTTPError as error:
             raise InputError(f"{self.address}: {_sentence(error)}") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.address}: can't be reached ({getattr(error, 'reason', error)})") from None
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise ConnectionError(f"{self.address}: answers, but not as `invertfill serve` does") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionError(f"{self.address}: can't be reached ({getattr(error, 'reason', error)})") from None
+        except ValueError as error:
+            raise InputError(f"{self.address}: {error}; accepted: an address such as http://127.0.0.1:8000") from None
 
 
 def _read(source: Source) -> bytes:

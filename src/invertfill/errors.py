@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+TYPE_CHECKING = False  # that of typing would be an import: this is among what a command imports first
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LONGEST = 300  # characters of a message: file names and what libraries say may be of any length
 
 
 def one_line(message: object) -> str:
@@ -11,14 +15,23 @@ def one_line(message: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
-class InputError(Exception):
+def shortened(message: object) -> str:
+    """The same as one line of at most ``LONGEST`` characters: its end says what is accepted, so the middle goes."""
+    text = one_line(message)
+    if len(text) <= LONGEST:
+        return text
+    half = LONGEST // 2
+    return f"{text[: half - 3]} ... {text[len(text) - half + 2 :]}"
+
+
+class InputError(ValueError):
     """A bad input. The message is one line that names the file or value at fault and what is accepted.
 
     The command line prints the message and exits with status 2; no traceback is shown.
     """
 
     def __init__(self, message: object) -> None:
-        super().__init__(one_line(message))
+        super().__init__(shortened(message))
 
 
 class InputErrors(InputError):
@@ -30,4 +43,4 @@ class InputErrors(InputError):
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("; ".join(lines))
-        self.lines = [one_line(line) for line in lines]
+        self.lines = [shortened(line) for line in lines]

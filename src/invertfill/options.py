@@ -7,14 +7,40 @@ keeps what decides a result, and Python takes the names as keywords. Imports not
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from types import NoneType
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, TypeAlias, get_args, get_type_hints
 
 from invertfill.errors import InputError
 
 AUTO = "auto"
+Box: TypeAlias = tuple[int, int, int, int]  # left, top, width, height, in pixels
+
+
+def parse_boxes(given: Any) -> tuple[Box, ...]:
+    """Boxes as they come: "X,Y,W,H", several with a semicolon between; four numbers; or a list of either.
+
+    Raises:
+        InputError: anything else, or a box without width or height.
+    """
+    if isinstance(given, str):
+        given = [part for part in given.split(";") if part.strip()]
+    try:
+        given = list(given)
+        if len(given) == 4 and not any(isinstance(part, str | Sequence) for part in given):
+            given = [given]
+        texts = [one if isinstance(one, str) else ",".join(map(str, one)) for one in given]
+        boxes = tuple((int(x), int(y), int(w), int(h)) for x, y, w, h in (text.split(",") for text in texts))
+    except (TypeError, ValueError):
+        raise InputError(f"box {given!r}; accepted: X,Y,W,H in whole pixels") from None
+    for box in boxes:
+        if min(box[2:]) < 1 or max(map(abs, box)) > FARTHEST:
+            raise InputError(f"box {','.join(map(str, box))}; accepted: X,Y,W,H with W and H of 1 or more")
+    return boxes
+
+
+FARTHEST = 10**6  # pixels: no picture has a longer side
 
 
 @dataclass(frozen=True)
@@ -28,6 +54,9 @@ class Option:
         at_load: decided when the model is loaded; the same for all pictures from then on.
         decides: another value may give another picture.
         doors: where users meet it beside Python: "cli" and "http".
+        parse: makes of what is given what the option holds, where that isn't the same; raises InputError. Such an
+            option may be given several times.
+        of_hole: about the hole that is given; where none is, it is not taken.
     """
 
     help: str
@@ -37,6 +66,8 @@ class Option:
     at_load: bool = False
     decides: bool = True
     doors: tuple[str, ...] = ("cli", "http")
+    parse: Callable[[Any], Any] | None = None
+    of_hole: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +94,32 @@ class FillOptions:
     samples: Annotated[
         int, Option("So many fills that differ, by seeds from the first one on.", low=1, decides=False)
     ] = 1
-    invert_mask: Annotated[bool, Option("Black = hole.")] = False
+    invert_mask: Annotated[bool, Option("Black = hole.", of_hole=True)] = False
+    resize_mask: Annotated[
+        bool,
+        Option("A mask of another size than the picture, but of its proportions, is brought to it.", of_hole=True),
+    ] = False
+    box: Annotated[
+        tuple[Box, ...],
+        Option(
+            "A hole of W by H pixels whose left top corner is X to the right and Y down: X,Y,W,H. Can be given several "
+            "times, without a mask or with one.",
+            parse=parse_boxes,
+            of_hole=True,
+        ),
+    ] = ()
+    grow: Annotated[
+        int,
+        Option("Pixels by which holes are made larger all round, for a mask that is too tight.", low=0, of_hole=True),
+    ] = 0
+    feather: Annotated[
+        int,
+        Option(
+            "Pixels outside holes over which a fill fades into what is known. Farther out nothing changes.",
+            low=0,
+            of_hole=True,
+        ),
+    ] = 0
     context: Annotated[
         float | None,
         Option("Side of the square around holes that is looked at, in sides of the holes; without it, about 2.", low=1),
@@ -103,6 +159,10 @@ class FillOptions:
     def __post_init__(self) -> None:
         for name, option in DECLARED.items():
             value = getattr(self, name)
+            if option.parse:
+                object.__setattr__(self, name, option.parse(value))
+            if TYPES[name] is int and (isinstance(value, bool) or not hasattr(value, "__index__")):
+                raise InputError(f"{name} {value!r}; accepted: a whole number")
             if option.choices and value not in option.choices:
                 raise InputError(f"{name} {value!r}; accepted: {', '.join(option.choices)}")
             if value is not None and option.low is not None and not option.low <= value <= (option.high or math.inf):
@@ -139,6 +199,8 @@ def _declared() -> Iterator[tuple[str, Option]]:
 
 
 DECLARED: dict[str, Option] = dict(_declared())
+TYPES: dict[str, Any] = get_type_hints(FillOptions)
+OF_HOLE = tuple(name for name, option in DECLARED.items() if option.of_hole)
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(FillOptions)}
 FillOptions.__doc__ = f"{FillOptions.__doc__}" + "\n".join(
     f"        {name}: {option.help} Default: {DEFAULTS[name]}." for name, option in DECLARED.items()
@@ -147,7 +209,7 @@ FillOptions.__doc__ = f"{FillOptions.__doc__}" + "\n".join(
 
 def type_of(name: str) -> Any:
     """An option's type, such as str or float | None."""
-    return get_type_hints(FillOptions)[name]
+    return TYPES[name]
 
 
 def optional(name: str) -> bool:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from invertfill.batch import storage
 from invertfill.errors import InputError
 from invertfill.imaging.io import ACCEPTED, WRITTEN, check_name, is_image_name
+from invertfill.options import Box, parse_boxes
 
 LISTS = (".csv", ".jsonl")
 SOURCES = "a folder of pictures, a glob such as 'photos/*.jpg', or a .csv or .jsonl list"
-COLUMNS = "image, out and, if wanted, mask"
+COLUMNS = "image, out and, if wanted, mask and box"
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,23 @@ class Job:
         mask: its mask; None: the hole is where the picture is transparent.
         out: where the result goes.
         problem: why it can't be done, if that is known beforehand.
+        box: of this picture, beside the mask or instead of it; see `FillOptions`.
     """
 
     image: str
     mask: str | None
     out: str
     problem: str = ""
+    box: tuple[Box, ...] = ()
 
 
 def expand(source: str, out: str, masks: str | None = None, *, recursive: bool = False) -> list[Job]:
     """List the jobs that ``source`` stands for.
 
     Args:
-        source: a folder, a glob, or a list: .csv with a header or .jsonl, with image, out and, optionally, mask; there,
-            relative images and masks start from the list's folder, relative outs from ``out``.
+        source: a folder, a glob, or a list: .csv with a header or .jsonl, with image, out and, optionally, mask and box
+            (X,Y,W,H, several with a semicolon between); there, relative images and masks start from the list's folder,
+            relative outs from ``out``.
         out: the folder of the results. They keep the pictures' names and subfolders; a GIF becomes a PNG.
         masks: a folder of masks with the same subfolders and stems, or one mask for all.
         recursive: the subfolders of a folder too.
@@ -131,7 +135,12 @@ def _of_list(source: str, out: str) -> Iterator[Job]:
             check_name(result)
         except InputError as error:
             raise InputError(f"{line}: {error}") from None
-        yield Job(storage.join(folder, image), storage.join(folder, mask) if mask else None, storage.join(out, result))
+        try:
+            box = parse_boxes(row.get("box") or ())
+        except InputError as error:
+            raise InputError(f"{line}: {error}") from None
+        given = storage.join(folder, mask) if mask else None
+        yield Job(storage.join(folder, image), given, storage.join(out, result), box=box)
     if empty:
         raise InputError(f"{source}: an empty list; accepted: {COLUMNS}")
 

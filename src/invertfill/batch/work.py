@@ -10,8 +10,9 @@ from typing import Literal
 
 from invertfill.batch import storage
 from invertfill.batch.jobs import Job
-from invertfill.errors import InputError
-from invertfill.imaging.io import Encoded, encode_image
+from invertfill.errors import InputError, shortened
+from invertfill.imaging.io import encode_image
+from invertfill.imaging.sources import Encoded
 from invertfill.notes import Notes
 from invertfill.options import FillOptions
 from invertfill.pipeline.inpainter import open_inpainter
@@ -78,7 +79,7 @@ class Worker:
         except InputError as error:
             record = Record(job, "failed", str(error))
         except Exception as error:  # whatever a damaged file or a full disk brings up in a library
-            record = Record(job, "failed", " ".join(f"{job.image}: {type(error).__name__}: {error}".split()))
+            record = Record(job, "failed", shortened(f"{job.image}: {type(error).__name__}: {error}"))
         return replace(record, seconds=round(time.perf_counter() - began, 3))
 
     def _do(self, job: Job, before: Fingerprint | None) -> Record:
@@ -86,11 +87,12 @@ class Worker:
             raise InputError(job.problem)
         image = Encoded(job.image, storage.read(job.image))
         mask = Encoded(job.mask, storage.read(job.mask)) if job.mask is not None else None
-        origin = self._origin(image, mask)
+        options = self.inpainter.options.changed(box=(*self.inpainter.options.box, *job.box))
+        origin = self._origin(image, mask, options)
         present = storage.read_if_there(job.out)
         if before and present is not None and before == Fingerprint(origin, _sha256(present)):
             return Record(job, "skipped", fingerprint=before)
-        result = self.inpainter.fill(image, mask)
+        result = self.inpainter.fill(image, mask, box=options.box)
         notes = Notes(result.notes)
         data = encode_image(result.image, job.out, note=notes)
         # An equal file is one that a killed run wrote and had no time to note.
@@ -101,9 +103,9 @@ class Worker:
         made = Fingerprint(origin, _sha256(data))
         return Record(job, "filled", "", result.model, result.why, tuple(notes), fingerprint=made)
 
-    def _origin(self, image: Encoded, mask: Encoded | None) -> str:
+    def _origin(self, image: Encoded, mask: Encoded | None, options: FillOptions) -> str:
         inputs = [_sha256(image.data), mask and _sha256(mask.data), self.models]
-        return _sha256(json.dumps([*inputs, self.inpainter.options.deciding]).encode())
+        return _sha256(json.dumps([*inputs, options.deciding]).encode())
 
 
 FOREIGN = "a file that no batch here is known to have written; accepted: --overwrite, or another folder"

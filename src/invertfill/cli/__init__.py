@@ -12,7 +12,7 @@ import typer
 from invertfill import __version__
 from invertfill.cli import fill, models, research, serve, weights
 from invertfill.cli.output import FAILURES_SHOWN, say
-from invertfill.errors import InputError, InputErrors, one_line
+from invertfill.errors import InputError, InputErrors, shortened
 
 # Plain help and errors: importing Rich's renderers would double the time that --help takes.
 app = typer.Typer(
@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             app(arguments, prog_name="invertfill", obj=list(sys.argv[1:] if arguments is None else arguments))
         finally:
             _flush()
+    except KeyboardInterrupt:
+        say("invertfill: interrupted")
+        raise SystemExit(130) from None
     except InputErrors as error:
         for line in error.lines[:FAILURES_SHOWN]:
             say(f"invertfill: {line}")
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             say(f"and {len(error.lines) - FAILURES_SHOWN} more")
         raise SystemExit(2) from None
     except (InputError, OSError, MemoryError) as error:
-        say(f"invertfill: {one_line(error) or 'not enough memory'}")
+        say(f"invertfill: {shortened(error) or 'not enough memory'}")
         raise SystemExit(2) from None
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from invertfill.cli.options import takes_options
-from invertfill.cli.output import FAILURES_SHOWN, pillow_warnings, progress_bar, say, say_notes
+from invertfill.cli.output import FAILURES_SHOWN, interrupts_raised, pillow_warnings, progress_bar, say, say_notes
 from invertfill.errors import InputError, one_line
 from invertfill.notes import Notes
-from invertfill.options import FillOptions
+from invertfill.options import OF_HOLE, FillOptions
 
 if TYPE_CHECKING:
     from invertfill.batch.jobs import Job
@@ -37,7 +37,7 @@ def fill(
         Path | None,
         typer.Option(
             help="White = hole. For a folder: a folder of masks with the same stems, or one mask for all. "
-            "Without it, the hole is where the picture is transparent."
+            "Without it and --box, the hole is where the picture is transparent."
         ),
     ] = None,
     contact_sheet: Annotated[
@@ -54,10 +54,11 @@ def fill(
     from invertfill.imaging.io import check_output, save_image
     from invertfill.imaging.sheet import contact_sheet as sheet_of
     from invertfill.imaging.sheet import thumbnail
+    from invertfill.imaging.sources import check_there
     from invertfill.pipeline.inpainter import open_inpainter, show_hole
 
-    if mask is not None and not os.path.exists(mask):  # Path.exists raises where a name is too long
-        raise InputError(f"{mask}: no such file; accepted: a mask, white = hole")
+    if mask is not None:
+        check_there(mask)
     if not os.path.isdir(image):
         places = [out.with_stem(f"{out.stem}-{seed}") for seed in options.seeds] if options.samples > 1 else [out]
         for place in [*places, contact_sheet] if contact_sheet else places:
@@ -72,7 +73,7 @@ def fill(
                 if contact_sheet:
                     small.append(thumbnail(result.image, SHEET_SIDE))
             if contact_sheet:
-                small = [thumbnail(show_hole(image, mask, options.invert_mask), SHEET_SIDE), *small]
+                small = [thumbnail(show_hole(image, mask, options), SHEET_SIDE), *small]
                 labels = ["hole", *(f"seed {seed}" for seed in options.seeds)]
                 columns = math.ceil(math.sqrt(len(small)))
                 save_image(sheet_of(small, columns, labels=labels, gap=SHEET_GAP), contact_sheet)
@@ -97,7 +98,7 @@ def batch(
         str | None,
         typer.Option(
             help="A folder of masks with the same names, or one mask for all; white = hole. "
-            "Without it, the hole is where a picture is transparent."
+            "Without it and --box, the hole is where a picture is transparent."
         ),
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="The folder's subfolders too.")] = False,
@@ -119,7 +120,7 @@ def batch(
     """Fill many pictures, in several processes or on a cluster.
 
     Results that are there already are checked and skipped, so the same command goes on where it was stopped. A list has
-    the columns image, out and, optionally, mask. Places may be addresses such as s3://bucket/photos.
+    the columns image, out and, optionally, mask and box. Places may be addresses such as s3://bucket/photos.
     """
     from invertfill.batch.jobs import expand
 
@@ -138,7 +139,7 @@ def batch(
 
 
 @app.command()
-@takes_options("samples", "invert_mask", "context")
+@takes_options("samples", "context", *OF_HOLE)
 def outpaint(
     image: Annotated[Path, typer.Argument(help="A picture.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The larger picture.")],
@@ -158,24 +159,24 @@ def outpaint(
     check_output(out, image)
     notes = Notes()
     with _notes_said(image, notes):
-        picture = open_image(image, note=notes)
-        margins = parse_margins(picture.size, left, top, right, bottom)
+        size = open_image(image, note=notes).size
+        margins = parse_margins(size, left, top, right, bottom)
         if aspect is not None:
             if margins.any:
                 raise InputError("--aspect together with margins; accepted: one or the other")
-            margins = margins_for_aspect(picture.size, aspect)
+            margins = margins_for_aspect(size, aspect)
             if not margins.any:
                 notes(f"{image}: has the aspect ratio {aspect} already; the result is a copy")
         elif not margins.any:
             raise InputError("nothing to add; accepted: --left, --right, --top, --bottom or --aspect")
-        result = open_inpainter(options).outpaint(picture, **asdict(margins))
+        result = open_inpainter(options).outpaint(image, **asdict(margins))
         for note in result.notes:
             notes(note)
         result.save(out, note=notes)
 
 
 @app.command()
-@takes_options("seed", "samples", "invert_mask", "context", "blend", "quality")
+@takes_options("seed", "samples", "context", "blend", "quality", *OF_HOLE)
 def sample(
     out: Annotated[Path, typer.Option("-o", "--out", help="The picture of the grid.")],
     seeds: Annotated[str, typer.Option(help="Such as 0-15 or 3,7,20-29; one picture each.")] = "0-15",
@@ -215,9 +216,16 @@ def _run(jobs: Sequence[Job], options: FillOptions, **how: Any) -> Summary:
     def on_interrupt() -> None:
         progress.update(bar, description="finishing those in hand; Ctrl-C again stops at once")
 
-    with contextlib.ExitStack() as stack:  # the bar comes once bad input has been ruled out
-        begin = partial(stack.enter_context, progress)
-        return run(jobs, options, on_begin=begin, each=each, on_interrupt=on_interrupt, **how)
+    with contextlib.ExitStack() as stack:
+        if how.get("cluster"):  # whose processes are ended, too
+            stack.enter_context(interrupts_raised())
+        begin = partial(stack.enter_context, progress)  # the bar comes once bad input has been ruled out
+        try:
+            return run(jobs, options, on_begin=begin, each=each, on_interrupt=on_interrupt, **how)
+        except KeyboardInterrupt:  # the second
+            progress.stop()
+            say("invertfill: interrupted")
+            raise typer.Exit(130) from None
 
 
 def _end(summary: Summary) -> None:

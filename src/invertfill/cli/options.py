@@ -32,7 +32,7 @@ def takes_options(*but: str, at_load: bool = False) -> Callable[[Callable[..., N
             command(**given, options=options)
 
         parameters = inspect.signature(command, eval_str=True).parameters
-        taken = {name: Annotated[type_of(name), _option(name)] for name in names}
+        taken = {name: Annotated[list[str] if DECLARED[name].parse else type_of(name), _option(name)] for name in names}
         own = {name: parameter for name, parameter in parameters.items() if name != "options"}
         with_options.__annotations__ = {name: parameter.annotation for name, parameter in own.items()} | taken
         with_options.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads it
@@ -52,4 +52,5 @@ def takes_options(*but: str, at_load: bool = False) -> Callable[[Callable[..., N
 def _option(name: str) -> Any:
     option = DECLARED[name]
     flag = f"--{name.replace('_', '-')}"
-    return typer.Option(flag, help=option.help, metavar="|".join(option.choices) or None)
+    metavar = "X,Y,W,H" if name == "box" else "|".join(option.choices) or None
+    return typer.Option(flag, help=option.help, metavar=metavar)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -79,6 +81,23 @@ def progress_bar() -> Progress:
 
 
 @contextlib.contextmanager
+def interrupts_raised() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, for work that has something to say or to end then; else see `__main__`."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted: the same command goes on from here")
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def progress_bars() -> Iterator[Callable[[str, int], Callable[[], None]]]:
     """Bars of work that the same command goes on with: gives (what, how many) -> to be called after each."""
     progress = progress_bar()
@@ -88,10 +107,8 @@ def progress_bars() -> Iterator[Callable[[str, int], Callable[[], None]]]:
         progress.start()  # again and again does no harm
         return partial(progress.advance, progress.add_task(one_line(what), total=how_many))
 
-    try:
-        yield begin
-    except KeyboardInterrupt:
-        say("interrupted: the same command goes on from here")
-        raise typer.Exit(130) from None
-    finally:
-        progress.stop()
+    with interrupts_raised():
+        try:
+            yield begin
+        finally:
+            progress.stop()

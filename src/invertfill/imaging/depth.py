@@ -81,6 +81,12 @@ def part_of(picture: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray 
     return samples_of(picture.crop(box)) if picture.mode in OWN else None
 
 
+def put_part(picture: Image.Image, pixels: np.ndarray, box: tuple[int, int, int, int]) -> None:
+    """Put pixels back in a box. Samples beside the picture were changed where they lie; `refresh` shows them."""
+    if not is_beside(picture):
+        picture.paste(Image.fromarray(pixels, "CMYK") if picture.mode == "CMYK" else Image.fromarray(pixels), box)
+
+
 def refresh(picture: Image.Image) -> None:
     """Make the view anew of the samples beside."""
     samples = picture.info[SAMPLES]

@@ -7,9 +7,8 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -21,22 +20,8 @@ from invertfill.imaging import deep_files as deep
 from invertfill.imaging import depth
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 from invertfill.imaging.metadata import kept_info, read_exif, turn
+from invertfill.imaging.sources import Encoded, FileSource, ImageSource, check_there, name_of, settle
 from invertfill.notes import Note, log
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An image's file, read already: its bytes, and the name that messages call it by."""
-
-    name: str
-    data: bytes
-
-    def __str__(self) -> str:
-        return self.name
-
-
-FileSource: TypeAlias = str | Path | Encoded
-ImageSource: TypeAlias = FileSource | Image.Image | np.ndarray
 
 HEIF = (".heic", ".heif")  # by pillow-heif, the extra "heif"
 FORMATS = {  # Pillow's names
@@ -72,14 +57,15 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 SIXTEEN = "16 bits per channel become 8; PNG and TIFF keep them"
 MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
+unfinished: set[Path] = set()  # files that a process which ends in the middle has to take away
 
 
 def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
     """Open a picture, upright and fully decoded.
 
     Args:
-        source: a path, a file's bytes, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8
-            0..255, float 0..1, uint16, or (without alpha) any other integers and floats.
+        source: a path, a file's bytes, an open binary file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or
+            (H, W, 4): uint8 0..255, float 0..1, uint16, or (without alpha) any other integers and floats.
         note: told what is lost: a palette, bits beyond 8 of a colour picture, all frames but the first, damaged EXIF
             data.
 
@@ -92,6 +78,7 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
     Raises:
         InputError: no such file, not an image, truncated, or a mode or array that is not accepted.
     """
+    source = settle(source, "image")
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
@@ -116,6 +103,23 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
         image.load()
         picture = _upright(image, name, exif, own=True)
         return picture if dtype == np.uint8 else _with_depth(picture, file, name, dtype, note)
+
+
+def open_as_stored(source: FileSource | Image.Image) -> Image.Image:
+    """Open a picture upright and fully decoded, in its own mode: labels are no colours.
+
+    Raises:
+        InputError: no such file, not an image, truncated, or without pixels.
+    """
+    with contextlib.ExitStack() as stack:
+        name = name_of(source, "image")
+        stack.enter_context(_no_traceback(name))
+        if isinstance(source, FileSource):
+            source = _identify(stack.enter_context(_open_file(source)), name)
+        source.load()
+        if 0 in source.size:
+            raise InputError(f"{name}: no pixels; accepted: at least one")
+        return turn(source)
 
 
 def look(source: FileSource) -> tuple[str, tuple[int, int]]:
@@ -172,9 +176,8 @@ def _open_file(source: FileSource) -> BinaryIO:
     # that is cut short meanwhile ends the process.
     if isinstance(source, Encoded):
         return io.BytesIO(source.data)
+    check_there(source)
     path = Path(source)
-    if not os.path.exists(path):  # Path.exists raises where a name is too long
-        raise InputError(f"{path}: no such file")
     if path.is_dir():
         raise InputError(f"{path}: a folder, where one image is wanted; {ACCEPTED}")
     if not path.is_file():  # nobody knows when a pipe or a device ends
@@ -300,6 +303,7 @@ def _encode(image: Image.Image, kind: str, note: Note) -> bytes:
 def write_file(path: Path, data: bytes) -> None:
     """Write beside, then rename. Raises InputError where that cannot be."""
     temporary = path.with_name(f".invertfill-{secrets.token_hex(8)}{path.suffix}")
+    unfinished.add(temporary)
     try:
         with os.fdopen(_open_beside(temporary), "wb") as file:
             file.write(data)
@@ -315,6 +319,7 @@ def write_file(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
+        unfinished.discard(temporary)
 
 
 def _open_beside(temporary: Path) -> int:

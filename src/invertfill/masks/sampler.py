@@ -17,7 +17,7 @@ import numpy as np
 
 from invertfill.errors import InputError
 from invertfill.imaging.io import list_images
-from invertfill.imaging.masks import binary_image
+from invertfill.imaging.masks import read_mask
 from invertfill.masks.names import COVERAGE, KINDS, OUTLINED
 from invertfill.masks.shapes import Outline, draw
 
@@ -118,8 +118,5 @@ def mask_set_hash(masks: Iterable[np.ndarray]) -> str:
 def _read_outlines(folder: Path) -> tuple[Outline, ...]:
     found = []
     for path in list_images(folder):
-        hole = binary_image(path)
-        if not hole.any():
-            raise InputError(f"{path}: an outline without any white; accepted: white = the thing")
-        found.append(Outline.of(hole))
+        found.append(Outline.of(read_mask(path, None)))
     return tuple(found)

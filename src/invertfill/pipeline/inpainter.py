@@ -15,15 +15,18 @@ from invertfill.engines import Engines
 from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
-from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, refresh, samples_of
-from invertfill.imaging.io import FileSource, ImageSource, open_image
-from invertfill.imaging.masks import MaskSource, read_mask
+from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, put_part, refresh, samples_of
+from invertfill.imaging.distance import grow
+from invertfill.imaging.io import open_image
+from invertfill.imaging.masks import MaskSource, mark_boxes, read_mask
+from invertfill.imaging.sources import ImageSource, name_of, settle
 from invertfill.notes import Note, Notes, silent
-from invertfill.options import AUTO, FillOptions
+from invertfill.options import AUTO, DEFAULTS, OF_HOLE, FillOptions
 from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crops, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.feather import Feather
 from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
@@ -84,17 +87,19 @@ class Inpainter:
         """Fill the holes of one picture.
 
         Args:
-            image: a path, a PIL image, or an array (H, W[, 3 or 4]) of integers or floats; any size.
-            mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
-                transparent (with the partly transparent pixels that touch it; of these, what is there lies over the
-                fill), or NaN, or nodata.
+            image: a path, a file's bytes, an open binary file, a PIL image, or an array (H, W[, 3 or 4]) of integers or
+                floats; any size.
+            mask: the same kinds, of the picture's size, white (or True) = hole; `invertfill.imaging.mask_levels` has
+                all of it. None: the boxes given as `box`, or else where the picture is transparent (with the partly
+                transparent pixels that touch it; of these, what is there lies over the fill), or NaN, or nodata.
             changes: options for this call; see `FillOptions`. Seed 0 fills from the long-run mean latent, or from the
                 likeliest one where the model guesses it; any other seed draws a latent of its own
                 (`ModelInfo.mean_latent_samples`) and gives another fill. The same seed gives the same picture.
 
         Returns:
-            A picture of the same size and mode, and what there is to say about it. Every pixel outside the hole is as
-            it was, byte for byte. The hole is opaque, or with a mask, as see-through as what surrounds it.
+            A picture of the same size and mode, and what there is to say about it. Every pixel outside the hole (after
+            `grow`, and `feather` pixels around it) is as it was, byte for byte. The hole is opaque, or with a mask, as
+            see-through as what surrounds it.
 
         Raises:
             InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
@@ -174,8 +179,10 @@ class Inpainter:
         Raises:
             InputError: a picture that can't be read, a negative number, or an option not accepted.
         """
+        changes = {name: DEFAULTS[name] for name in OF_HOLE} | changes  # what is given of holes is for pictures' own
         options = _of_one(self.options.changed(**changes))
-        clock, notes, name = _Clock(), Notes(), _name(image)
+        clock, notes, image = _Clock(), Notes(), settle(image, "image")
+        name = name_of(image, "image")
         picture = open_image(image, note=notes)
         inpainter, why = self, ""
         result = FillResult(picture, "", seed=options.seed)
@@ -207,19 +214,23 @@ class Inpainter:
         return pictures
 
     def _prepare(self, image: ImageSource, mask: MaskSource | None, options: FillOptions, name: str = "") -> _Job:
-        notes, name = Notes(), name or _name(image)
+        image, notes = settle(image, "image"), Notes()
+        name = name or name_of(image, "image")
         picture = open_image(image, note=notes)
-        hole = _read_hole(picture, mask, name, options.invert_mask)
+        hole, feather = _read_hole(picture, mask, name, options, notes), None
         if not hole.any():
             notes(f"{name}: no hole; the result is a copy")
             return _Job(picture, None, [], options.seed, "", notes)
+        if options.feather:
+            hole, feather = Feather.around(picture, hole, options.feather)
         if _unknown(picture, hole).all():
             if not hole.all() and missing(picture) is not None:
                 raise InputError(f"{name}: NaN or nodata everywhere outside the hole; accepted: pixels to fill it from")
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
         engine, why = self._select(picture, hole, options, name, notes)
         pieces = _pieces(picture, hole, engine.model.size, options, notes)
-        return _Job(picture, engine, pieces, options.seed, why, notes, by_alpha=mask is None)
+        by_alpha = mask is None and not options.box
+        return _Job(picture, engine, pieces, options.seed, why, notes, by_alpha, feather)
 
     def _select(
         self, picture: Image.Image, hole: np.ndarray, options: FillOptions, name: str, note: Note
@@ -236,11 +247,12 @@ class Inpainter:
 
 
 def show_hole(
-    image: ImageSource, mask: MaskSource | None = None, invert_mask: bool = False, colour: str = "white"
+    image: ImageSource, mask: MaskSource | None = None, options: FillOptions | None = None, colour: str = "white"
 ) -> Image.Image:
     """RGB: a picture with its hole in one colour; arguments and errors as of `Inpainter.fill`."""
+    image = settle(image, "image")
     picture = open_image(image, note=silent)
-    hole = Image.fromarray(_read_hole(picture, mask, _name(image), invert_mask))
+    hole = Image.fromarray(_read_hole(picture, mask, name_of(image, "image"), options or FillOptions(), silent))
     return Image.composite(Image.new("RGB", picture.size, colour), to_srgb(picture, note=silent), hole)
 
 
@@ -287,6 +299,7 @@ class _Job:
     why: str
     notes: Notes
     by_alpha: bool = False  # the hole is where the picture is transparent
+    feather: Feather | None = None
 
 
 def _of_one(options: FillOptions) -> FillOptions:
@@ -294,11 +307,6 @@ def _of_one(options: FillOptions) -> FillOptions:
     if options.samples != 1:
         raise InputError(f"samples {options.samples}; accepted: 1, or fill_samples for several fills of a picture")
     return options
-
-
-def _name(image: ImageSource) -> str:
-    """For messages."""
-    return str(image) if isinstance(image, FileSource) else "image"
 
 
 def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -362,17 +370,28 @@ def _copy(picture: Image.Image) -> Image.Image:
     return copy
 
 
-def _read_hole(picture: Image.Image, mask: MaskSource | None, name: str, invert: bool) -> np.ndarray:
+def _read_hole(
+    picture: Image.Image, mask: MaskSource | None, name: str, options: FillOptions, note: Note
+) -> np.ndarray:
     """(H, W) bool."""
     if mask is not None:
-        return read_mask(mask, picture.size, invert=invert)
+        how = {"invert": options.invert_mask, "resize": options.resize_mask}
+        hole = read_mask(mask, picture.size, **how, picture=picture, note=note)
+    elif options.box:
+        hole = np.zeros(picture.size[::-1], bool)
+    else:
+        hole = _transparent(picture, name)
+    return grow(mark_boxes(hole, options.box), options.grow)
+
+
+def _transparent(picture: Image.Image, name: str) -> np.ndarray:
     alpha, gaps = alpha_of(picture), missing(picture)
     if alpha is not None:
         hole = soft_hole(alpha)
         return hole if gaps is None else hole | gaps
     if gaps is None:
         raise InputError(
-            f"{name}: no mask given and no transparency; accepted: a mask, or an image with transparent holes"
+            f"{name}: no mask given and no transparency; accepted: a mask, boxes, or an image with transparent holes"
         )
     return gaps
 
@@ -420,8 +439,9 @@ def _composite(
             else:
                 content[:, -1] = continued(around, piece.hole)[inside][hole] * (opaque / 255)
         part[hole] = content
-        if not is_beside(picture):
-            picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
+        put_part(picture, part, box)
+    if job.feather:
+        job.feather.fade(picture)
     if is_beside(picture) and job.pieces:
         refresh(picture)
     name = job.engine.model.name if job.engine else ""

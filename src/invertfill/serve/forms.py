@@ -13,12 +13,13 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from invertfill.errors import one_line
-from invertfill.options import DECLARED, DEFAULTS, type_of
+from invertfill.options import DECLARED, DEFAULTS, OF_HOLE, type_of
 from invertfill.serve.refusal import GONE, Refusal
 from invertfill.serve.settings import Limits
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
-FIELDS = 20  # of a form, which has fewer
+FIELDS = 100  # of a form, which has fewer, but for boxes
+TEXTS = {"type": "array", "items": {"type": "string"}}  # of an option that may be given several times
 
 
 def _decode(value: object) -> object:
@@ -47,6 +48,8 @@ def _with_options(*but: str) -> Callable[[type[AnyForm]], type[AnyForm]]:
         for name, option in DECLARED.items():
             if "http" in option.doors and not option.at_load and name not in (*but, *form.model_fields):
                 kind = Literal[option.choices] if option.choices else type_of(name)
+                if option.parse:
+                    kind = Annotated[kind, BeforeValidator(option.parse), WithJsonSchema(TEXTS)]
                 fields[name] = kind, Field(DEFAULTS[name], ge=option.low, le=option.high, description=option.help)
         return create_model(form.__name__, __base__=form, __doc__=form.__doc__, **fields)
 
@@ -78,12 +81,11 @@ class FillForm(Form):
     """Fill the holes of a picture."""
 
     mask: File | None = Field(
-        None, description="White = hole. Without it, the hole is where the picture is transparent."
+        None, description="White = hole. Without it and boxes, the hole is where the picture is transparent."
     )
-    resize_mask: bool = Field(False, description="The mask is of another size than the picture, and is brought to it.")
 
 
-@_with_options("invert_mask", "context")
+@_with_options("context", *OF_HOLE)
 class OutpaintForm(Form):
     """Draw what lies beyond a picture's sides."""
 
@@ -125,16 +127,19 @@ class _InMemory(MultiPartParser):
     spool_max_size = sys.maxsize
 
 
-async def _read_multipart(request: Request, body: AsyncGenerator[bytes, None]) -> dict[str, object]:
+async def _read_multipart(request: Request, body: AsyncGenerator[bytes, None]) -> dict[str, Any]:
     try:
         form = await _InMemory(request.headers, body, max_files=2, max_fields=FIELDS).parse()
     except Refusal:
         raise
     except Exception:  # the parser raises its own, KeyError and UnicodeError
         raise Refusal(400, "The multipart body is damaged, or holds more than the form has fields.") from None
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}
     for name, value in form.multi_items():
-        fields[name] = await value.read() if isinstance(value, UploadFile) else value
+        if name in DECLARED and DECLARED[name].parse:
+            fields.setdefault(name, []).append(value)
+        else:
+            fields[name] = await value.read() if isinstance(value, UploadFile) else value
     await form.close()
     return fields
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import JSONResponse
 
+from invertfill.errors import shortened
+
 GONE = 499  # the client went away; nobody reads the answer, but the metrics count it
 
 
@@ -17,7 +19,7 @@ class Refusal(Exception):
     """
 
     def __init__(self, status: int, sentence: str, retry: int | None = None) -> None:
-        super().__init__(sentence)
+        super().__init__(shortened(sentence))
         self.status = status
         self.retry = retry
 

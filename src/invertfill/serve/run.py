@@ -55,7 +55,8 @@ def serve(settings: Settings, port: int, on_ready: Callable[[str], None]) -> Non
     def stop(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)  # uvicorn raises the signal anew once all is done
+    for interrupt in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(interrupt, stop)  # uvicorn raises the signal anew once all is done
     with listening, contextlib.suppress(KeyboardInterrupt):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         gc.freeze()  # what is there by now stays, so looking for garbage need not look at it

@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any, TypeAlias
 
-import numpy as np
 from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.imaging.colour import to_srgb
-from invertfill.imaging.io import Encoded, encode_image, look, open_image
-from invertfill.imaging.masks import read_mask
+from invertfill.imaging.io import encode_image, look, open_image
+from invertfill.imaging.sources import Encoded
 from invertfill.notes import Notes
 from invertfill.options import AUTO
 from invertfill.pipeline.inpainter import Inpainter, open_inpainter
@@ -86,10 +85,11 @@ class Service:
         """The holes of a picture filled, once for each seed."""
 
         def prepare(picture: Image.Image) -> Draw:
-            mask = self._mask(form, form.mask, picture.size) if form.mask is not None else None
-            read = {"invert_mask": False} if form.mask is not None else {}  # reading it has inverted it
+            mask = Encoded("mask", form.mask) if form.mask is not None else None
+            if mask:
+                self._check_size(look(mask)[1])
             # One at a time, so that it can be left between two.
-            return lambda inpainter, options: inpainter.fill_samples(picture, mask, batch=1, **options | read)
+            return lambda inpainter, options: inpainter.fill_samples(picture, mask, batch=1, **options)
 
         return self._make(form, unwanted, prepare)
 
@@ -151,21 +151,6 @@ class Service:
         suffix, size = look(source)
         self._check_size(size)
         return suffix, open_image(source, note=notes)
-
-    def _mask(self, form: FillForm, data: bytes, size: tuple[int, int]) -> np.ndarray:
-        """(H, W) bool, of the picture's size."""
-        source = Encoded("mask", data)
-        self._check_size(look(source)[1])
-        invert = bool(form.options.get("invert_mask"))
-        if not form.resize_mask:
-            return read_mask(source, size, invert=invert)
-        hole = read_mask(source, None, invert=invert)
-        height, width = hole.shape
-        # Rounded to whole pixels, a reduced picture's sides are up to half a pixel off.
-        if abs(width * size[1] - height * size[0]) > max(size):
-            found = f"mask of {width}x{height} pixels for an image of {size[0]}x{size[1]}"
-            raise InputError(f"{found}; accepted: a mask of the same proportions")
-        return np.asarray(Image.fromarray(hole).resize(size, Image.Resampling.NEAREST))
 
     def _margins(self, form: OutpaintForm, size: tuple[int, int]) -> Margins:
         margins = parse_margins(size, form.left, form.top, form.right, form.bottom)

@@ -109,6 +109,8 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         state: dict[str, Any] = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
         state["config"] = rename_keys(state["config"])
         short = [name for name, size in state["files"].items() if (checkpoint / name).stat().st_size != size]
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{checkpoint}: no complete checkpoint ({error}); a folder with {STATE} is accepted"
