@@ -79,5 +79,6 @@ def binary_image(source: FileSource | Image.Image) -> np.ndarray:
     if image.mode in ("LA", "RGBA"):
         image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size), image.getchannel("A"))
     if image.mode in ("I", "F"):
-        raise InputError(f"mask of mode {image.mode!r}; accepted: 1, 8 or 16 bits per pixel")
+        name = str(source) if isinstance(source, FileSource) else "mask"
+        raise InputError(f"{name}: pixel type {image.mode!r} is not accepted; accepted: 1, 8 or 16 bits per pixel")
     return np.asarray(image) > THRESHOLD * 257 if image.mode == "I;16" else np.asarray(image.convert("L")) > THRESHOLD
