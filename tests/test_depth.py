@@ -11,6 +11,7 @@ from PIL import Image, TiffImagePlugin
 
 import invertfill
 from invertfill.errors import InputError
+from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.depth import known_range, of_samples, samples_of
 from invertfill.imaging.io import look, open_image, save_image
 from invertfill.notes import Notes
@@ -238,3 +239,11 @@ def test_bands_are_refused_before_anything_is_lost(tmp_path: Path) -> None:
         )
         with pytest.raises(InputError, match=rf"{extra}\.tif: {3 + extra} bands.*accepted: "):
             open_image(path)
+
+
+def test_12_bits_do_not_look_black(tmp_path: Path) -> None:
+    for bits, shift in ((10, 2), (12, 4), (16, 8)):
+        before = heights("uint16", 1, 0, 2**bits - 1)
+        shown = open_image(save_image(of_samples(before), tmp_path / "a.webp"))
+        np.testing.assert_allclose(np.asarray(shown.convert("L")), before >> shift, atol=1)
+        np.testing.assert_array_equal(np.asarray(to_srgb(of_samples(before)))[..., 0], before >> shift)

@@ -149,11 +149,13 @@ def _tiff(described: bytes, pixels: np.ndarray) -> bytes:
 
 
 def _tags(tiff: bytes) -> ImageFileDirectory_v2:
-    """Of its first directory."""
+    """Of its first directory. Raises UnidentifiedImageError where that says no size."""
     tags = ImageFileDirectory_v2(tiff[:16] if tiff[2:3] == b"+" or tiff[3:4] == b"+" else tiff[:8])
     file = io.BytesIO(tiff)
     file.seek(tags.next)
     tags.load(file)
+    if not {256, 257} <= tags.keys():
+        raise UnidentifiedImageError
     return tags
 
 

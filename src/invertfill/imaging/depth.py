@@ -17,6 +17,7 @@ OWN = {"I;16": "uint16", "I": "int32", "F": "float32"}  # Pillow's modes, and th
 VIEWS = {2: "LA", 3: "RGB", 4: "RGBA"}  # of so many channels
 TYPES = ("uint16", "int8", "int16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64")
 GDAL_NODATA = 42113
+SENSOR = 12  # bits: grey of no more, in a file of 16, comes from a sensor, and would look black
 LINES = 256  # are made a view at a time, so that memory stays small
 SOME = 1 << 20  # of the samples tell their range
 
@@ -109,7 +110,9 @@ def view(picture: Image.Image) -> Image.Image:
         return picture
     samples = np.asarray(picture)
     if picture.mode == "I;16":
-        return Image.fromarray((samples >> 8).astype(np.uint8))
+        most = int(samples.max(initial=0))
+        used = most.bit_length() if most < 1 << SENSOR else 16
+        return Image.fromarray((samples >> max(0, used - 8)).astype(np.uint8))
     shown = Image.new("L", picture.size)
     shown.info[SAMPLES] = samples
     refresh(shown)

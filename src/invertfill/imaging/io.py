@@ -335,7 +335,7 @@ def _for_format(image: Image.Image, kind: str, note: Note) -> Image.Image:
     info = dict(image.info)
     if image.mode == "I;16" and kind not in ("PNG", "TIFF"):
         note(SIXTEEN)
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = depth.view(image)
     if kind in ("JPEG", "BMP") and image.mode in WITHOUT_ALPHA:
         if np.asarray(image.getchannel("A")).min() < 255:
             note("the transparency goes; PNG, WebP and TIFF keep it")
