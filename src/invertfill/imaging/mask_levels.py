@@ -183,8 +183,8 @@ def _same_content(mask: Image.Image, picture: Image.Image | None, seen: np.ndarr
     if mask.size != picture.size or ours.std() < 1 or np.abs(ours - theirs).mean() > 255 * SOME * 4:
         return False
     sample = np.asarray(picture.resize(_at_most(picture.size, SAMPLE), Image.Resampling.NEAREST))
-    if len(np.unique(sample.reshape(sample.shape[0] * sample.shape[1], -1), axis=0)) > LABELS:
-        return False  # with so many colours it is no mask, even if the hole in it is painted over
+    if len(np.unique(sample.reshape(sample.shape[0] * sample.shape[1], -1), axis=0)) > 2:
+        return False  # no mask, even if the hole in it is painted over
     difference = np.asarray(ImageChops.difference(_grey(mask), _grey(picture)))
     return bool((difference > 32).mean() < SOME)
 
