@@ -34,7 +34,7 @@ from PIL import Image, ImageCms, features
 
 from invertfill.errors import InputError
 from invertfill.imaging import deep as deep_colour
-from invertfill.imaging.io import WRITTEN, open_image, save_image
+from invertfill.imaging.io import SUFFIXES, open_image, save_image
 from invertfill.imaging.masks import read_mask
 
 SIZE = (48, 32)
@@ -171,7 +171,7 @@ def read(path: Path) -> tuple[str, str]:
     if image.width * image.height > SAVED:
         return "picture", ""
     try:
-        for suffix in {".png", path.suffix} & set(WRITTEN):
+        for suffix in {".png", path.suffix} & set(SUFFIXES):
             save_image(image, path.with_name(f"again{suffix}"))
     except BaseException:
         return "else", traceback.format_exc()

@@ -17,9 +17,12 @@ from PIL.PngImagePlugin import PngInfo
 
 from invertfill.errors import InputError
 from invertfill.imaging import sixteen_bit as deep
+from invertfill.imaging import tiff
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 from invertfill.imaging.metadata import kept_info, read_exif, turn
-from invertfill.notes import Note, log
+from invertfill.imaging.palette import MODES as FEW_MODES
+from invertfill.imaging.palette import remember, restored
+from invertfill.notes import Note, log, silent
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,6 @@ FORMATS = {  # Pillow's names
     ".gif": "GIF",
 }
 SUFFIXES = tuple(FORMATS)
-WRITTEN = SUFFIXES[:-1]
 AT_HAND = ("PNG", "JPEG", "BMP", "GIF")  # without Pillow's other fifty plugins, which take a tenth of a second to load
 # Modes that are filled as they are, so that known pixels keep their exact values.
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I;16")
@@ -67,6 +69,8 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
     "HEIF": {"quality": 100, "chroma": 444},
 }
+LOSSLESS_TIFF = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma", "zstd")
+BILEVEL_TIFF = ("tiff_ccitt", "group3", "group4")
 MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
 
@@ -118,7 +122,7 @@ def look(source: FileSource) -> tuple[str, tuple[int, int]]:
         image = _identify(file, str(source))
         # An MPO is a JPEG with previews behind it.
         kind = "JPEG" if image.format == "MPO" else image.format
-        return next((suffix for suffix in WRITTEN if FORMATS[suffix] == kind), ".png"), image.size
+        return next((suffix for suffix in SUFFIXES if FORMATS[suffix] == kind), ".png"), image.size
 
 
 def _identify(file: BinaryIO, name: str) -> Image.Image:
@@ -201,8 +205,8 @@ def check_output(path: str | Path, *inputs: str | Path | None) -> Path:
 
 def check_name(name: str | Path) -> None:
     """Raise InputError if the name's suffix is of no format that can be written."""
-    if Path(name).suffix.lower() not in WRITTEN:
-        raise InputError(f"{name}: not an image file name that can be written; accepted: {', '.join(WRITTEN)}")
+    if Path(name).suffix.lower() not in SUFFIXES:
+        raise InputError(f"{name}: not an image file name that can be written; accepted: {', '.join(SUFFIXES)}")
     if Path(name).suffix.lower() in HEIF:
         _register_heif(name)
 
@@ -246,6 +250,7 @@ def encode_image(image: Image.Image, name: str | Path, *, note: Note = log.info)
         note(f"{name}: {text}")
 
     try:
+        image = restored(image)
         low = deep.low_of(image)
         if low is not None and kind in deep.FORMATS:
             return deep.encode(image, low, kind, lambda dot: _encode(dot, kind, lost))
@@ -268,16 +273,31 @@ def _encode(image: Image.Image, kind: str, note: Note) -> bytes:
     if kind == "PNG" and "xmp" in options:
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
-    if kind == "TIFF" and "exif" in options:
-        options["compression"] = "raw"  # Pillow's compressed TIFFs can't hold the EXIF and GPS directories
-    if kind == "TIFF" and "xmp" in options:
-        tags = Image.Exif()
-        tags.load(options.pop("exif", b""))
-        tags[700] = options.pop("xmp")
-        options["exif"] = tags
+    if kind == "TIFF":
+        return _encode_tiff(image, options)
     data = io.BytesIO()
     image.save(data, format=kind, **options)
     return data.getvalue()
+
+
+def _encode_tiff(image: Image.Image, options: dict[str, Any]) -> bytes:
+    """With the compression that the picture's file had, if it was a TIFF."""
+    compression = image.info.get("compression")
+    if compression in LOSSLESS_TIFF or (compression in BILEVEL_TIFF and image.mode == "1"):
+        options["compression"] = compression
+    described = {name: options.pop(name) for name in ("exif", "xmp") if name in options}
+    data = io.BytesIO()
+    image.save(data, "TIFF", **options)
+    if not described:
+        return data.getvalue()
+    # Pillow's compressed TIFFs can't hold the EXIF and GPS directories, so these come from one that isn't.
+    tags = Image.Exif()
+    tags.load(described.get("exif", b""))
+    if "xmp" in described:
+        tags[700] = described["xmp"]
+    dot = io.BytesIO()
+    Image.new("L", (1, 1)).save(dot, "TIFF", compression="raw", exif=tags)
+    return tiff.with_tags_of(dot.getvalue(), data.getvalue())
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -310,6 +330,8 @@ def _open_beside(temporary: Path) -> int:
 
 def _for_format(image: Image.Image, kind: str, note: Note) -> Image.Image:
     """The image in a mode that the format can hold; where its colour profile doesn't fit that mode, in sRGB."""
+    if image.mode in FEW_MODES and kind not in _holding(image):
+        image = open_image(image, note=silent)
     info = dict(image.info)
     if image.mode == "I;16" and kind not in ("PNG", "TIFF"):
         note("16 bits per channel become 8; PNG and TIFF keep them")
@@ -332,6 +354,13 @@ def _for_format(image: Image.Image, kind: str, note: Note) -> Image.Image:
     return image
 
 
+def _holding(image: Image.Image) -> tuple[str, ...]:
+    """The formats that hold a picture of few colours as it is."""
+    if image.mode == "P":
+        return ("PNG", "GIF") if image.has_transparency_data else ("PNG", "GIF", "TIFF", "BMP")
+    return "PNG", "TIFF", "BMP"
+
+
 def _register_heif(name: str | Path) -> None:
     try:
         from pillow_heif import register_heif_opener
@@ -345,8 +374,6 @@ def _say_what_is_lost(image: Image.Image, name: str, note: Note) -> None:
     # Their number isn't asked for: that takes a walk through all of them. An MPO's other frames are previews.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         note(f"{name}: several frames; only the first is filled")
-    if image.mode == "P":
-        note(f"{name}: a palette; the result has plain RGB")
 
 
 def _keep_depth(picture: Image.Image, data: bytes, name: str, depth: int, note: Note) -> None:
@@ -365,10 +392,12 @@ def _upright(image: Image.Image, name: str, exif: Image.Exif, own: bool) -> Imag
     """
     if 0 in image.size:
         raise InputError(f"{name}: no pixels; accepted: at least one")
-    plain = _plain(turn(image), name)
+    turned = turn(image)
+    plain = _plain(turned, name)
     if plain is image and not own:
         plain = image.copy()
     plain.info = kept_info(image, exif, plain.size)
+    remember(plain, turned)
     return plain
 
 

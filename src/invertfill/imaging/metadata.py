@@ -77,6 +77,8 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
         text = xmp.encode() if isinstance(xmp, str) else xmp
         # The picture is upright now; what XMP says of that has to agree.
         info["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>1", text)
+    if isinstance(compression := image.info.get("compression"), str):  # of a TIFF; a BMP has a number there
+        info["compression"] = compression
     if (
         jpeg := (image.quantization, get_sampling(image))
         if isinstance(image, JpegImageFile)

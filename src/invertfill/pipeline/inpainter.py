@@ -17,6 +17,7 @@ from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
+from invertfill.imaging.palette import restored
 from invertfill.imaging.sixteen_bit import LOW, low_of
 from invertfill.notes import Note, Notes, silent
 from invertfill.options import AUTO, FillOptions
@@ -177,7 +178,7 @@ class Inpainter:
         clock, notes = _Clock(), Notes()
         picture = open_image(image, note=notes)
         inpainter, why = self, ""
-        result = FillResult(picture, "", seed=options.seed)
+        result = FillResult(restored(picture), "", seed=options.seed)
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.selector:  # one model for all steps
@@ -374,4 +375,4 @@ def _composite(
         if low is not None:
             low[box[1] : box[3], box[0] : box[2]][hole] = content[hole]  # 16 bits: 257 times the 8
     name = job.engine.model.name if job.engine else ""
-    return FillResult(picture, name, job.why, tuple(job.notes), job.seed, clock.seconds(), raw)
+    return FillResult(restored(picture), name, job.why, tuple(job.notes), job.seed, clock.seconds(), raw)

@@ -105,6 +105,8 @@ def extend(picture: Image.Image, margins: Margins) -> tuple[Image.Image, np.ndar
     width = picture.width + margins.left + margins.right
     height = picture.height + margins.top + margins.bottom
     canvas = Image.new(picture.mode, (width, height))
+    if picture.palette:
+        canvas.putpalette(picture.palette.tobytes(), picture.palette.mode)
     canvas.paste(picture, (margins.left, margins.top))
     canvas.info = dict(picture.info)
     if (low := low_of(picture)) is not None:
