@@ -16,8 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from invertfill.errors import InputError
+from invertfill.imaging import gif, tiff
 from invertfill.imaging import sixteen_bit as deep
-from invertfill.imaging import tiff
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 from invertfill.imaging.metadata import kept_info, read_exif, turn
 from invertfill.imaging.palette import MODES as FEW_MODES
@@ -98,9 +98,8 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
     if isinstance(source, Image.Image):
         with _no_traceback("image"):
             return _upright(source, "image", read_exif(source, "image", note), own=False)
-    with _no_traceback(source), _open_file(source) as file:
+    with opened(source) as (image, file):
         name = str(source)
-        image = _identify(file, name)
         _say_what_is_lost(image, name, note)
         depth = deep.bits(image)
         exif = read_exif(image, name, note)  # before loading, at which Pillow turns a TIFF and forgets the rest
@@ -118,11 +117,17 @@ def look(source: FileSource) -> tuple[str, tuple[int, int]]:
     Raises:
         InputError: no such file, or not an image.
     """
-    with _no_traceback(source), _open_file(source) as file:
-        image = _identify(file, str(source))
+    with opened(source) as (image, _):
         # An MPO is a JPEG with previews behind it.
         kind = "JPEG" if image.format == "MPO" else image.format
         return next((suffix for suffix in SUFFIXES if FORMATS[suffix] == kind), ".png"), image.size
+
+
+@contextlib.contextmanager
+def opened(source: FileSource) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """A file's picture, not decoded yet, and the file. What goes wrong meanwhile ends as an InputError."""
+    with _no_traceback(source), _open_file(source) as file:
+        yield _identify(file, str(source)), file
 
 
 def _identify(file: BinaryIO, name: str) -> Image.Image:
@@ -220,31 +225,41 @@ def make_folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def save_image(image: Image.Image, path: str | Path, *, note: Note = log.info) -> Path:
+def save_image(image: Image.Image, path: str | Path, *, quality: int | None = None, note: Note = log.info) -> Path:
     """Save a picture with its colour profile, resolution, EXIF and XMP.
 
     It is encoded, written beside, then renamed: whatever happens, ``path`` is as it was or whole. A symbolic link is
     replaced itself, and not what it points to.
 
     PNG, TIFF, BMP and WebP are written lossless. JPEG has no alpha and re-encodes every pixel; a picture that was
-    a JPEG is written with its own quantisation tables and subsampling. `note` is told what the format can't hold.
+    a JPEG is written with its own quantisation tables and subsampling, unless another `quality`, 1 to 100, is asked for.
+    `note` is told what the format can't hold.
 
     Raises:
         InputError: the suffix can't be written, or the place can't.
     """
     path = check_output(path)
-    write_file(path, encode_image(image, path, note=note))
+    write_file(path, encode_image(image, path, quality=quality, note=note))
     return path
 
 
-def encode_image(image: Image.Image, name: str | Path, *, note: Note = log.info) -> bytes:
+def encode_image(
+    image: Image.Image,
+    name: str | Path,
+    *,
+    quality: int | None = None,
+    frames: dict[str, Any] | None = None,
+    note: Note = log.info,
+) -> bytes:
     """What `save_image` writes.
+
+    Args:
+        frames: of an animation that begins with this picture: what Pillow's `save` is to be told of the others.
 
     Raises:
         InputError: the name's suffix can't be written, or the format can't hold the picture.
     """
-    check_name(name)
-    kind = FORMATS[Path(name).suffix.lower()]
+    kind = kind_of(name)
 
     def lost(text: str) -> None:
         note(f"{name}: {text}")
@@ -253,28 +268,46 @@ def encode_image(image: Image.Image, name: str | Path, *, note: Note = log.info)
         image = restored(image)
         low = deep.low_of(image)
         if low is not None and kind in deep.FORMATS:
-            return deep.encode(image, low, kind, lambda dot: _encode(dot, kind, lost))
+            return deep.encode(image, low, kind, lambda dot: _encode(dot, kind, SAVE_OPTIONS[kind], lost))
         if low is not None:
             lost(f"16 bits per channel become 8; {' and '.join(deep.FORMATS)} keep them")
-        return _encode(_for_format(image, kind, lost), kind, lost)
+        options = {**SAVE_OPTIONS.get(kind, {}), **_quality(image, kind, quality), **(frames or {})}
+        return _encode(_for_format(image, kind, lost), kind, options, lost)
     except Exception as error:  # encoders raise struct.error, KeyError and what not
         raise InputError(f"{name}: cannot be written ({error})") from None
 
 
-def _encode(image: Image.Image, kind: str, note: Note) -> bytes:
-    options = {**SAVE_OPTIONS.get(kind, {}), **{key: image.info[key] for key in KEPT if image.info.get(key)}}
+def kind_of(name: str | Path) -> str:
+    """Pillow's name of the format. Raises InputError where it can't be written."""
+    check_name(name)
+    return FORMATS[Path(name).suffix.lower()]
+
+
+def _quality(image: Image.Image, kind: str, asked: int | None) -> dict[str, Any]:
+    """What is asked for; else what the picture's own file had."""
+    if asked is not None:
+        return {"JPEG": {"quality": asked}, "WEBP": {"lossless": False, "quality": asked, "method": 4}}.get(
+            kind, {"quality": asked} if kind in ("AVIF", "HEIF") else {}
+        )
+    if kind == "JPEG" and "jpeg" in image.info:
+        tables, subsampling = image.info["jpeg"]
+        return {"quality": -1, "qtables": tables, "subsampling": subsampling}
+    return {}
+
+
+def _encode(image: Image.Image, kind: str, options: dict[str, Any], note: Note) -> bytes:
+    options = {**options, **{key: image.info[key] for key in KEPT if image.info.get(key)}}
     for key in ("exif", "xmp"):
         if kind == "JPEG" and len(options.get(key, b"")) > MARKER:
             note(f"{key.upper()} data too long for a JPEG; it goes")
             del options[key]
-    if kind == "JPEG" and "jpeg" in image.info:
-        del options["quality"]
-        options["qtables"], options["subsampling"] = image.info["jpeg"]
     if kind == "PNG" and "xmp" in options:
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
     if kind == "TIFF":
         return _encode_tiff(image, options)
+    if kind == "GIF":
+        return gif.encode([image], [0], [0], None, b"", note)
     data = io.BytesIO()
     image.save(data, format=kind, **options)
     return data.getvalue()

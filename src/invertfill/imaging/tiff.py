@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes
 DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS and, within EXIF, interoperability
@@ -29,17 +30,25 @@ class _Directory:
     strips: list[bytes] = field(default_factory=list)
 
 
-def split(data: bytes) -> tuple[list[bytes], int]:
+def split(data: bytes) -> tuple[list[Callable[[], bytes]], int]:
     """Each page as a file of its own: the same bytes, which begin at the page and end with it.
 
     Returns:
-        The pages, and how many others there are that hold no picture of their own: smaller copies and mattes.
+        What makes each page's file, since all of them at once would be many times the file; and how many other pages
+        there are that hold no picture of their own, such as smaller copies and mattes.
 
     Raises:
         ValueError, struct.error: damaged.
     """
     order, big = ("<" if data[:2] == b"II" else ">"), data[2:4] in (b"+\0", b"\0+")
     head, number = (8, f"{order}Q") if big else (4, f"{order}I")
+
+    def page(at: int, link: int) -> bytes:
+        file = bytearray(data)
+        struct.pack_into(number, file, head, at)
+        struct.pack_into(number, file, link, 0)
+        return bytes(file)
+
     pages, others, seen = [], 0, set[int]()
     (at,) = struct.unpack_from(number, data, head)
     while at and at not in seen and len(seen) < MOST_PAGES:
@@ -49,17 +58,14 @@ def split(data: bytes) -> tuple[list[bytes], int]:
         link = entries + size * count
         (following,) = struct.unpack_from(number, data, link)
         kinds = [
-            struct.unpack_from(f"{order}I", data, entry + size - struct.calcsize(number))[0]
+            struct.unpack_from(f"{order}I", data, entry + (12 if big else 8))[0]
             for entry in range(entries, link, size)
             if struct.unpack_from(f"{order}H", data, entry)[0] == SUBFILE
         ]
         if pages and kinds and kinds[0] & (REDUCED | MATTE):
             others += 1
         else:
-            page = bytearray(data)
-            struct.pack_into(number, page, head, at)
-            struct.pack_into(number, page, link, 0)
-            pages.append(bytes(page))
+            pages.append(partial(page, at, link))
         at = following
     return pages, others
 

@@ -15,6 +15,7 @@ from invertfill.engines import Engines
 from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
+from invertfill.imaging.frames import read_frames
 from invertfill.imaging.io import FileSource, ImageSource, open_image
 from invertfill.imaging.masks import MaskSource, mask_from_transparency, read_mask
 from invertfill.imaging.palette import restored
@@ -25,6 +26,7 @@ from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crops, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.frames import fill_frames
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
@@ -83,9 +85,10 @@ class Inpainter:
         """Fill the holes of one picture.
 
         Args:
-            image: a path, a PIL image, or an array (H, W[, 3 or 4]) uint8 or float 0..1; any size.
+            image: a path, a PIL image, or an array (H, W[, 3 or 4]) uint8 or float 0..1; any size. Of a file with
+                several pages or frames, all are filled; see `FillResult.frames`.
             mask: the same kinds, of the picture's size, white (or True) = hole. None: the hole is where the picture is
-                fully transparent.
+                fully transparent. For several pages or frames: one for all, a file with as many, or a list of as many.
             changes: options for this call; see `FillOptions`. Seed 0 fills from the long-run mean latent, or from the
                 likeliest one where the model guesses it; any other seed draws a latent of its own
                 (`ModelInfo.mean_latent_samples`) and gives another fill. The same seed gives the same picture.
@@ -97,6 +100,8 @@ class Inpainter:
         Raises:
             InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
         """
+        if (several := read_frames(image)) is not None:
+            return fill_frames(self, several, mask, _name(image), **changes)
         return next(self.fill_many([(image, mask)], **changes))
 
     def fill_samples(
@@ -116,6 +121,11 @@ class Inpainter:
             One result for each seed: what `fill` gives for it.
         """
         options = self.options.changed(**changes)
+        if (several := read_frames(image)) is not None:
+            for seed in options.seeds:
+                yield fill_frames(self, several, mask, _name(image), **changes | {"seed": seed, "samples": 1})
+                several = read_frames(image) or several
+            return
         clock = _Clock()
         job = self._prepare(image, mask, options)
         jobs = [replace(job, seed=seed) for seed in options.seeds]
