@@ -222,16 +222,6 @@ def test_profile_of_another_kind_of_picture_is_not_used(inpainter: invertfill.In
     assert filled.image.mode == "L" and np.array_equal(np.asarray(filled)[~HOLE], np.asarray(grey)[~HOLE])
 
 
-def test_what_is_lost_is_said(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
-    frames = [noise("RGB").quantize(16), noise("RGB").rotate(180).quantize(16)]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    filled = inpainter.fill(tmp_path / "a.gif", HOLE)
-    assert ["frames" in filled.notes[0], "palette" in filled.notes[1]] == [True, True]
-    assert filled.image.mode == "RGB"
-    with pytest.raises(invertfill.InputError, match=r"b\.gif: .* can be written"):
-        filled.save(tmp_path / "b.gif")
-
-
 def test_plain_files_say_nothing(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
     for suffix, mode in LOSSLESS:
         source = save_image(noise(mode), tmp_path / f"{mode.replace(';', '')}.{suffix}")

@@ -116,7 +116,7 @@ def test_samples_are_the_seeds_that_follow(client, files) -> None:
     [
         ("JPEG", "same", "image/jpeg", "JPEG"),
         ("WEBP", "same", "image/webp", "WEBP"),
-        ("GIF", "same", "image/png", "PNG"),
+        ("GIF", "same", "image/gif", "GIF"),
         ("TIFF", "same", "image/tiff", "TIFF"),
         ("PNG", "jpeg", "image/jpeg", "JPEG"),
         ("JPEG", "webp", "image/webp", "WEBP"),

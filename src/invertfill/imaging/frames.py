@@ -105,7 +105,10 @@ def encode_frames(frames: Frames, name: str | Path, *, quality: int | None = Non
     if kind == "TIFF":
         if timing is not None:
             note(f"{name}: the frames become pages; GIF, PNG, WebP and AVIF keep their durations")
-        return tiff.join([encode_image(picture, name, quality=quality, note=note) for picture in frames.pictures])
+        pages = len(frames.pictures)
+        return tiff.join(
+            [encode_image(picture, name, quality=quality, pages=pages, note=note) for picture in frames.pictures]
+        )
     if timing is None or kind not in ANIMATED:
         what = f"{len(frames.pictures)} {'pages' if timing is None else 'frames'}"
         note(f"{name}: of {what}, only the first is written; {'TIFF holds all' if timing is None else HOLDING}")

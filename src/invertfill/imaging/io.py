@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import secrets
+from copy import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import TiffImageFile
 
 from invertfill.errors import InputError
 from invertfill.imaging import gif, tiff
 from invertfill.imaging import sixteen_bit as deep
+from invertfill.imaging.announced import images_of, others_in, true_description
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 from invertfill.imaging.metadata import kept_info, read_exif, turn
 from invertfill.imaging.palette import MODES as FEW_MODES
@@ -71,6 +74,8 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 LOSSLESS_TIFF = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma", "zstd")
 BILEVEL_TIFF = ("tiff_ccitt", "group3", "group4")
+WITH_OTHERS = ("JPEG", "MPO", "AVIF", "HEIF")  # formats whose files may hold more than the picture
+DESCRIPTION = 270  # of EXIF and TIFF
 MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
 
@@ -103,8 +108,14 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
         _say_what_is_lost(image, name, note)
         depth = deep.bits(image)
         exif = read_exif(image, name, note)  # before loading, at which Pillow turns a TIFF and forgets the rest
+        xmp = image.info.get("xmp")
         image.load()
         picture = _upright(image, name, exif, own=True)
+        if image.format in WITH_OTHERS:
+            file.seek(0)
+            if others := others_in(image, file.read(), xmp if isinstance(xmp, bytes) else None):
+                what = " and a ".join(others)
+                note(f"{name}: beside the picture the file holds a {what}, not filled; the result is without")
         if depth > 8 and picture.mode != "I;16":
             file.seek(0)
             _keep_depth(picture, file.read(), name, depth, note)
@@ -248,12 +259,14 @@ def encode_image(
     name: str | Path,
     *,
     quality: int | None = None,
+    pages: int = 1,
     frames: dict[str, Any] | None = None,
     note: Note = log.info,
 ) -> bytes:
     """What `save_image` writes.
 
     Args:
+        pages: of the file that this is one of.
         frames: of an animation that begins with this picture: what Pillow's `save` is to be told of the others.
 
     Raises:
@@ -265,7 +278,7 @@ def encode_image(
         note(f"{name}: {text}")
 
     try:
-        image = restored(image)
+        image = _described(restored(image), pages)
         low = deep.low_of(image)
         if low is not None and kind in deep.FORMATS:
             return deep.encode(image, low, kind, lambda dot: _encode(dot, kind, SAVE_OPTIONS[kind], lost))
@@ -275,6 +288,18 @@ def encode_image(
         return _encode(_for_format(image, kind, lost), kind, options, lost)
     except Exception as error:  # encoders raise struct.error, KeyError and what not
         raise InputError(f"{name}: cannot be written ({error})") from None
+
+
+def _described(image: Image.Image, pages: int) -> Image.Image:
+    """With a description that says its shape."""
+    exif = Image.Exif()
+    exif.load(image.info.get("exif", b""))
+    if isinstance(text := exif.get(DESCRIPTION), str):
+        if (true := true_description(text, image.size, len(image.getbands()), pages)) != text:
+            exif[DESCRIPTION] = true
+            image = copy(image)
+            image.info = image.info | {"exif": exif.tobytes()}
+    return image
 
 
 def kind_of(name: str | Path) -> str:
@@ -406,7 +431,9 @@ def _say_what_is_lost(image: Image.Image, name: str, note: Note) -> None:
     """Before loading, while the file's own mode and tables are known."""
     # Their number isn't asked for: that takes a walk through all of them. An MPO's other frames are previews.
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        note(f"{name}: several frames; only the first is filled")
+        note(f"{name}: several pictures; only the first is filled")
+    elif isinstance(image, TiffImageFile) and (count := images_of(str(image.tag_v2.get(DESCRIPTION)))) > 1:
+        note(f"{name}: ImageJ's {count} pictures without pages of their own; only the first is filled")
 
 
 def _keep_depth(picture: Image.Image, data: bytes, name: str, depth: int, note: Note) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.TiffImagePlugin import TiffImageFile
 
+from invertfill.imaging.announced import without_announcements
 from invertfill.imaging.sixteen_bit import LOW
 from invertfill.notes import Note
 
@@ -76,7 +77,7 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
     if xmp and isinstance(xmp, bytes | str):
         text = xmp.encode() if isinstance(xmp, str) else xmp
         # The picture is upright now; what XMP says of that has to agree.
-        info["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>1", text)
+        info["xmp"] = without_announcements(re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>1", text))
     if isinstance(compression := image.info.get("compression"), str):  # of a TIFF; a BMP has a number there
         info["compression"] = compression
     if (

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from invertfill.errors import InputError
+from invertfill.imaging.announced import panorama_of_size
 from invertfill.imaging.sixteen_bit import LOW, low_of
 
 STEP = 0.5  # a step adds at most so much of the picture's extent along an axis, so that half of what is seen is known
@@ -109,6 +110,8 @@ def extend(picture: Image.Image, margins: Margins) -> tuple[Image.Image, np.ndar
         canvas.putpalette(picture.palette.tobytes(), picture.palette.mode)
     canvas.paste(picture, (margins.left, margins.top))
     canvas.info = dict(picture.info)
+    if xmp := picture.info.get("xmp"):
+        canvas.info["xmp"] = panorama_of_size(xmp, picture.size, margins.left, margins.top, margins.right, margins.bottom)
     if (low := low_of(picture)) is not None:
         around = (margins.top, margins.bottom), (margins.left, margins.right), (0, 0)
         canvas.info[LOW] = np.pad(low, around)
