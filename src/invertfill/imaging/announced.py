@@ -1,4 +1,4 @@
-"""What a file's metadata announces beside the picture: gain maps, videos, other pictures, sizes. It has to stay true."""
+"""What metadata announces beside the picture: gain maps, videos, other pictures, sizes. It has to stay true."""
 
 from __future__ import annotations
 
@@ -100,7 +100,10 @@ def without_announcements(xmp: bytes) -> bytes:
     changed = False
     for element in _elements(document):
         for attribute in list(element.attributes.values()):
-            if attribute.namespaceURI != XMLNS and _announces(attribute.namespaceURI or "", attribute.localName) is not None:
+            if (
+                attribute.namespaceURI != XMLNS
+                and _announces(attribute.namespaceURI or "", attribute.localName) is not None
+            ):
                 element.removeAttributeNode(attribute)
                 changed = True
         if element.parentNode and _announces(element.namespaceURI or "", element.localName) is not None:
@@ -117,7 +120,7 @@ def without_announcements(xmp: bytes) -> bytes:
 
 
 def panorama_of_size(xmp: bytes, size: tuple[int, int], left: int, top: int, right: int, bottom: int) -> bytes:
-    """XMP whose GPano sizes are those of a picture of `size` with margins added; the same bytes where there are none."""
+    """XMP whose GPano sizes are those of a picture of `size` with margins; the same bytes where it has none."""
     document = _parse(xmp)
     places: dict[str, Any] = {}
     for element in _elements(document):
@@ -125,7 +128,10 @@ def panorama_of_size(xmp: bytes, size: tuple[int, int], left: int, top: int, rig
             if item.namespaceURI == PANORAMA:
                 places[item.localName] = item
     before = {name: _number(item) for name, item in places.items()}
-    for side, first, added, length in (("Width", "Left", (left, right), size[0]), ("Height", "Top", (top, bottom), size[1])):
+    for side, first, added, length in (
+        ("Width", "Left", (left, right), size[0]),
+        ("Height", "Top", (top, bottom), size[1]),
+    ):
         crop, start, full = f"CroppedAreaImage{side}Pixels", f"CroppedArea{first}Pixels", f"FullPano{side}Pixels"
         if not before.get(crop):
             continue

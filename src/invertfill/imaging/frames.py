@@ -11,6 +11,7 @@ from PIL import Image
 
 from invertfill.imaging import gif, tiff
 from invertfill.imaging.io import Encoded, FileSource, ImageSource, encode_image, kind_of, opened
+from invertfill.imaging.quality import ANIMATION, lossy
 from invertfill.notes import Note, log
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
@@ -26,8 +27,9 @@ class Timing:
         disposals: of a GIF: what becomes of each frame afterwards, as GIF counts that.
         loop: as the file says it; None where it says nothing.
         comment: a GIF's.
-        default_image: of an APNG: the first frame is what is seen where animations aren't understood, and no part of it.
+        default_image: of an APNG: the first frame is no part of it, but what is seen where none is understood.
         few_colours: each frame has a palette.
+        lossy: they were encoded with loss.
     """
 
     durations: tuple[float, ...]
@@ -36,6 +38,7 @@ class Timing:
     comment: bytes = b""
     default_image: bool = False
     few_colours: bool = False
+    lossy: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ def read_frames(source: object) -> Reader | None:
         if image.format not in ANIMATED:
             return None
         pictures, timing = _read_animation(image)
+        file.seek(0)
+        timing = replace(timing, lossy=image.format != "PNG" and lossy(image, file.read()) is not None)
         return Reader(len(pictures), iter(pictures), timing)
 
 
@@ -131,6 +136,8 @@ def encode_frames(frames: Frames, name: str | Path, *, quality: int | None = Non
     }
     if kind == "PNG":
         more["default_image"] = timing.default_image
+    if quality is None and timing.lossy:
+        quality = ANIMATION
     return encode_image(first, name, quality=quality, frames=more, note=note)
 
 
@@ -149,7 +156,9 @@ def _read_animation(image: Image.Image) -> tuple[list[Image.Image], Timing]:
         default_image=bool(image.info.get("default_image")),
         few_colours=image.format == "GIF",
     )
-    about = {name: image.info[name] for name in ("icc_profile", "dpi", "exif", "xmp") if name in image.info}
+    about: dict[Any, Any] = {
+        name: image.info[name] for name in ("icc_profile", "dpi", "exif", "xmp") if name in image.info
+    }
     for index in range(image.n_frames):  # type: ignore[attr-defined]
         image.seek(index)
         image.load()
@@ -157,7 +166,7 @@ def _read_animation(image: Image.Image) -> tuple[list[Image.Image], Timing]:
         durations.append(float(image.info.get("duration", 0)))
         if image.format == "GIF":
             disposals.append(int(image.disposal_method))  # type: ignore[attr-defined]
-    if all(picture.getextrema()[3] == (255, 255) for picture in pictures):
+    if all(picture.getchannel("A").getextrema() == (255, 255) for picture in pictures):
         pictures = [picture.convert("RGB") for picture in pictures]
     for picture in pictures:
         picture.info = dict(about)

@@ -12,6 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.TiffImagePlugin import TiffImageFile
 
 from invertfill.imaging.announced import without_announcements
+from invertfill.imaging.quality import LOSSY
 from invertfill.imaging.sixteen_bit import LOW
 from invertfill.notes import Note
 
@@ -86,6 +87,8 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
         else image.info.get("jpeg")
     ):
         info["jpeg"] = jpeg
+    if LOSSY in image.info:
+        info[LOSSY] = image.info[LOSSY]
     if LOW in image.info:  # of a picture that was opened here before, and so is upright
         info[LOW] = image.info[LOW]
     return info

@@ -1,4 +1,4 @@
-"""Pictures of few colours: those of a palette, and those of 1 bit. Filled in plain channels, they come back as they were.
+"""Pictures of few colours, by a palette or of 1 bit. Filled in plain channels, they come back as they were.
 
 An opened picture carries itself as it is in the file, upright, in ``info["few"]``: mode P or 1.
 """
@@ -42,7 +42,9 @@ def restored(picture: Image.Image) -> Image.Image:
             colours = (before if changed.all() else before[~changed]).reshape(-1, 4)[where]
             places[changed] = used[nearest(now[changed], colours)]
         result = Image.fromarray(places)
-        result.putpalette(given.palette.tobytes() if given.palette else [], given.palette.mode if given.palette else "L")
+        result.putpalette(
+            given.palette.tobytes() if given.palette else [], given.palette.mode if given.palette else "L"
+        )
         if "transparency" in given.info:
             info["transparency"] = given.info["transparency"]
     result.info = info

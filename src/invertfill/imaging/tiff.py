@@ -49,7 +49,8 @@ def split(data: bytes) -> tuple[list[Callable[[], bytes]], int]:
         struct.pack_into(number, file, link, 0)
         return bytes(file)
 
-    pages, others, seen = [], 0, set[int]()
+    pages: list[Callable[[], bytes]] = []
+    others, seen = 0, set[int]()
     (at,) = struct.unpack_from(number, data, head)
     while at and at not in seen and len(seen) < MOST_PAGES:
         seen.add(at)

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 SIDE, CONTEXT = 32, 1.5  # what counts as a hole's surroundings: a square of so many pixels at least, of so many sides
 STILL = 2.0  # levels on average, ...
-MOVED, SHARE = 16, 0.005  # ... and at most this share of the pixels by more levels: what codecs change of a still picture
+MOVED, SHARE = (
+    16,
+    0.005,
+)  # ... and at most this share of the pixels by more levels: what codecs change of a still picture
 
 
 def fill_frames(inpainter: Inpainter, reader: Reader, mask: Any, name: str, **changes: Any) -> FillResult:
@@ -64,6 +67,7 @@ def fill_frames(inpainter: Inpainter, reader: Reader, mask: Any, name: str, **ch
         notes=tuple(notes),
         seconds=sum(result.seconds for result in results),
         frames=Frames(pictures, reader.timing),
+        output_quality=options.output_quality,
     )
 
 
@@ -86,7 +90,9 @@ def _holes(mask: Any, reader: Reader, invert: bool) -> Iterator[np.ndarray | Mas
             f"{mask if several else 'mask'}: {count} masks for {reader.count} {what}; "
             f"accepted: one for all, or {reader.count}"
         )
-    sources: Sequence[ImageSource] = [open_image(source, note=silent) for source in several.sources] if several else mask
+    sources: Sequence[ImageSource] = (
+        [open_image(source, note=silent) for source in several.sources] if several else mask
+    )
     return iter([read_mask(source, None, invert=invert) for source in sources])
 
 

@@ -188,7 +188,7 @@ class Inpainter:
         clock, notes = _Clock(), Notes()
         picture = open_image(image, note=notes)
         inpainter, why = self, ""
-        result = FillResult(restored(picture), "", seed=options.seed)
+        result = FillResult(restored(picture), "", seed=options.seed, output_quality=options.output_quality)
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.selector:  # one model for all steps
@@ -385,4 +385,13 @@ def _composite(
         if low is not None:
             low[box[1] : box[3], box[0] : box[2]][hole] = content[hole]  # 16 bits: 257 times the 8
     name = job.engine.model.name if job.engine else ""
-    return FillResult(restored(picture), name, job.why, tuple(job.notes), job.seed, clock.seconds(), raw)
+    return FillResult(
+        restored(picture),
+        name,
+        job.why,
+        tuple(job.notes),
+        job.seed,
+        clock.seconds(),
+        raw,
+        output_quality=options.output_quality,
+    )

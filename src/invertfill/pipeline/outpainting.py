@@ -111,7 +111,9 @@ def extend(picture: Image.Image, margins: Margins) -> tuple[Image.Image, np.ndar
     canvas.paste(picture, (margins.left, margins.top))
     canvas.info = dict(picture.info)
     if xmp := picture.info.get("xmp"):
-        canvas.info["xmp"] = panorama_of_size(xmp, picture.size, margins.left, margins.top, margins.right, margins.bottom)
+        canvas.info["xmp"] = panorama_of_size(
+            xmp, picture.size, margins.left, margins.top, margins.right, margins.bottom
+        )
     if (low := low_of(picture)) is not None:
         around = (margins.top, margins.bottom), (margins.left, margins.right), (0, 0)
         canvas.info[LOW] = np.pad(low, around)

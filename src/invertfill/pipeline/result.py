@@ -28,6 +28,7 @@ class FillResult:
         raw: (H, W, 3) uint8, sRGB: what the model draws in the squares around holes, before blending, and the picture
             elsewhere. None unless `FillOptions.keep_raw`.
         frames: of a file with several pages or frames: all of them, of which `image` is the first; else None.
+        output_quality: at which it is saved; see `FillOptions`.
     """
 
     image: Image.Image
@@ -38,6 +39,7 @@ class FillResult:
     seconds: float = 0.0
     raw: np.ndarray | None = field(default=None, repr=False)
     frames: Frames | None = field(default=None, repr=False)
+    output_quality: int | None = None
 
     def save(self, path: str | Path, *, note: Note = log.info) -> Path:
         """Write the picture with its metadata; see `invertfill.imaging.io.save_image`.
@@ -56,8 +58,8 @@ class FillResult:
     def encode(self, name: str | Path, *, note: Note = log.info) -> bytes:
         """What `save` writes to a file of that name."""
         if self.frames is not None:
-            return encode_frames(self.frames, name, note=note)
-        return encode_image(self.image, name, note=note)
+            return encode_frames(self.frames, name, quality=self.output_quality, note=note)
+        return encode_image(self.image, name, quality=self.output_quality, note=note)
 
     def _repr_png_(self) -> bytes | None:
         png: bytes | None = self.image._repr_png_()
