@@ -40,13 +40,6 @@ REFUSED = {
     "quality": ["good"],
     "output_quality": [0, 101],
 }
-    "seed": [-1, 2**32],
-    "samples": [0],
-    "context": [0.5, float("nan")],
-    "blend": ["x"],
-    "quality": ["good"],
-    "output_quality": [0, 101],
-}
 
 
 @pytest.fixture(scope="module")

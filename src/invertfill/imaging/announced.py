@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.dom import minidom
-
-from PIL import Image
 
 GOOGLE, PANORAMA = "http://ns.google.com/photos/", "http://ns.google.com/photos/1.0/panorama/"
 CAMERA = "http://ns.google.com/photos/1.0/camera/"
@@ -32,27 +30,29 @@ JPEG_WORDS = {b"urn:iso:std:iso:ts:21496:-1": "gain map", b"MotionPhoto_Data": "
 META_WORDS = {b"tmap": "gain map", b"hdrgainmap": "gain map"}  # of the box that says what an AVIF or HEIC holds
 
 
-def others_in(image: Image.Image, data: bytes, xmp: bytes | None) -> list[str]:
+def others_in(kind: str | None, data: bytes, info: Mapping[Any, Any]) -> list[str]:
     """What a file holds beside its picture, such as "gain map".
 
     Args:
-        image: as opened.
+        kind: Pillow's name of the format.
         data: the file.
-        xmp: of the picture.
+        info: that it was opened with.
     """
-    found = list(dict.fromkeys([*_announced(xmp), *_in_file(image, data)]))
-    if image.format == "MPO" and not {"gain map", "depth map"} & {*found}:
+    xmp = info.get("xmp")
+    announced = _announced(xmp if isinstance(xmp, bytes) else None)
+    found = list(dict.fromkeys([*announced, *_in_file(kind, data, info)]))
+    if kind == "MPO" and not {"gain map", "depth map"} & {*found}:
         found.append("second picture")
     return found
 
 
-def _in_file(image: Image.Image, data: bytes) -> Iterator[str]:
-    if image.format in ("JPEG", "MPO"):
+def _in_file(kind: str | None, data: bytes, info: Mapping[Any, Any]) -> Iterator[str]:
+    if kind in ("JPEG", "MPO"):
         yield from (what for word, what in JPEG_WORDS.items() if word in data)
         if b"ftyp" in data[data.rfind(b"\xff\xd9") :][:32]:
             yield "motion video"
-    elif image.format in ("AVIF", "HEIF"):
-        if image.info.get("depth_images"):
+    elif kind in ("AVIF", "HEIF"):
+        if info.get("depth_images"):
             yield "depth map"
         for name, content in _boxes(data):
             if name == b"mpvd":

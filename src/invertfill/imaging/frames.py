@@ -93,7 +93,7 @@ def read_frames(source: object) -> Reader | None:
             return None
         pictures, timing = _read_animation(image)
         file.seek(0)
-        timing = replace(timing, lossy=image.format != "PNG" and lossy(image, file.read()) is not None)
+        timing = replace(timing, lossy=image.format != "PNG" and lossy(image, file.read(), image.info) is not None)
         return Reader(len(pictures), iter(pictures), timing)
 
 

@@ -72,7 +72,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True, "method": 1, "quality": 20},  # exact: colours under full transparency too
     "TIFF": {"compression": "tiff_lzw"},
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
-    # x265 tries ways to split blocks; left as it is, it took 41 s for 2.6 megapixels, at its fastest 5 s, for a file that
+    # x265 tries ways to split blocks; as it comes, it took 41 s for 2.6 megapixels; at its fastest 5 s, for a file that
     # was a fifth longer and nearer to the picture.
     "HEIF": {"quality": 100, "chroma": 444, "enc_params": {"preset": "ultrafast"}},
 }
@@ -112,17 +112,17 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
         _say_what_is_lost(image, name, note)
         depth = deep.bits(image)
         exif = read_exif(image, name, note)  # before loading, at which Pillow turns a TIFF and forgets the rest
-        xmp = image.info.get("xmp")
+        info = dict(image.info)  # which `_upright` replaces
         image.load()
         picture = _upright(image, name, exif, own=True)
         if image.format in LOSSY_FORMATS:
             file.seek(0)
             data = file.read()
-            if given := lossy(image, data):
+            if given := lossy(image, data, info):
                 picture.info[LOSSY] = given
-            if (bits := file_depth(image, data)) > 8:
+            if (bits := file_depth(image, data, info)) > 8:
                 note(f"{name}: {bits} bits per channel become 8")
-            if others := others_in(image, data, xmp if isinstance(xmp, bytes) else None):
+            if others := others_in(image.format, data, info):
                 what = " and a ".join(others)
                 note(f"{name}: beside the picture the file holds a {what}, not filled; the result is without")
         if depth > 8 and picture.mode != "I;16":

@@ -7,17 +7,19 @@ bits for each pixel, tried on a sample of it.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from PIL import Image
 
 LOSSY = "lossy"  # of `info`: a `Lossy`
-QUALITIES = (30, 40, 50, 60, 68, 75, 80, 85, 90, 93, 96)  # where none gives enough bits, 100
+QUALITIES = (20, 30, 40, 50, 55, 60, 65, 70, 75, 80, 85, 90, 93, 95, 98, 100)
 ANIMATION = 90  # of frames, which share bits with one another
-MARGIN = 1.1  # so many times the file's bits, since a second encoding loses a little more
-TILES, TILE = 4, 128  # a side of the sample, in tiles; pixels of a tile's side
+TILES, TILE = 8, 64  # a side of the sample, in tiles; pixels of a tile's side
+TILED = 1.1  # so many times the bits of the same in one piece
 ABOUT = ("icc_profile", "exif", "xmp")
 
 
@@ -38,8 +40,8 @@ class Lossy:
     sample: Image.Image
 
 
-def lossy(image: Image.Image, data: bytes) -> Lossy | None:
-    """Of a file as it was opened and loaded; None where it has no loss, or is a JPEG."""
+def lossy(image: Image.Image, data: bytes, info: Mapping[Any, Any]) -> Lossy | None:
+    """Of a file as it was opened and loaded, with the `info` that it came with; None if without loss, or a JPEG."""
     if image.format == "WEBP":
         if b"VP8 " not in _chunks(data):
             return None
@@ -48,22 +50,22 @@ def lossy(image: Image.Image, data: bytes) -> Lossy | None:
         at = data.find(b"av1C")
         halved = at < 0 or data[at + 6] & 0x0C == 0x0C
     elif image.format == "HEIF":
-        halved = image.info.get("chroma", 420) == 420
+        halved = info.get("chroma", 420) == 420
     else:
         return None
-    about = sum(len(image.info.get(name) or b"") for name in ABOUT)
-    return Lossy(
-        image.format,
-        8 * max(1, len(data) - about) / (image.width * image.height),
-        halved,
-        _sample(image).convert("RGB"),
-    )
+    about = sum(len(info.get(name) or b"") for name in ABOUT)
+    bits = 8 * max(1, len(data) - about) / (image.width * image.height)
+    sample = _sample(image).convert("RGB")
+    if sample.size != image.size:
+        bits *= TILED
+    sample.info = {}  # or a profile would count as bits of the picture
+    return Lossy(image.format, bits, halved, sample)
 
 
-def depth(image: Image.Image, data: bytes) -> int:
+def depth(image: Image.Image, data: bytes, info: Mapping[Any, Any]) -> int:
     """Bits per channel of an AVIF or HEIC; 8 of any other."""
     if image.format == "HEIF":
-        return int(image.info.get("bit_depth", 8))
+        return int(info.get("bit_depth", 8))
     at = data.find(b"av1C") if image.format == "AVIF" else -1
     return 8 if at < 0 or not data[at + 6] & 0x40 else 12 if data[at + 6] & 0x20 else 10
 
@@ -86,17 +88,17 @@ def like(given: Lossy, options: dict[str, Any]) -> dict[str, Any]:
         given: of the file.
         options: others, which stay.
     """
-    sample = given.sample
-    least, most = 0, len(QUALITIES)
-    while least < most:
-        middle = (least + most) // 2
+
+    @cache
+    def bits(quality: int) -> float:
         data = io.BytesIO()
-        sample.save(data, given.kind, **options | options_for(given.kind, QUALITIES[middle], given.halved))
-        if 8 * len(data.getvalue()) / (sample.width * sample.height) < MARGIN * given.bits:
-            least = middle + 1
-        else:
-            most = middle
-    return options_for(given.kind, QUALITIES[least] if least < len(QUALITIES) else 100, given.halved)
+        given.sample.save(data, given.kind, **options | options_for(given.kind, quality, given.halved))
+        return 8 * len(data.getvalue()) / (given.sample.width * given.sample.height)
+
+    # The same quality loses least: what is in steps already stays there.
+    above = bisect_left(QUALITIES, given.bits, key=bits)
+    quality = min(QUALITIES[max(0, above - 1) : above + 1], key=lambda one: abs(bits(one) - given.bits))
+    return options_for(given.kind, quality, given.halved)
 
 
 def _sample(image: Image.Image) -> Image.Image:
