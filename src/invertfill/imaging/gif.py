@@ -71,6 +71,8 @@ def encode(
 
 def _blocks(frames: Sequence[Image.Image], disposals: Sequence[int], note: Note) -> Iterator[_Block]:
     """Each draws what isn't there yet; all of it after a frame that is cleared or taken back."""
+    # Pillow takes what is see-through in the first frame for black, if the next one has no transparent place.
+    see_through = any(frame.has_transparency_data for frame in frames)
     before: np.ndarray | None = None  # what is seen when the frame begins, where that is known
     for frame, disposal in zip(frames, disposals, strict=True):
         if frame.mode == "P" and len(frames) == 1:
@@ -84,7 +86,7 @@ def _blocks(frames: Sequence[Image.Image], disposals: Sequence[int], note: Note)
             draw &= (now != before).any(2)
         box = _bounds(draw) if disposal in (0, KEEP, RESTORE) else (0, 0, *frame.size)  # what is cleared is a whole one
         left, top, right, bottom = box
-        yield _block(left, top, now[top:bottom, left:right], draw[top:bottom, left:right], note)
+        yield _block(left, top, now[top:bottom, left:right], draw[top:bottom, left:right], see_through, note)
         before = now if disposal in (0, KEEP) else None
 
 
@@ -96,8 +98,8 @@ def _own(frame: Image.Image) -> _Block:
     return _Block(0, 0, places, colours, transparent if isinstance(transparent, int) else None)
 
 
-def _block(x: int, y: int, pixels: np.ndarray, draw: np.ndarray, note: Note) -> _Block:
-    room = COLOURS if draw.all() else COLOURS - 1
+def _block(x: int, y: int, pixels: np.ndarray, draw: np.ndarray, see_through: bool, note: Note) -> _Block:
+    room = COLOURS if draw.all() and not see_through else COLOURS - 1
     colours, which = np.unique(pixels[draw][:, :3], axis=0, return_inverse=True)
     if len(colours) > room:
         note(f"more than {COLOURS} colours; the nearest of {COLOURS} take their places")
