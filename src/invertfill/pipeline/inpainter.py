@@ -95,7 +95,7 @@ class Inpainter:
 
         Returns:
             A picture of the same size and mode, and what there is to say about it. Every pixel outside the hole is as
-            it was, byte for byte, and the hole is opaque.
+            it was, byte for byte, and the hole is opaque. (A JPEG file of it is compressed again.)
 
         Raises:
             InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
