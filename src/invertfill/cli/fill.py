@@ -50,7 +50,8 @@ def fill(
     """Fill the holes of a picture, or of a folder of them.
 
     Every known pixel stays as it is, but for what compression makes of it: a JPEG is compressed again. All pages and
-    frames of a file are filled. In a folder, the results keep the pictures' file names. With --samples, the results are OUT-0.png, OUT-1.png and so on, by their seeds.
+    frames of a file are filled. In a folder, the results keep the pictures' file names. With --samples, the results are
+    OUT-0.png, OUT-1.png and so on, by their seeds.
     """
     from invertfill.imaging.io import check_output, save_image
     from invertfill.imaging.sheet import contact_sheet as sheet_of

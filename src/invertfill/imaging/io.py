@@ -18,11 +18,11 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 
 from invertfill.errors import InputError
-from invertfill.imaging import gif, tiff
+from invertfill.imaging import coefficients, gif, tiff
 from invertfill.imaging import sixteen_bit as deep
 from invertfill.imaging.announced import images_of, others_in, true_description
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
-from invertfill.imaging.metadata import kept_info, read_exif, turn
+from invertfill.imaging.metadata import kept_info, read_exif, turn, turned
 from invertfill.imaging.palette import MODES as FEW_MODES
 from invertfill.imaging.palette import remember, restored
 from invertfill.imaging.quality import LOSSY, like, lossy, options_for
@@ -118,6 +118,8 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
         if image.format in LOSSY_FORMATS:
             file.seek(0)
             data = file.read()
+            if image.format in ("JPEG", "MPO") and not turned(image) and coefficients.available():
+                picture.info[coefficients.FILE] = data
             if given := lossy(image, data, info):
                 picture.info[LOSSY] = given
             if (bits := file_depth(image, data, info)) > 8:
@@ -346,6 +348,8 @@ def _encode(image: Image.Image, kind: str, options: dict[str, Any], note: Note) 
         return gif.encode([image], [0], [0], None, b"", note)
     data = io.BytesIO()
     image.save(data, format=kind, **options)
+    if "qtables" in options and coefficients.FILE in image.info:
+        return coefficients.with_coefficients_of(image.info[coefficients.FILE], data.getvalue(), image)
     return data.getvalue()
 
 

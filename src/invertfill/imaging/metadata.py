@@ -12,6 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.TiffImagePlugin import TiffImageFile
 
 from invertfill.imaging.announced import without_announcements
+from invertfill.imaging.coefficients import FILE
 from invertfill.imaging.quality import LOSSY
 from invertfill.imaging.sixteen_bit import LOW
 from invertfill.notes import Note
@@ -51,12 +52,18 @@ def read_exif(image: Image.Image, name: object, note: Note) -> Image.Exif:
         return Image.Exif()
 
 
-def turn(image: Image.Image) -> Image.Image:
-    """As the EXIF orientation says; the image itself where it is upright."""
+def turned(image: Image.Image) -> Image.Transpose | None:
+    """How the EXIF orientation says that it has to be turned; None where it is upright."""
     orientation = None
     with contextlib.suppress(Exception):  # damaged EXIF data: `read_exif` has said so
         orientation = image.getexif().get(ORIENTATION)
-    return image.transpose(TURNS[orientation]) if isinstance(orientation, int) and orientation in TURNS else image
+    return TURNS.get(orientation) if isinstance(orientation, int) else None
+
+
+def turn(image: Image.Image) -> Image.Image:
+    """As the EXIF orientation says; the image itself where it is upright."""
+    how = turned(image)
+    return image if how is None else image.transpose(how)
 
 
 def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> dict[str | tuple[int, int], Any]:
@@ -87,8 +94,7 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
         else image.info.get("jpeg")
     ):
         info["jpeg"] = jpeg
-    if LOSSY in image.info:
-        info[LOSSY] = image.info[LOSSY]
-    if LOW in image.info:  # of a picture that was opened here before, and so is upright
-        info[LOW] = image.info[LOW]
+    for name in (LOSSY, FILE, LOW):  # of a picture that was opened here before, and so is upright
+        if name in image.info:
+            info[name] = image.info[name]
     return info
