@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 FILE = "jpeg file"  # of `info`: the bytes of a JPEG that was opened upright
-COMPONENTS = ("Y", "Cb", "Cr", "K")
+COMPONENTS = ("Y", "Cb", "Cr")
+MODES = ("L", "RGB")  # of CMYK, jpeglib 1.0 damages the last blocks of K
 START_OF_SCAN, COMMENT = 0xDA, 0xFE
 
 
@@ -39,6 +40,8 @@ def with_coefficients_of(given: bytes, made: bytes, image: Image.Image) -> bytes
         `made` with the coefficients of `given` wherever a whole unit of blocks (8 to 32 pixels a side) shows what it
         showed; `made` itself where the two files aren't laid out alike.
     """
+    if image.mode not in MODES:
+        return made
     with Image.open(io.BytesIO(given)) as opened:
         if (opened.mode, opened.size) != (image.mode, image.size):
             return made
@@ -47,6 +50,8 @@ def with_coefficients_of(given: bytes, made: bytes, image: Image.Image) -> bytes
         changed = changed.any(2)
     before, after = _read(given), _read(made)
     factors = np.asarray(before.samp_factor)
+    if str(before.jpeg_color_space) != str(after.jpeg_color_space):  # RGB itself, for one; as values they are equal
+        return made
     if not np.array_equal(factors, after.samp_factor) or not np.array_equal(before.qt, after.qt):
         return made
     across, down = 8 * factors[:, 1].max(), 8 * factors[:, 0].max()
