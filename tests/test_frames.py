@@ -203,6 +203,23 @@ def test_the_command_and_batch_fill_all_frames(
     assert not (tmp_path / "no.gif").exists()
 
 
+def test_samples_of_an_animation_differ(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
+    save_animation(tmp_path / "a.png", moving())
+    first, second = inpainter.fill_samples(tmp_path / "a.png", HOLE, samples=2)
+    assert first.frames is not None and second.frames is not None and (first.seed, second.seed) == (0, 1)
+    assert len(first.frames.pictures) == len(second.frames.pictures) == len(DURATIONS)
+    assert (np.asarray(first) != np.asarray(second)).any()
+
+
+def test_too_many_frames_are_refused(
+    inpainter: invertfill.Inpainter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_animation(tmp_path / "a.png", moving())
+    monkeypatch.setattr("invertfill.imaging.frames.LARGEST_IN_ALL", 3 * WIDTH * HEIGHT)
+    with pytest.raises(invertfill.InputError, match=r"a\.png: 4 frames of 60x40"):
+        inpainter.fill(tmp_path / "a.png", HOLE)
+
+
 def test_a_damaged_page_ends_in_one_line(fill: Callable[..., Result], tmp_path: Path) -> None:
     scene().save(tmp_path / "a.tif", save_all=True, append_images=[scene(1)], compression="tiff_lzw")
     data = bytearray((tmp_path / "a.tif").read_bytes())

@@ -129,6 +129,14 @@ def test_formats(client, files, photo: Path, given: str, asked: str, type_: str,
     assert Image.open(io.BytesIO(answer.content)).format == kind
 
 
+def test_frames_beyond_the_first_are_said(client, files, photo: Path) -> None:
+    frames, data = [Image.open(photo).quantize(16), Image.open(photo).rotate(180).quantize(16)], io.BytesIO()
+    frames[0].save(data, "GIF", save_all=True, append_images=frames[1:])
+    request = {**files, "image": ("a.gif", data.getvalue(), "image/gif")}
+    answer = client().post("/v1/fill", files=request, headers={"Accept": "application/json"}).json()
+    assert any("only the first is filled" in note for note in answer["notes"])
+
+
 def test_a_small_mask_is_enlarged(client, files, photo: Path) -> None:
     """As the page does with large pictures; what is known stays exact at full size."""
     small = np.zeros((12, 20), np.uint8)

@@ -9,12 +9,14 @@ from typing import Any
 
 from PIL import Image
 
+from invertfill.errors import InputError
 from invertfill.imaging import gif, tiff
-from invertfill.imaging.io import Encoded, FileSource, ImageSource, encode_image, kind_of, opened
+from invertfill.imaging.io import LARGEST, Encoded, FileSource, ImageSource, encode_image, kind_of, opened
 from invertfill.imaging.quality import ANIMATION, lossy
 from invertfill.notes import Note, log
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+LARGEST_IN_ALL = 2 * LARGEST  # pixels of all frames, which are in memory together
 HOLDING = "GIF, PNG, WebP, AVIF and TIFF hold several"
 
 
@@ -91,10 +93,10 @@ def read_frames(source: object) -> Reader | None:
             return Reader(len(pages), _pages(pages, str(source)), None, notes)
         if image.format not in ANIMATED:
             return None
-        pictures, timing = _read_animation(image)
+        pictures, timing = _read_animation(image, str(source))
         file.seek(0)
         timing = replace(timing, lossy=image.format != "PNG" and lossy(image, file.read(), image.info) is not None)
-        return Reader(len(pictures), iter(pictures), timing)
+        return Reader(len(pictures), _one_by_one(pictures), timing)
 
 
 def encode_frames(frames: Frames, name: str | Path, *, quality: int | None = None, note: Note = log.info) -> bytes:
@@ -146,9 +148,22 @@ def _pages(pages: Sequence[Callable[[], bytes]], name: str) -> Iterator[ImageSou
         yield Encoded(name, page())
 
 
-def _read_animation(image: Image.Image) -> tuple[list[Image.Image], Timing]:
+def _one_by_one(pictures: list[Image.Image]) -> Iterator[ImageSource]:
+    """Each is given up once it is filled, or they would be in memory twice."""
+    pictures.reverse()
+    while pictures:
+        yield pictures.pop()
+
+
+def _read_animation(image: Image.Image, name: str) -> tuple[list[Image.Image], Timing]:
     """All frames as they are seen, in RGB, or RGBA where something is see-through."""
     pictures, durations, disposals = [], [], []
+    count: int = image.n_frames  # type: ignore[attr-defined]
+    if image.width * image.height * count > LARGEST_IN_ALL:
+        most = LARGEST_IN_ALL // 10**6
+        raise InputError(
+            f"{name}: {count} frames of {image.width}x{image.height}; accepted: up to {most} million pixels in all"
+        )
     timing = Timing(
         (),
         loop=image.info.get("loop"),
@@ -159,7 +174,7 @@ def _read_animation(image: Image.Image) -> tuple[list[Image.Image], Timing]:
     about: dict[Any, Any] = {
         name: image.info[name] for name in ("icc_profile", "dpi", "exif", "xmp") if name in image.info
     }
-    for index in range(image.n_frames):  # type: ignore[attr-defined]
+    for index in range(count):
         image.seek(index)
         image.load()
         pictures.append(image.convert("RGBA"))

@@ -124,7 +124,9 @@ class Inpainter:
         if (several := read_frames(image)) is not None:
             for seed in options.seeds:
                 yield fill_frames(self, several, mask, _name(image), **changes | {"seed": seed, "samples": 1})
-                several = read_frames(image) or several
+                if seed != options.seeds[-1]:
+                    several = read_frames(image)  # the last fill has used it up
+                    assert several is not None
             return
         clock = _Clock()
         job = self._prepare(image, mask, options)
