@@ -108,7 +108,16 @@ def encode_frames(frames: Frames, name: str | Path, *, quality: int | None = Non
     Raises:
         InputError: as of `encode_image`.
     """
-    kind, timing, first = kind_of(name), frames.timing, frames.pictures[0]
+    try:
+        return _encode(frames, kind_of(name), name, quality, note)
+    except InputError:
+        raise
+    except Exception as error:  # such as a file too long for its format
+        raise InputError(f"{name}: cannot be written ({error})") from None
+
+
+def _encode(frames: Frames, kind: str, name: str | Path, quality: int | None, note: Note) -> bytes:
+    timing, first = frames.timing, frames.pictures[0]
     if kind == "TIFF":
         if timing is not None:
             note(f"{name}: the frames become pages; GIF, PNG, WebP and AVIF keep their durations")
@@ -158,6 +167,7 @@ def _one_by_one(pictures: list[Image.Image]) -> Iterator[ImageSource]:
 def _read_animation(image: Image.Image, name: str) -> tuple[list[Image.Image], Timing]:
     """All frames as they are seen, in RGB, or RGBA where something is see-through."""
     pictures, durations, disposals = [], [], []
+    size = image.size
     count: int = image.n_frames  # type: ignore[attr-defined]
     if image.width * image.height * count > LARGEST_IN_ALL:
         most = LARGEST_IN_ALL // 10**6
@@ -177,7 +187,7 @@ def _read_animation(image: Image.Image, name: str) -> tuple[list[Image.Image], T
     for index in range(count):
         image.seek(index)
         image.load()
-        pictures.append(image.convert("RGBA"))
+        pictures.append(image.convert("RGBA").crop((0, 0, *size)))  # a frame of a GIF may reach beyond its screen
         durations.append(float(image.info.get("duration", 0)))
         if image.format == "GIF":
             disposals.append(int(image.disposal_method))  # type: ignore[attr-defined]
