@@ -219,7 +219,7 @@ BAD = {
     "over a mask": ("mask.csv -o out", "masks/a.png: a picture or mask itself"),
     "no column": ("column.csv -o out", "column.csv: no column 'out'; accepted: a first line that names image, out"),
     "no value": ("value.csv -o out", "value.csv, line 3: no out"),
-    "bad suffix": ("suffix.csv -o out", "suffix.csv, line 2: b.gif: not an image file name that can be written"),
+    "bad suffix": ("suffix.csv -o out", "suffix.csv, line 2: b.psd: not an image file name that can be written"),
     "not UTF-8": ("latin.csv -o out", "latin.csv: not UTF-8"),
     "empty list": ("empty.jsonl -o out", "empty.jsonl: an empty list"),
     "no JSON": ("broken.jsonl -o out", "broken.jsonl, line 2: not JSON"),
@@ -250,7 +250,7 @@ def test_bad_input_is_one_line_before_any_work(case: str, batch: Batch, folders:
     Path("mask.csv").write_text(f"image,mask,out\npictures/b.png,masks/a.png,{folders / 'masks' / 'a.png'}\n")
     Path("column.csv").write_text("image,output\na,b\n")
     Path("value.csv").write_text("image,out\na.png,a.png\nb.png\n")
-    Path("suffix.csv").write_text("image,out\na.png,b.gif\n")
+    Path("suffix.csv").write_text("image,out\na.png,b.psd\n")
     Path("latin.csv").write_bytes("image,out\nä.png,b.png\n".encode("latin-1"))
     Path("empty.jsonl").write_text("\n")
     Path("broken.jsonl").write_text('{"image": "a.png", "out": "b.png"}\n{"image": \n')

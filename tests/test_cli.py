@@ -163,7 +163,7 @@ BAD = {
     "no hole, inverted": ("photo.png --mask white.png --invert-mask -o out.png", "white.png: a mask without a hole"),
     "empty folder": ("empty --mask mask.png -o out", "empty: a folder without images"),
     "empty folder of masks": ("pictures --mask empty -o out", "empty: a folder without images"),
-    "unknown suffix": ("photo.png --mask mask.png -o out.gif", "out.gif: not an image file name"),
+    "unknown suffix": ("photo.png --mask mask.png -o out.psd", "out.psd: not an image file name"),
     "out is a folder": ("photo.png --mask mask.png -o empty.png", "empty.png: a folder"),
     "out below a file": ("photo.png --mask mask.png -o text.png/out.png", "text.png: not a folder"),
     "out folder is a file": ("pictures --mask mask.png -o text.png", "text.png: not a folder"),

@@ -144,7 +144,7 @@ def test_list_images(tmp_path: Path) -> None:
 
 def test_output_places(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for bad in ("a.gif", "a", ".", "file/a.png"):
+    for bad in ("a.psd", "a", ".", "file/a.png"):
         with pytest.raises(InputError, match=r"file|folder"):
             check_output(tmp_path / bad)
     assert check_output(tmp_path / "new" / "a.png").parent.is_dir()

@@ -33,6 +33,7 @@ OTHER: dict[str, Any] = {
     "quality": "best",
     "engine": "torch",
     "device": "cpu",
+    "output_quality": 50,
     "keep_raw": True,
 }
 REFUSED: dict[str, list[Any]] = {
@@ -44,6 +45,7 @@ REFUSED: dict[str, list[Any]] = {
     "context": [0.5, float("nan")],
     "blend": ["x"],
     "quality": ["good"],
+    "output_quality": [0, 101],
 }
 
 
@@ -98,7 +100,7 @@ def test_values_are_checked_once_and_everywhere(
         FillOptions(**{name: value})
     with pytest.raises(invertfill.InputError, match=name):
         inpainter.fill(photo, mask, **{name: value})
-    refused = fill(photo, "--mask", mask, "-o", photo.with_name("no.png"), f"--{name}", value)
+    refused = fill(photo, "--mask", mask, "-o", photo.with_name("no.png"), f"--{name.replace('_', '-')}", value)
     assert refused.status == 2 and name in refused.err and not photo.with_name("no.png").exists()
 
 

@@ -116,7 +116,7 @@ def test_samples_are_the_seeds_that_follow(client, files) -> None:
     [
         ("JPEG", "same", "image/jpeg", "JPEG"),
         ("WEBP", "same", "image/webp", "WEBP"),
-        ("GIF", "same", "image/png", "PNG"),
+        ("GIF", "same", "image/gif", "GIF"),
         ("TIFF", "same", "image/tiff", "TIFF"),
         ("PNG", "jpeg", "image/jpeg", "JPEG"),
         ("JPEG", "webp", "image/webp", "WEBP"),
@@ -127,6 +127,14 @@ def test_formats(client, files, photo: Path, given: str, asked: str, type_: str,
     answer = client().post("/v1/fill", files={**files, "image": picture}, data={"format": asked})
     assert answer.status_code == 200 and answer.headers["content-type"] == type_
     assert Image.open(io.BytesIO(answer.content)).format == kind
+
+
+def test_frames_beyond_the_first_are_said(client, files, photo: Path) -> None:
+    frames, data = [Image.open(photo).quantize(16), Image.open(photo).rotate(180).quantize(16)], io.BytesIO()
+    frames[0].save(data, "GIF", save_all=True, append_images=frames[1:])
+    request = {**files, "image": ("a.gif", data.getvalue(), "image/gif")}
+    answer = client().post("/v1/fill", files=request, headers={"Accept": "application/json"}).json()
+    assert any("only the first is filled" in note for note in answer["notes"])
 
 
 def test_a_small_mask_is_enlarged(client, files, photo: Path) -> None:

@@ -256,17 +256,6 @@ cli.main(sys.argv[1:])
     assert list(out.parent.iterdir()) == []
 
 
-def test_gif_and_png_of_one_name_are_both_kept(fill: Command, photo: Path, mask: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    shutil.copy(photo, folder / "a.png")
-    for name in ("a", "b"):
-        Image.open(photo).quantize(16).save(folder / f"{name}.gif")
-    assert fill(folder, "--mask", mask, "-o", tmp_path / "out").status == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.gif.png", "a.png", "b.png"]
-    assert_filled(folder / "a.png", mask, tmp_path / "out" / "a.png")
-
-
 def test_folder_with_damaged_pictures_fills_the_others(fill: Command, photo: Path, mask: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()

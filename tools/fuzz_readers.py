@@ -35,7 +35,7 @@ from PIL import Image, ImageCms, features
 from invertfill.errors import InputError
 from invertfill.imaging import deep_files
 from invertfill.imaging.depth import of_samples
-from invertfill.imaging.io import WRITTEN, open_image, save_image
+from invertfill.imaging.io import SUFFIXES, open_image, save_image
 from invertfill.imaging.masks import read_mask
 
 SIZE = (48, 32)
@@ -172,7 +172,7 @@ def read(path: Path) -> tuple[str, str]:
     if image.width * image.height > SAVED:
         return "picture", ""
     try:
-        for suffix in {".png", path.suffix} & set(WRITTEN):
+        for suffix in {".png", path.suffix} & set(SUFFIXES):
             save_image(image, path.with_name(f"again{suffix}"))
     except BaseException:
         return "else", traceback.format_exc()

@@ -154,6 +154,15 @@ class FillOptions:
         str,
         Option("auto, cpu, cuda or mps.", choices=(AUTO, "cpu", "cuda", "mps"), at_load=True, decides=False),
     ] = AUTO
+    output_quality: Annotated[
+        int | None,
+        Option(
+            "Quality at which a JPEG, WebP, AVIF or HEIC is written; 100 is a WebP without loss. Without it, much like "
+            "the picture's own file, and high where that has none.",
+            low=1,
+            high=100,
+        ),
+    ] = None
     keep_raw: Annotated[bool, Option("Keep what the model draws, before blending.", decides=False, doors=())] = False
 
     def __post_init__(self) -> None:

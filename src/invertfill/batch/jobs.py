@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from invertfill.batch import storage
 from invertfill.errors import InputError
-from invertfill.imaging.io import ACCEPTED, WRITTEN, check_name, is_image_name
+from invertfill.imaging.io import ACCEPTED, check_name, is_image_name
 from invertfill.options import Box, parse_boxes
 
 LISTS = (".csv", ".jsonl")
@@ -48,7 +48,7 @@ def expand(source: str, out: str, masks: str | None = None, *, recursive: bool =
         source: a folder, a glob, or a list: .csv with a header or .jsonl, with image, out and, optionally, mask and box
             (X,Y,W,H, several with a semicolon between); there, relative images and masks start from the list's folder,
             relative outs from ``out``.
-        out: the folder of the results. They keep the pictures' names and subfolders; a GIF becomes a PNG.
+        out: the folder of the results. They keep the pictures' names and subfolders.
         masks: a folder of masks with the same subfolders and stems, or one mask for all.
         recursive: the subfolders of a folder too.
 
@@ -84,11 +84,9 @@ def _of_files(folder: str, files: list[str], out: str, masks: str | None, nothin
     if not images:
         raise InputError(nothing)
     by_stem = _masks_by_stem(masks, any("/" in name for name in images)) if masks is not None else None
-    jobs, there = [], set(images)
+    jobs = []
     for name in images:
         image, stem = storage.join(folder, name), os.path.splitext(name)[0]
-        if not name.lower().endswith(WRITTEN):  # a.gif becomes a.png, unless that is another picture's
-            name = f"{name if f'{stem}.png' in there else stem}.png"
         result = storage.join(out, name)
         if by_stem is None:
             jobs.append(Job(image, masks, result))

@@ -11,7 +11,6 @@ from typing import Literal
 from invertfill.batch import storage
 from invertfill.batch.jobs import Job
 from invertfill.errors import InputError, shortened
-from invertfill.imaging.io import encode_image
 from invertfill.imaging.sources import Encoded
 from invertfill.notes import Notes
 from invertfill.options import FillOptions
@@ -94,7 +93,7 @@ class Worker:
             return Record(job, "skipped", fingerprint=before)
         result = self.inpainter.fill(image, mask, box=options.box)
         notes = Notes(result.notes)
-        data = encode_image(result.image, job.out, note=notes)
+        data = result.encode(job.out, note=notes)
         # An equal file is one that a killed run wrote and had no time to note.
         if data != present:
             if present is not None and before is None and not self.overwrite:

@@ -37,6 +37,7 @@ def fill(
         Path | None,
         typer.Option(
             help="White = hole. For a folder: a folder of masks with the same stems, or one mask for all. "
+            "For several pages or frames: one for all, or a file with as many. "
             "Without it and --box, the hole is where the picture is transparent."
         ),
     ] = None,
@@ -48,8 +49,9 @@ def fill(
 ) -> None:
     """Fill the holes of a picture, or of a folder of them.
 
-    Every known pixel stays as it is. In a folder, the results keep the pictures' file names (a GIF becomes a PNG). With
-    --samples, the results are OUT-0.png, OUT-1.png and so on, by their seeds.
+    Every known pixel stays as it is, but for what compression makes of it: a JPEG is compressed again. All pages and
+    frames of a file are filled. In a folder, the results keep the pictures' file names. With --samples, the results are
+    OUT-0.png, OUT-1.png and so on, by their seeds.
     """
     from invertfill.imaging.io import check_output, save_image
     from invertfill.imaging.sheet import contact_sheet as sheet_of

@@ -7,6 +7,7 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,12 +17,17 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 
 from invertfill.errors import InputError
+from invertfill.imaging import coefficients, depth, gif, tiff
 from invertfill.imaging import deep_files as deep
-from invertfill.imaging import depth
+from invertfill.imaging.announced import images_of, others_in, true_description
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
-from invertfill.imaging.metadata import kept_info, read_exif, turn
+from invertfill.imaging.metadata import kept_info, read_exif, turn, turned
+from invertfill.imaging.palette import MODES as FEW_MODES
+from invertfill.imaging.palette import remember, restored
+from invertfill.imaging.quality import LOSSY, like, lossy, options_for
+from invertfill.imaging.quality import depth as file_depth
 from invertfill.imaging.sources import Encoded, FileSource, ImageSource, check_there, name_of, settle
-from invertfill.notes import Note, log
+from invertfill.notes import Note, log, silent
 
 HEIF = (".heic", ".heif")  # by pillow-heif, the extra "heif"
 FORMATS = {  # Pillow's names
@@ -37,7 +43,6 @@ FORMATS = {  # Pillow's names
     ".gif": "GIF",
 }
 SUFFIXES = tuple(FORMATS)
-WRITTEN = SUFFIXES[:-1]
 AT_HAND = ("PNG", "JPEG", "BMP", "GIF")  # without Pillow's other fifty plugins, which take a tenth of a second to load
 # Modes that are filled as they are, so that known pixels keep their exact values.
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F")
@@ -52,9 +57,15 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True, "method": 1, "quality": 20},  # exact: colours under full transparency too
     "TIFF": {"compression": "tiff_lzw"},
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
-    "HEIF": {"quality": 100, "chroma": 444},
+    # x265 tries ways to split blocks; as it comes, it took 41 s for 2.6 megapixels; at its fastest 5 s, for a file that
+    # was a fifth longer and nearer to the picture.
+    "HEIF": {"quality": 100, "chroma": 444, "enc_params": {"preset": "ultrafast"}},
 }
 SIXTEEN = "16 bits per channel become 8; PNG and TIFF keep them"
+LOSSLESS_TIFF = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma", "zstd")
+BILEVEL_TIFF = ("tiff_ccitt", "group3", "group4")
+LOSSY_FORMATS = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
+DESCRIPTION = 270  # of EXIF and TIFF
 MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
 unfinished: set[Path] = set()  # files that a process which ends in the middle has to take away
@@ -84,7 +95,7 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
     if isinstance(source, Image.Image):
         with _no_traceback("image"):
             return _upright(source, "image", read_exif(source, "image", note), own=False)
-    with _no_traceback(source), _open_file(source) as file:
+    with opened(source) as (image, file):
         name = str(source)
         try:
             image = _identify(file, name)
@@ -100,8 +111,21 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
             deep.refuse_bands(name, image.tag_v2.get(277, 1), len(image.getbands()))
         dtype = depth.type_of(image)
         exif = read_exif(image, name, note)  # before loading, at which Pillow turns a TIFF and forgets the rest
+        info = dict(image.info)  # which `_upright` replaces
         image.load()
         picture = _upright(image, name, exif, own=True)
+        if image.format in LOSSY_FORMATS:
+            file.seek(0)
+            data = file.read()
+            if image.format in ("JPEG", "MPO") and not turned(image) and coefficients.available():
+                picture.info[coefficients.FILE] = data
+            if given := lossy(image, data, info):
+                picture.info[LOSSY] = given
+            if (bits := file_depth(image, data, info)) > 8:
+                note(f"{name}: {bits} bits per channel become 8")
+            if others := others_in(image.format, data, info):
+                what = " and a ".join(others)
+                note(f"{name}: beside the picture the file holds a {what}, not filled; the result is without")
         return picture if dtype == np.uint8 else _with_depth(picture, file, name, dtype, note)
 
 
@@ -137,7 +161,14 @@ def look(source: FileSource) -> tuple[str, tuple[int, int]]:
             return ".tif", deep.tiff_size(data)
         # An MPO is a JPEG with previews behind it.
         kind = "JPEG" if image.format == "MPO" else image.format
-        return next((suffix for suffix in WRITTEN if FORMATS[suffix] == kind), ".png"), image.size
+        return next((suffix for suffix in SUFFIXES if FORMATS[suffix] == kind), ".png"), image.size
+
+
+@contextlib.contextmanager
+def opened(source: FileSource) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """A file's picture, not decoded yet, and the file. What goes wrong meanwhile ends as an InputError."""
+    with _no_traceback(source), _open_file(source) as file:
+        yield _identify(file, str(source)), file
 
 
 def _identify(file: BinaryIO, name: str) -> Image.Image:
@@ -219,8 +250,8 @@ def check_output(path: str | Path, *inputs: str | Path | None) -> Path:
 
 def check_name(name: str | Path) -> None:
     """Raise InputError if the name's suffix is of no format that can be written."""
-    if Path(name).suffix.lower() not in WRITTEN:
-        raise InputError(f"{name}: not an image file name that can be written; accepted: {', '.join(WRITTEN)}")
+    if Path(name).suffix.lower() not in SUFFIXES:
+        raise InputError(f"{name}: not an image file name that can be written; accepted: {', '.join(SUFFIXES)}")
     if Path(name).suffix.lower() in HEIF:
         _register_heif(name)
 
@@ -234,70 +265,132 @@ def make_folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def save_image(image: Image.Image, path: str | Path, *, note: Note = log.info) -> Path:
+def save_image(image: Image.Image, path: str | Path, *, quality: int | None = None, note: Note = log.info) -> Path:
     """Save a picture with its colour profile, resolution, EXIF and XMP.
 
     It is encoded, written beside, then renamed: whatever happens, ``path`` is as it was or whole. A symbolic link is
     replaced itself, and not what it points to.
 
     PNG, TIFF, BMP and WebP are written lossless. JPEG has no alpha and re-encodes every pixel; a picture that was
-    a JPEG is written with its own quantisation tables and subsampling. `note` is told what the format can't hold.
+    a JPEG is written with its own quantisation tables and subsampling, unless another `quality`, 1 to 100, is asked
+    for.
+    `note` is told what the format can't hold.
 
     Raises:
         InputError: the suffix can't be written, or the place can't.
     """
     path = check_output(path)
-    write_file(path, encode_image(image, path, note=note))
+    write_file(path, encode_image(image, path, quality=quality, note=note))
     return path
 
 
-def encode_image(image: Image.Image, name: str | Path, *, note: Note = log.info) -> bytes:
+def encode_image(
+    image: Image.Image,
+    name: str | Path,
+    *,
+    quality: int | None = None,
+    pages: int = 1,
+    frames: dict[str, Any] | None = None,
+    note: Note = log.info,
+) -> bytes:
     """What `save_image` writes.
+
+    Args:
+        pages: of the file that this is one of.
+        frames: of an animation that begins with this picture: what Pillow's `save` is to be told of the others.
 
     Raises:
         InputError: the name's suffix can't be written, or the format can't hold the picture.
     """
-    check_name(name)
-    kind = FORMATS[Path(name).suffix.lower()]
+    kind = kind_of(name)
 
     def lost(text: str) -> None:
         note(f"{name}: {text}")
 
     try:
+        image = _described(restored(image), pages)
         deep.check_kind(image, kind)
+        options = {**SAVE_OPTIONS.get(kind, {}), **_quality(image, kind, quality), **(frames or {})}
         if depth.is_beside(image):
             dtype = image.info[depth.SAMPLES].dtype
             if deep.holds(kind, dtype):
-                return deep.encode(image, kind, lambda dot: _encode(dot, kind, lost))
+                return deep.encode(image, kind, lambda dot: _encode(dot, kind, SAVE_OPTIONS[kind], lost))
             wide = dtype == np.uint16
             lost(SIXTEEN if wide else f"values of type {dtype.name} become 8 bits per channel; TIFF keeps them")
-        return _encode(_for_format(image, kind, lost), kind, lost)
+        return _encode(_for_format(image, kind, lost), kind, options, lost)
     except Exception as error:  # encoders raise struct.error, KeyError and what not
         raise InputError(f"{name}: cannot be written ({error})") from None
 
 
-def _encode(image: Image.Image, kind: str, note: Note) -> bytes:
-    options = {**SAVE_OPTIONS.get(kind, {}), **{key: image.info[key] for key in KEPT if image.info.get(key)}}
+def _described(image: Image.Image, pages: int) -> Image.Image:
+    """With a description that says its shape."""
+    exif = Image.Exif()
+    exif.load(image.info.get("exif", b""))
+    text = exif.get(DESCRIPTION)
+    true = true_description(text, image.size, len(image.getbands()), pages) if isinstance(text, str) else text
+    if true == text:
+        return image
+    exif[DESCRIPTION] = true
+    image = copy(image)
+    image.info = image.info | {"exif": exif.tobytes()}
+    return image
+
+
+def kind_of(name: str | Path) -> str:
+    """Pillow's name of the format. Raises InputError where it can't be written."""
+    check_name(name)
+    return FORMATS[Path(name).suffix.lower()]
+
+
+def _quality(image: Image.Image, kind: str, asked: int | None) -> dict[str, Any]:
+    """What is asked for; else what the picture's own file had."""
+    if asked is not None:
+        return options_for(kind, asked)
+    if kind == "JPEG" and "jpeg" in image.info:
+        tables, subsampling = image.info["jpeg"]
+        return {"quality": -1, "qtables": tables, "subsampling": subsampling}
+    given = image.info.get(LOSSY)
+    return like(given, SAVE_OPTIONS[kind]) if given and given.kind == kind else {}
+
+
+def _encode(image: Image.Image, kind: str, options: dict[str, Any], note: Note) -> bytes:
+    options = {**options, **{key: image.info[key] for key in KEPT if image.info.get(key)}}
     for key in ("exif", "xmp"):
         if kind == "JPEG" and len(options.get(key, b"")) > MARKER:
             note(f"{key.upper()} data too long for a JPEG; it goes")
             del options[key]
-    if kind == "JPEG" and "jpeg" in image.info:
-        del options["quality"]
-        options["qtables"], options["subsampling"] = image.info["jpeg"]
     if kind == "PNG" and "xmp" in options:
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
-    if kind == "TIFF" and "exif" in options:
-        options["compression"] = "raw"  # Pillow's compressed TIFFs can't hold the EXIF and GPS directories
-    if kind == "TIFF" and "xmp" in options:
-        tags = Image.Exif()
-        tags.load(options.pop("exif", b""))
-        tags[700] = options.pop("xmp")
-        options["exif"] = tags
+    if kind == "TIFF":
+        return _encode_tiff(image, options)
+    if kind == "GIF":
+        return gif.encode([image], [0], [0], None, b"", note)
     data = io.BytesIO()
     image.save(data, format=kind, **options)
+    if "qtables" in options and coefficients.FILE in image.info:
+        return coefficients.with_coefficients_of(image.info[coefficients.FILE], data.getvalue(), image)
     return data.getvalue()
+
+
+def _encode_tiff(image: Image.Image, options: dict[str, Any]) -> bytes:
+    """With the compression that the picture's file had, if it was a TIFF."""
+    compression = image.info.get("compression")
+    if compression in LOSSLESS_TIFF or (compression in BILEVEL_TIFF and image.mode == "1"):
+        options["compression"] = compression
+    described = {name: options.pop(name) for name in ("exif", "xmp") if name in options}
+    data = io.BytesIO()
+    image.save(data, "TIFF", **options)
+    if not described:
+        return data.getvalue()
+    # Pillow's compressed TIFFs can't hold the EXIF and GPS directories, so these come from one that isn't.
+    tags = Image.Exif()
+    tags.load(described.get("exif", b""))
+    if "xmp" in described:
+        tags[700] = described["xmp"]
+    dot = io.BytesIO()
+    Image.new("L", (1, 1)).save(dot, "TIFF", compression="raw", exif=tags)
+    return tiff.with_tags_of(dot.getvalue(), data.getvalue())
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -332,6 +425,8 @@ def _open_beside(temporary: Path) -> int:
 
 def _for_format(image: Image.Image, kind: str, note: Note) -> Image.Image:
     """The image in a mode that the format can hold; where its colour profile doesn't fit that mode, in sRGB."""
+    if image.mode in FEW_MODES and kind not in _holding(image):
+        image = open_image(image, note=silent)
     info = dict(image.info)
     if image.mode == "I;16" and kind not in ("PNG", "TIFF"):
         note(SIXTEEN)
@@ -354,6 +449,13 @@ def _for_format(image: Image.Image, kind: str, note: Note) -> Image.Image:
     return image
 
 
+def _holding(image: Image.Image) -> tuple[str, ...]:
+    """The formats that hold a picture of few colours as it is."""
+    if image.mode == "P":
+        return ("PNG", "GIF") if image.has_transparency_data else ("PNG", "GIF", "TIFF", "BMP")
+    return "PNG", "TIFF", "BMP"
+
+
 def _register_heif(name: str | Path) -> None:
     try:
         from pillow_heif import register_heif_opener
@@ -366,9 +468,9 @@ def _say_what_is_lost(image: Image.Image, name: str, note: Note) -> None:
     """Before loading, while the file's own mode and tables are known."""
     # Their number isn't asked for: that takes a walk through all of them. An MPO's other frames are previews.
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        note(f"{name}: several frames; only the first is filled")
-    if image.mode == "P":
-        note(f"{name}: a palette; the result has plain RGB")
+        note(f"{name}: several pictures; only the first is filled")
+    elif isinstance(image, TiffImageFile) and (count := images_of(str(image.tag_v2.get(DESCRIPTION)))) > 1:
+        note(f"{name}: ImageJ's {count} pictures without pages of their own; only the first is filled")
 
 
 def _whole_tiff(file: BinaryIO) -> bytes | None:
@@ -416,12 +518,14 @@ def _upright(image: Image.Image, name: str, exif: Image.Exif, own: bool) -> Imag
     """
     if 0 in image.size:
         raise InputError(f"{name}: no pixels; accepted: at least one")
-    plain = _plain(turn(image), name)
+    turned = turn(image)
+    plain = _plain(turned, name)
     if plain is image and not own:
         plain = image.copy()
     plain.info = kept_info(image, exif, plain.size)
     if depth.SAMPLES in plain.info and not own:
         plain.info[depth.SAMPLES] = plain.info[depth.SAMPLES].copy()
+    remember(plain, turned)
     return plain
 
 

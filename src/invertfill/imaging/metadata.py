@@ -11,7 +11,10 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.TiffImagePlugin import TiffImageFile
 
+from invertfill.imaging.announced import without_announcements
+from invertfill.imaging.coefficients import FILE
 from invertfill.imaging.depth import NODATA, SAMPLES, nodata_of
+from invertfill.imaging.quality import LOSSY
 from invertfill.notes import Note
 
 # EXIF tags that describe the file and not the picture: a TIFF's own layout (its writer makes them anew), orientation.
@@ -50,12 +53,18 @@ def read_exif(image: Image.Image, name: object, note: Note) -> Image.Exif:
         return Image.Exif()
 
 
-def turn(image: Image.Image) -> Image.Image:
-    """As the EXIF orientation says; the image itself where it is upright."""
+def turned(image: Image.Image) -> Image.Transpose | None:
+    """How the EXIF orientation says that it has to be turned; None where it is upright."""
     orientation = None
     with contextlib.suppress(Exception):  # damaged EXIF data: `read_exif` has said so
         orientation = image.getexif().get(ORIENTATION)
-    return image.transpose(TURNS[orientation]) if isinstance(orientation, int) and orientation in TURNS else image
+    return TURNS.get(orientation) if isinstance(orientation, int) else None
+
+
+def turn(image: Image.Image) -> Image.Image:
+    """As the EXIF orientation says; the image itself where it is upright."""
+    how = turned(image)
+    return image if how is None else image.transpose(how)
 
 
 def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> dict[str | tuple[int, int], Any]:
@@ -77,15 +86,18 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
     if xmp and isinstance(xmp, bytes | str):
         text = xmp.encode() if isinstance(xmp, str) else xmp
         # The picture is upright now; what XMP says of that has to agree.
-        info["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>1", text)
+        info["xmp"] = without_announcements(re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>1", text))
+    if isinstance(compression := image.info.get("compression"), str):  # of a TIFF; a BMP has a number there
+        info["compression"] = compression
     if (
         jpeg := (image.quantization, get_sampling(image))
         if isinstance(image, JpegImageFile)
         else image.info.get("jpeg")
     ):
         info["jpeg"] = jpeg
-    if SAMPLES in image.info:  # of a picture that was opened here before, and so is upright
-        info[SAMPLES] = image.info[SAMPLES]
+    for name in (LOSSY, FILE, SAMPLES):  # of a picture that was opened here before, and so is upright
+        if name in image.info:
+            info[name] = image.info[name]
     if (nodata := image.info.get(NODATA, nodata_of(image))) is not None:
         info[NODATA] = nodata
     return info

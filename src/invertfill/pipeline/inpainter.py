@@ -16,9 +16,10 @@ from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, put_part, refresh, samples_of
-from invertfill.imaging.distance import grow
+from invertfill.imaging.frames import read_frames
 from invertfill.imaging.io import open_image
-from invertfill.imaging.masks import MaskSource, mark_boxes, read_mask
+from invertfill.imaging.masks import MaskSource
+from invertfill.imaging.palette import restored
 from invertfill.imaging.sources import ImageSource, name_of, settle
 from invertfill.notes import Note, Notes, silent
 from invertfill.options import AUTO, DEFAULTS, OF_HOLE, FillOptions
@@ -27,11 +28,13 @@ from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crop
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.pipeline.feather import Feather
+from invertfill.pipeline.frames import fill_frames
+from invertfill.pipeline.holes import read_hole
 from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
-from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over, soft_hole
+from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over
 from invertfill.registry import DOMAIN, PATCHMATCH, find_models
 
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
@@ -88,10 +91,11 @@ class Inpainter:
 
         Args:
             image: a path, a file's bytes, an open binary file, a PIL image, or an array (H, W[, 3 or 4]) of integers or
-                floats; any size.
+                floats; any size. Of a file with several pages or frames, all are filled; see `FillResult.frames`.
             mask: the same kinds, of the picture's size, white (or True) = hole; `invertfill.imaging.mask_levels` has
                 all of it. None: the boxes given as `box`, or else where the picture is transparent (with the partly
-                transparent pixels that touch it; of these, what is there lies over the fill), or NaN, or nodata.
+                transparent pixels that touch it; of these, what is there lies over the fill), or NaN, or nodata. For
+                several pages or frames: one for all, a file with as many, or a list of as many.
             changes: options for this call; see `FillOptions`. Seed 0 fills from the long-run mean latent, or from the
                 likeliest one where the model guesses it; any other seed draws a latent of its own
                 (`ModelInfo.mean_latent_samples`) and gives another fill. The same seed gives the same picture.
@@ -99,11 +103,14 @@ class Inpainter:
         Returns:
             A picture of the same size and mode, and what there is to say about it. Every pixel outside the hole (after
             `grow`, and `feather` pixels around it) is as it was, byte for byte. The hole is opaque, or with a mask, as
-            see-through as what surrounds it.
+            see-through as what surrounds it. (A JPEG file of it is compressed again.)
 
         Raises:
             InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
         """
+        image = settle(image, "image")
+        if (several := read_frames(image)) is not None:
+            return fill_frames(self, several, mask, name_of(image, "image"), **changes)
         return next(self.fill_many([(image, mask)], **changes))
 
     def fill_samples(
@@ -122,7 +129,15 @@ class Inpainter:
         Yields:
             One result for each seed: what `fill` gives for it.
         """
-        options = self.options.changed(**changes)
+        options, image = self.options.changed(**changes), settle(image, "image")
+        if (several := read_frames(image)) is not None:
+            name = name_of(image, "image")
+            for seed in options.seeds:
+                yield fill_frames(self, several, mask, name, **changes | {"seed": seed, "samples": 1})
+                if seed != options.seeds[-1]:
+                    several = read_frames(image)  # the last fill has used it up
+                    assert several is not None
+            return
         clock = _Clock()
         job = self._prepare(image, mask, options)
         jobs = [replace(job, seed=seed) for seed in options.seeds]
@@ -185,7 +200,7 @@ class Inpainter:
         name = name_of(image, "image")
         picture = open_image(image, note=notes)
         inpainter, why = self, ""
-        result = FillResult(picture, "", seed=options.seed)
+        result = FillResult(restored(picture), "", seed=options.seed, output_quality=options.output_quality)
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.selector:  # one model for all steps
@@ -217,7 +232,7 @@ class Inpainter:
         image, notes = settle(image, "image"), Notes()
         name = name or name_of(image, "image")
         picture = open_image(image, note=notes)
-        hole, feather = _read_hole(picture, mask, name, options, notes), None
+        hole, feather = read_hole(picture, mask, name, options, notes), None
         if not hole.any():
             notes(f"{name}: no hole; the result is a copy")
             return _Job(picture, None, [], options.seed, "", notes)
@@ -252,7 +267,7 @@ def show_hole(
     """RGB: a picture with its hole in one colour; arguments and errors as of `Inpainter.fill`."""
     image = settle(image, "image")
     picture = open_image(image, note=silent)
-    hole = Image.fromarray(_read_hole(picture, mask, name_of(image, "image"), options or FillOptions(), silent))
+    hole = Image.fromarray(read_hole(picture, mask, name_of(image, "image"), options or FillOptions(), silent))
     return Image.composite(Image.new("RGB", picture.size, colour), to_srgb(picture, note=silent), hole)
 
 
@@ -370,32 +385,6 @@ def _copy(picture: Image.Image) -> Image.Image:
     return copy
 
 
-def _read_hole(
-    picture: Image.Image, mask: MaskSource | None, name: str, options: FillOptions, note: Note
-) -> np.ndarray:
-    """(H, W) bool."""
-    if mask is not None:
-        how = {"invert": options.invert_mask, "resize": options.resize_mask}
-        hole = read_mask(mask, picture.size, **how, picture=picture, note=note)
-    elif options.box:
-        hole = np.zeros(picture.size[::-1], bool)
-    else:
-        hole = _transparent(picture, name)
-    return grow(mark_boxes(hole, options.box), options.grow)
-
-
-def _transparent(picture: Image.Image, name: str) -> np.ndarray:
-    alpha, gaps = alpha_of(picture), missing(picture)
-    if alpha is not None:
-        hole = soft_hole(alpha)
-        return hole if gaps is None else hole | gaps
-    if gaps is None:
-        raise InputError(
-            f"{name}: no mask given and no transparency; accepted: a mask, boxes, or an image with transparent holes"
-        )
-    return gaps
-
-
 def _composite(
     job: _Job, outputs: Iterator[tuple[np.ndarray, np.ndarray]], options: FillOptions, clock: _Clock
 ) -> FillResult:
@@ -445,4 +434,13 @@ def _composite(
     if is_beside(picture) and job.pieces:
         refresh(picture)
     name = job.engine.model.name if job.engine else ""
-    return FillResult(picture, name, job.why, tuple(job.notes), job.seed, clock.seconds(), raw)
+    return FillResult(
+        restored(picture),
+        name,
+        job.why,
+        tuple(job.notes),
+        job.seed,
+        clock.seconds(),
+        raw,
+        output_quality=options.output_quality,
+    )

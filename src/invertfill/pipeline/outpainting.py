@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from invertfill.errors import InputError
+from invertfill.imaging.announced import panorama_of_size
 from invertfill.imaging.depth import SAMPLES, is_beside
 from invertfill.imaging.metadata import moved_georeference
 
@@ -106,10 +107,16 @@ def extend(picture: Image.Image, margins: Margins) -> tuple[Image.Image, np.ndar
     width = picture.width + margins.left + margins.right
     height = picture.height + margins.top + margins.bottom
     canvas = Image.new(picture.mode, (width, height))
+    if picture.palette:
+        canvas.putpalette(picture.palette.tobytes(), picture.palette.mode)
     canvas.paste(picture, (margins.left, margins.top))
     canvas.info = dict(picture.info)
     if exif := picture.info.get("exif"):
         canvas.info["exif"] = moved_georeference(exif, margins.left, margins.top)
+    if xmp := picture.info.get("xmp"):
+        canvas.info["xmp"] = panorama_of_size(
+            xmp, picture.size, margins.left, margins.top, margins.right, margins.bottom
+        )
     if is_beside(picture):
         samples = picture.info[SAMPLES]
         around = (margins.top, margins.bottom), (margins.left, margins.right), (0, 0)

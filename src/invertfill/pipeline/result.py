@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from invertfill.imaging.depth import samples_of, view
-from invertfill.imaging.io import save_image
+from invertfill.imaging.frames import Frames, encode_frames
+from invertfill.imaging.io import check_output, encode_image, write_file
 from invertfill.notes import Note, log
 
 
@@ -27,6 +28,8 @@ class FillResult:
         seconds: from opening the picture to the finished result; of several filled together, since the last.
         raw: (H, W, 3) uint8, sRGB: what the model draws in the squares around holes, before blending, and the picture
             elsewhere. None unless `FillOptions.keep_raw`.
+        frames: of a file with several pages or frames: all of them, of which `image` is the first; else None.
+        output_quality: at which it is saved; see `FillOptions`.
     """
 
     image: Image.Image
@@ -36,6 +39,8 @@ class FillResult:
     seed: int = 0
     seconds: float = 0.0
     raw: np.ndarray | None = field(default=None, repr=False)
+    frames: Frames | None = field(default=None, repr=False)
+    output_quality: int | None = None
 
     def save(self, path: str | Path, *, note: Note = log.info) -> Path:
         """Write the picture with its metadata; see `invertfill.imaging.io.save_image`.
@@ -47,7 +52,15 @@ class FillResult:
         Raises:
             InputError: the suffix can't be written, or the place can't.
         """
-        return save_image(self.image, path, note=note)
+        path = check_output(path)
+        write_file(path, self.encode(path, note=note))
+        return path
+
+    def encode(self, name: str | Path, *, note: Note = log.info) -> bytes:
+        """What `save` writes to a file of that name."""
+        if self.frames is not None:
+            return encode_frames(self.frames, name, quality=self.output_quality, note=note)
+        return encode_image(self.image, name, quality=self.output_quality, note=note)
 
     def _repr_png_(self) -> bytes | None:
         shown = view(self.image) if self.image.mode in ("I", "F") else self.image  # which a PNG can't hold

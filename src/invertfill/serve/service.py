@@ -15,7 +15,7 @@ from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.imaging.colour import to_srgb
-from invertfill.imaging.io import encode_image, look, open_image
+from invertfill.imaging.io import look, open_image
 from invertfill.imaging.sources import Encoded
 from invertfill.notes import Notes
 from invertfill.options import AUTO
@@ -139,7 +139,7 @@ class Service:
                 for line in result.notes:
                     notes(line)
                 model, why = result.model, result.why
-                data = encode_image(result.image, f"image{suffix}", note=notes)
+                data = result.encode(f"image{suffix}", note=notes)
                 pictures.append(Picture(result.seed, suffix, result.image.size, data))
                 self.metrics.drawn()
         self.metrics.worked(perf_counter() - began)

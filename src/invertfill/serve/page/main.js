@@ -5,7 +5,7 @@ import { asBlob, onLargerCanvas, open } from "./picture.js";
 import { ask } from "./server.js";
 
 const $ = (id) => document.getElementById(id);
-const ENDINGS = { "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/tiff": "tif", "image/bmp": "bmp", "image/avif": "avif", "image/heic": "heic" };
+const ENDINGS = { "image/jpeg": "jpg", "image/png": "png", "image/gif": "gif", "image/webp": "webp", "image/tiff": "tif", "image/bmp": "bmp", "image/avif": "avif", "image/heic": "heic" };
 
 let photo = null; // what is painted on
 let variants = []; // of the last question, as {file, note, link, url, label}
