@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,11 @@ def read_frames(source: object) -> Reader | None:
     """
     if not isinstance(source, FileSource):
         return None
-    with opened(source) as (image, file):
+    with ExitStack() as stack:
+        try:
+            image, file = stack.enter_context(opened(source))
+        except InputError:
+            return None  # `open_image` reads it otherwise, or says what is wrong
         if not getattr(image, "is_animated", False):
             return None
         if image.format == "TIFF":

@@ -95,7 +95,7 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
     if isinstance(source, Image.Image):
         with _no_traceback("image"):
             return _upright(source, "image", read_exif(source, "image", note), own=False)
-    with opened(source) as (image, file):
+    with _no_traceback(source), _open_file(source) as file:
         name = str(source)
         try:
             image = _identify(file, name)
