@@ -12,7 +12,8 @@ from PIL import Image
 import invertfill
 from invertfill.engines import open_engine
 from invertfill.options import FillOptions
-from invertfill.pipeline.crops import Crop, cut, find_crops, put_back
+from invertfill.pipeline.crops import Crop, cut, put_back
+from invertfill.pipeline.thin import find_crops
 from invertfill.pipeline.inpainter import show_hole
 from invertfill.registry import find_model
 

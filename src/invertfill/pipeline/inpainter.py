@@ -21,12 +21,13 @@ from invertfill.imaging.sixteen_bit import LOW, low_of
 from invertfill.notes import Note, Notes, silent
 from invertfill.options import AUTO, FillOptions
 from invertfill.pipeline.blending import BLENDS
-from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crops, is_nearly_square, put_back
+from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
+from invertfill.pipeline.thin import find_crops
 from invertfill.registry import DOMAIN, find_models
 
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
@@ -214,9 +215,9 @@ class Inpainter:
         if hole.all():
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
         engine, why = self._select(picture, hole, options, name, notes)
-        return _Job(
-            picture, engine, _pieces(picture, hole, engine.model.size, options, notes), options.seed, why, notes
-        )
+        model = engine.model
+        pieces = _pieces(picture, hole, model.size, options, notes, model.aligned)
+        return _Job(picture, engine, pieces, options.seed, why, notes)
 
     def _select(
         self, picture: Image.Image, hole: np.ndarray, options: FillOptions, name: str, note: Note
@@ -258,7 +259,8 @@ class _Piece:
 
     Attributes:
         box: left, top, right, bottom in the picture.
-        hole: (h, w) bool.
+        hole: (h, w) bool, all of it that lies there.
+        part: (h, w) bool, what of it is filled by this square.
         rgb: (h, w, 3) uint8, sRGB.
         crop: the square, in the piece's own coordinates.
         seen, seen_mask: what the model sees of it, from `cut`.
@@ -266,6 +268,7 @@ class _Piece:
 
     box: Box
     hole: np.ndarray
+    part: np.ndarray
     rgb: np.ndarray
     crop: Crop
     seen: np.ndarray
@@ -311,8 +314,11 @@ def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tup
                 yield output, output
 
 
-def _pieces(picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note) -> list[_Piece]:
-    return [_piece(picture, hole, crop, size, note) for crop in find_crops(hole, size, options.context)]
+def _pieces(
+    picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note, aligned: bool = False
+) -> list[_Piece]:
+    crops = find_crops(hole, size, options.context, thin=not aligned, note=note)
+    return [_piece(picture, hole, crop, size, note) for crop in crops]
 
 
 def _piece(picture: Image.Image, hole: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
@@ -320,8 +326,9 @@ def _piece(picture: Image.Image, hole: np.ndarray, crop: Crop, size: int, note: 
     part = picture.crop(box)
     part.info = picture.info
     rgb, inside = np.asarray(to_srgb(part, note=note)), hole[top:bottom, left:right]
-    crop = Crop(crop.x - left, crop.y - top, crop.side)
-    return _Piece(box, inside, rgb, crop, *cut(rgb, inside, crop, size))
+    filled = inside if crop.part is None else crop.part
+    crop = Crop(crop.x - left, crop.y - top, crop.side, crop.part)
+    return _Piece(box, inside, filled, rgb, crop, *cut(rgb, inside, crop, size))
 
 
 def _copy(picture: Image.Image) -> Image.Image:
@@ -357,12 +364,13 @@ def _composite(
         drawn, output = next(outputs)
         if raw is not None:
             x0, y0, x1, y1 = piece.box
-            raw[y0:y1, x0:x1] = enlarge(drawn, piece.crop, piece.hole.shape)
+            shown = np.s_[:] if piece.crop.part is None else piece.part
+            raw[y0:y1, x0:x1][shown] = enlarge(drawn, piece.crop, piece.hole.shape)[shown]
         enlarged = piece.crop.side > output.shape[-1]
         filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
-        left, top, right, bottom = bounds(piece.hole)
+        left, top, right, bottom = bounds(piece.part)
         inside = np.s_[top:bottom, left:right]
-        hole = piece.hole[inside]
+        hole = piece.part[inside]
         content = np.asarray(from_srgb(Image.fromarray(filled[inside]), picture))  # with alpha: opaque
         if picture.mode == "I;16":
             content = content.astype(np.uint16) * 257
