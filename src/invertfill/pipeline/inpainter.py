@@ -24,6 +24,7 @@ from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.grain import add_grain
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import ModelSelector
@@ -368,6 +369,7 @@ def _composite(
             raw[y0:y1, x0:x1][shown] = enlarge(drawn, piece.crop, piece.hole.shape)[shown]
         enlarged = piece.crop.side > output.shape[-1]
         filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
+        filled = add_grain(filled, piece.hole, piece.part, (job.seed, *piece.box))
         left, top, right, bottom = bounds(piece.part)
         inside = np.s_[top:bottom, left:right]
         hole = piece.part[inside]
