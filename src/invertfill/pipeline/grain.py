@@ -21,7 +21,8 @@ REACH = 3  # pixels to each side over which the local mean goes
 OWN_REACH = 8  # the same, for the strength of the fill's own grain
 LEAST = 1.5  # levels of 255: a standard deviation below isn't grain, but rounding and compression
 CLIPPED = 8  # a window's mean within so many levels of black or white says nothing
-TILE = 512  # noise repeats after so many pixels
+TILE = 256  # noise repeats after so many pixels
+MOST = 1000  # about so many windows are looked at
 
 
 def add_grain(filled: np.ndarray, hole: np.ndarray, part: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
@@ -37,57 +38,68 @@ def add_grain(filled: np.ndarray, hole: np.ndarray, part: np.ndarray, seed: tupl
         (H, W, 3) uint8, the given array itself where its surroundings are smooth.
     """
     left, top, right, bottom = bounds(part)
-    near = np.s_[max(top - NEAR, 0) : bottom + NEAR, max(left - NEAR, 0) : right + NEAR]
-    here, unknown, inside = filled[near].astype(np.float32), hole[near], part[near]
-    residual = here - _mean(here, REACH)
-    spots = _grain(here, residual, unknown)
+    x0, y0 = max(left - NEAR, 0), max(top - NEAR, 0)
+    spots = _grain(filled[y0 : bottom + NEAR, x0 : right + NEAR], hole[y0 : bottom + NEAR, x0 : right + NEAR])
     if spots is None:
         return filled
-    variance = np.square(spots).mean((0, 1, 2))  # of each channel
-    weight = inside[..., None].astype(np.float32)
-    own = _mean(np.square(residual) * weight, OWN_REACH) / np.maximum(_mean(weight, OWN_REACH), 1e-3)
-    lacking = np.sqrt(np.clip(1 - own / np.maximum(variance, 1e-3), 0, 1))
-    noise = _noise(spots, inside.shape, np.random.default_rng(seed))
-    result = filled.copy()
-    result[near][inside] = (here + noise * lacking)[inside].clip(0, 255).round()
+    noise, variance = _noise(spots, np.random.default_rng(seed)), np.square(spots).mean((0, 1, 2))
+    result, margin = filled.copy(), REACH + OWN_REACH
+    for y in range(top, bottom, TILE):
+        for x in range(left, right, TILE):
+            at = np.s_[max(y - margin, 0) : min(y + TILE, bottom) + margin, max(x - margin, 0) : min(x + TILE, right) + margin]
+            core = np.s_[y : min(y + TILE, bottom), x : min(x + TILE, right)]
+            own = _own(filled[at].astype(np.float32), part[at])[y - at[0].start :, x - at[1].start :]
+            inside = part[core]
+            own = own[: inside.shape[0], : inside.shape[1]][inside]
+            more = noise[: inside.shape[0], : inside.shape[1]][inside] * np.sqrt((1 - own / variance).clip(0, 1))
+            result[core][inside] = (filled[core][inside] + more).clip(0, 255).round()
     return result
 
 
-def _grain(picture: np.ndarray, residual: np.ndarray, unknown: np.ndarray) -> np.ndarray | None:
+def _own(picture: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """(H, W, 3): the variance of the residual around each pixel, within the part."""
+    weight = part[..., None].astype(np.float32)
+    energy = np.square(picture - _mean(picture, REACH)) * weight
+    return _mean(energy, OWN_REACH) / np.maximum(_mean(weight, OWN_REACH), 1e-3)
+
+
+def _grain(picture: np.ndarray, unknown: np.ndarray) -> np.ndarray | None:
     """Residuals (SPOTS, WINDOW, WINDOW, 3) that show grain alone; None where there is none, or too little to tell."""
-    step, margin = WINDOW // 2, REACH  # the local mean at a window's border must be of known pixels, too
-    energies: list[float] = []
-    windows: list[np.ndarray] = []
-    for top in range(margin, len(unknown) - WINDOW - margin + 1, step):
-        for left in range(margin, unknown.shape[1] - WINDOW - margin + 1, step):
-            if unknown[top - margin : top + WINDOW + margin, left - margin : left + WINDOW + margin].any():
-                continue
-            window = np.s_[top : top + WINDOW, left : left + WINDOW]
-            if CLIPPED <= picture[window].mean() <= 255 - CLIPPED:
-                energies.append(float(np.square(residual[window]).mean()))
-                windows.append(residual[window])
+    side = WINDOW + 2 * REACH  # the local mean at a window's border must be of known pixels, too
+    step = max(WINDOW // 2, int(np.sqrt(unknown.size / MOST)))
+    windows = [
+        _residual(window.astype(np.float32))
+        for top in range(0, len(unknown) - side + 1, step)
+        for left in range(0, unknown.shape[1] - side + 1, step)
+        if not unknown[top : top + side, left : left + side].any()
+        and CLIPPED <= (window := picture[top : top + side, left : left + side]).mean() <= 255 - CLIPPED
+    ]
     if len(windows) < SPOTS / FLAT:
         return None
+    energies = np.array([np.square(window).mean() for window in windows])
     order = np.argsort(energies, kind="stable")
-    flattest = float(np.mean([energies[i] for i in order[:SPOTS]]))
     spots = np.stack([windows[i] for i in order[:SPOTS]])
+    flattest = energies[order[:SPOTS]].mean()
     parts = np.square(spots.mean(3)).reshape(SPOTS, 4, WINDOW // 4, 4, WINDOW // 4).mean((2, 4))
     uneven = np.median(parts.std((1, 2)) / np.maximum(parts.mean((1, 2)), 1e-6))
     alike = energies[order[int(FLAT * len(order))]] <= ALIKE**2 * flattest
     return spots if flattest >= LEAST**2 and alike and uneven <= EVEN else None
 
 
-def _noise(spots: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) float32 with the covariance of the spots."""
-    size = min(TILE, 2 ** int(np.ceil(np.log2(max(*shape[:2], WINDOW)))))
-    total = np.zeros((size, size, 3), np.float32)
+def _residual(picture: np.ndarray) -> np.ndarray:
+    inner = slice(REACH, -REACH)
+    return (picture - _mean(picture, REACH))[inner, inner]
+
+
+def _noise(spots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(TILE, TILE, 3) float32 with the covariance of the spots; it goes on at the other side."""
+    total = np.zeros((TILE, TILE, 3), np.float32)
     for spot in spots:
-        white = np.fft.rfft2(rng.standard_normal((size, size)))
+        white = np.fft.rfft2(rng.standard_normal((TILE, TILE)))
         for channel in range(3):
-            kernel = np.fft.rfft2(spot[..., channel] - spot[..., channel].mean(), (size, size))
-            total[..., channel] += np.fft.irfft2(white * kernel, (size, size))
-    total /= WINDOW * np.sqrt(len(spots))
-    return total[np.arange(shape[0])[:, None] % size, np.arange(shape[1]) % size]
+            kernel = np.fft.rfft2(spot[..., channel] - spot[..., channel].mean(), (TILE, TILE))
+            total[..., channel] += np.fft.irfft2(white * kernel, (TILE, TILE))
+    return total / np.float32(WINDOW * np.sqrt(len(spots)))
 
 
 def _mean(values: np.ndarray, reach: int) -> np.ndarray:
@@ -97,5 +109,5 @@ def _mean(values: np.ndarray, reach: int) -> np.ndarray:
         pad = [(0, 0)] * values.ndim
         pad[axis] = (reach + 1, reach)
         total = np.pad(values, pad, "edge").cumsum(axis, dtype=np.float64)
-        values = ((total.take(range(n, total.shape[axis]), axis) - total.take(range(total.shape[axis] - n), axis)) / n).astype(np.float32)
-    return values
+        values = (total.take(range(n, total.shape[axis]), axis) - total.take(range(total.shape[axis] - n), axis)) / n
+    return values.astype(np.float32)
