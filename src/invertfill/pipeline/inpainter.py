@@ -24,6 +24,7 @@ from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, nearest, visible
 from invertfill.pipeline.grain import add_grain
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
@@ -215,6 +216,10 @@ class Inpainter:
             return _Job(picture, None, [], options.seed, "", notes)
         if hole.all():
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
+        flat = fill_one_colour(picture, hole) if low_of(picture) is None else np.zeros_like(hole)
+        hole = hole & ~flat
+        if not hole.any():
+            return _Job(picture, None, [], options.seed, "all around the hole is one colour, and so is the hole", notes)
         engine, why = self._select(picture, hole, options, name, notes)
         model = engine.model
         pieces = _pieces(picture, hole, model.size, options, notes, model.aligned)
@@ -332,6 +337,16 @@ def _piece(picture: Image.Image, hole: np.ndarray, crop: Crop, size: int, note: 
     return _Piece(box, inside, filled, rgb, crop, *cut(rgb, inside, crop, size))
 
 
+def _colours_near(picture: Image.Image, piece: _Piece) -> np.ndarray | None:
+    """Those around what the piece fills, if they are few; as the picture has them."""
+    left, top, right, bottom = bounds(piece.part)
+    left, top, right, bottom = max(left - NEAR, 0), max(top - NEAR, 0), right + NEAR, bottom + NEAR
+    known = ~piece.hole[top:bottom, left:right]
+    x, y = piece.box[0] + left, piece.box[1] + top
+    pixels = np.asarray(picture.crop((x, y, x + known.shape[1], y + known.shape[0])))
+    return few_colours(pixels, known & visible(picture, pixels))
+
+
 def _copy(picture: Image.Image) -> Image.Image:
     copy = picture.copy()
     if (low := low_of(picture)) is not None:
@@ -369,7 +384,9 @@ def _composite(
             raw[y0:y1, x0:x1][shown] = enlarge(drawn, piece.crop, piece.hole.shape)[shown]
         enlarged = piece.crop.side > output.shape[-1]
         filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
-        filled = add_grain(filled, piece.hole, piece.part, (job.seed, *piece.box))
+        colours = None if low is not None else _colours_near(picture, piece)
+        if colours is None:
+            filled = add_grain(filled, piece.hole, piece.part, (job.seed, *piece.box))
         left, top, right, bottom = bounds(piece.part)
         inside = np.s_[top:bottom, left:right]
         hole = piece.part[inside]
@@ -379,7 +396,7 @@ def _composite(
         x, y = piece.box[:2]
         box = x + left, y + top, x + right, y + bottom
         part = np.array(picture.crop(box))
-        part[hole] = content[hole]
+        part[hole] = content[hole] if colours is None else nearest(content[hole], colours)
         picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
         if low is not None:
             low[box[1] : box[3], box[0] : box[2]][hole] = content[hole]  # 16 bits: 257 times the 8
