@@ -65,9 +65,11 @@ def few_colours(pixels: np.ndarray, known: np.ndarray) -> np.ndarray | None:
     Returns:
         (K, C), or None where there are many.
     """
-    values = pixels[known].reshape(int(known.sum()), -1)
-    step = max(1, len(values) // SAMPLE)
-    if not len(values) or len(_distinct(values[::step])) > FEW:
+    values = pixels[known]
+    if not len(values):
+        return None
+    values = values.reshape(len(values), -1)
+    if len(_distinct(values[:: max(1, len(values) // SAMPLE)])) > FEW:
         return None
     colours = _distinct(values)
     return colours if len(colours) <= min(FEW, len(values) // PER_COLOUR) else None
@@ -89,9 +91,10 @@ def _colour_around(pixels: np.ndarray, own: np.ndarray, known: np.ndarray) -> np
     for _ in range(RING):
         padded = np.pad(wide, 1)
         wide = padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-    ring = pixels[wide & known].reshape(int((wide & known).sum()), -1)
+    ring = pixels[wide & known]
     if len(ring) < LEAST:
         return None
+    ring = ring.reshape(len(ring), -1)
     middle = np.median(ring, 0).astype(ring.dtype)
     off = np.abs(ring - middle.astype(np.float64)).max(1)
     tolerated = OFF if ring.dtype == np.uint8 else 0

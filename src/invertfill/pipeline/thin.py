@@ -32,7 +32,7 @@ def find_crops(
 
     Args:
         hole: (H, W) bool, True = hole.
-        size: the model's side, a power of two from 16 on.
+        size: the model's side, a power of two.
         context: see `find_compact_crops`. Where it is given, holes of all shapes are taken as compact.
         thin: cut thin holes into local squares; not for models that know whole pictures only.
         note: is told where more than ``MOST`` squares would be needed.
@@ -65,7 +65,7 @@ def _for_part(crop: Crop, part: np.ndarray) -> Crop:
 
 def _sort(hole: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Of (H, W) bool what belongs to compact holes, and what is thin enough for squares of `side`, (H, W) bool each."""
-    cell = side // CELLS
+    cell = max(1, side // CELLS)
     some, full = on_grid(hole, cell)
     thin = some & ~_widened(~_widened(~full, THICK, outside=True), THICK + AROUND)
     compact = np.zeros_like(some)
@@ -107,7 +107,7 @@ def _pixels(hole: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:
 def _local_crops(thin: np.ndarray, side: int) -> Iterator[Crop]:
     """Squares of `side` that share out (H, W) bool: from the top, each where it takes the most of what is left."""
     height, width = thin.shape
-    cell = side // CELLS
+    cell = max(1, side // CELLS)
     left = on_grid(thin, cell)[0]
     while left.any():
         row, column = (int(i) for i in np.argwhere(left)[0])
