@@ -13,8 +13,8 @@ import invertfill
 from invertfill.engines import open_engine
 from invertfill.options import FillOptions
 from invertfill.pipeline.crops import Crop, cut, put_back
-from invertfill.pipeline.thin import find_crops
 from invertfill.pipeline.inpainter import show_hole
+from invertfill.pipeline.thin import find_crops
 from invertfill.registry import find_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -143,7 +143,7 @@ def _region(around: Box, width: int, height: int, size: int, context: float | No
 
 
 def centred(around: Box, side: int, width: int, height: int) -> Crop:
-    """A square with a box in its middle, then moved inside the picture; centred on the picture where that is shorter."""
+    """A square around the middle of a box, then moved inside the picture; centred on this where it is shorter."""
 
     def start(low: int, high: int, length: int) -> int:
         if side >= length:

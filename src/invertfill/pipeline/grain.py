@@ -46,7 +46,9 @@ def add_grain(filled: np.ndarray, hole: np.ndarray, part: np.ndarray, seed: tupl
     result, margin = filled.copy(), REACH + OWN_REACH
     for y in range(top, bottom, TILE):
         for x in range(left, right, TILE):
-            at = np.s_[max(y - margin, 0) : min(y + TILE, bottom) + margin, max(x - margin, 0) : min(x + TILE, right) + margin]
+            at = np.s_[
+                max(y - margin, 0) : min(y + TILE, bottom) + margin, max(x - margin, 0) : min(x + TILE, right) + margin
+            ]
             core = np.s_[y : min(y + TILE, bottom), x : min(x + TILE, right)]
             own = _own(filled[at].astype(np.float32), part[at])[y - at[0].start :, x - at[1].start :]
             inside = part[core]
@@ -59,7 +61,7 @@ def add_grain(filled: np.ndarray, hole: np.ndarray, part: np.ndarray, seed: tupl
 def _own(picture: np.ndarray, part: np.ndarray) -> np.ndarray:
     """(H, W, 3): the variance of the residual around each pixel, within the part."""
     weight = part[..., None].astype(np.float32)
-    energy = np.square(picture - _mean(picture, REACH)) * weight
+    energy = np.square(picture - _mean(picture.astype(np.float32), REACH)) * weight
     return _mean(energy, OWN_REACH) / np.maximum(_mean(weight, OWN_REACH), 1e-3)
 
 

@@ -2,7 +2,7 @@
 
 One square around a line across a photograph shows it to the model at a fraction of its size, and the line itself as a
 hair. Here such a hole is cut into squares as large as its width needs, the model's own size (full scale) if that is
-enough: about four times the width or more. A square sees its neighbours' parts of the hole as unknown.
+enough: about three times the width or more. A square sees its neighbours' parts of the hole as unknown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from invertfill.pipeline.crops import Crop, bounds, centred, find_compact_crops,
 
 MOST = 128  # local squares of one size; where it takes more, they are twice as large
 CELLS = 16  # along the side of a square, of the grid on which widths are measured; ...
-THICK = 1  # ... a hole is thick where all cells within so many of one are full, ...
+THICK = 2  # ... a hole is thick where all cells within so many of one are full, ...
 AROUND = 3  # ... and so is what lies within so many cells of that
 OWN = CELLS // 2  # cells along the side of the part that a square fills, so that there is something known around it
 COMPACT = 3  # a hole is compact if a square fits in that is one part in so many of its longer side, ...
@@ -94,7 +94,7 @@ def _widened(cells: np.ndarray, by: int, outside: bool = False) -> np.ndarray:
         pad = [(0, 0), (0, 0)]
         pad[axis] = by, by
         padded = np.pad(cells, pad, constant_values=outside)
-        cells = np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis).any(-1)
+        cells = np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis).any(-1))
     return cells
 
 
