@@ -28,7 +28,7 @@ from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, nearest
 from invertfill.pipeline.grain import add_grain
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
-from invertfill.pipeline.selection import ModelSelector
+from invertfill.pipeline.selection import VIEWS, ModelSelector
 from invertfill.pipeline.thin import find_crops
 from invertfill.registry import DOMAIN, find_models
 
@@ -231,9 +231,12 @@ class Inpainter:
         """The engine for one picture, and why this one where there was a choice."""
         if self.selector is None:
             return self.engine, ""
-        pieces = _pieces(picture, hole, self.selector.size, options, note)
+        crops = find_crops(hole, self.selector.size, options.context, note=note)
+        whole = crops[0].inside(*picture.size) == (0, 0, *picture.size) and is_nearly_square(*picture.size)
+        if crops[-1].part is not None:  # no more are looked at, and so many take memory
+            crops = crops[:1] if whole else sorted(crops, key=lambda crop: -_hole_share(hole, crop))[:VIEWS]
+        pieces = [_piece(picture, hole, crop, self.selector.size, note) for crop in crops]
         seen, masks = np.stack([piece.seen for piece in pieces]), np.stack([piece.seen_mask for piece in pieces])
-        whole = pieces[0].box == (0, 0, *picture.size) and is_nearly_square(*picture.size)
         selected, why = self.selector.select(seen, masks, whole)
         note(f"{name}: {why}")
         return self.engines[selected], why
@@ -325,6 +328,11 @@ def _pieces(
 ) -> list[_Piece]:
     crops = find_crops(hole, size, options.context, thin=not aligned, note=note)
     return [_piece(picture, hole, crop, size, note) for crop in crops]
+
+
+def _hole_share(hole: np.ndarray, crop: Crop) -> float:
+    left, top, right, bottom = crop.inside(*hole.shape[::-1])
+    return float(hole[top:bottom, left:right].sum()) / crop.side**2
 
 
 def _piece(picture: Image.Image, hole: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
