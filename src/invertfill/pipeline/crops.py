@@ -2,7 +2,7 @@
 
 A region may reach beyond the picture; what lies outside is hole to the model, so nothing is stretched. Holes that would
 see each other share a region. Thin ones (wires, lettering, dust, frames) are cut into many small squares along the hole
-instead (pipeline/thin.py); these overlap, and each fills its own part. Each pixel of a hole is filled by exactly one.
+instead (pipeline/thin.py); these overlap, and each fills its own part.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 class Crop:
     """A square of the picture: top left corner (may be negative) and side, in pixels.
 
-    `part` says which pixels of what lies inside the picture it fills, (h, w) bool; None: all of the hole there.
+    `part` is its weight among squares for each pixel of it in the picture, (h, w) in [0, 1]: 0 where it isn't hole, or
+    others fill it. None: it fills all of the hole there.
     """
 
     x: int

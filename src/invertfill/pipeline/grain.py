@@ -25,7 +25,9 @@ TILE = 256  # noise repeats after so many pixels
 MOST = 1000  # about so many windows are looked at
 
 
-def add_grain(filled: np.ndarray, hole: np.ndarray, part: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
+def add_grain(
+    filled: np.ndarray, hole: np.ndarray, part: np.ndarray, seed: int, corner: tuple[int, int] = (0, 0)
+) -> np.ndarray:
     """The picture with grain in the part of the hole that lacks it.
 
     Args:
@@ -33,6 +35,7 @@ def add_grain(filled: np.ndarray, hole: np.ndarray, part: np.ndarray, seed: tupl
         hole: (H, W) bool, what isn't known.
         part: (H, W) bool, the part of it that is filled.
         seed: of the noise; the same one gives the same grain.
+        corner: x and y of this picture in a larger one: where two parts of that overlap, they have the same noise.
 
     Returns:
         (H, W, 3) uint8, the given array itself where its surroundings are smooth.
@@ -43,6 +46,7 @@ def add_grain(filled: np.ndarray, hole: np.ndarray, part: np.ndarray, seed: tupl
     if spots is None:
         return filled
     noise, variance = _noise(spots, np.random.default_rng(seed)), np.square(spots).mean((0, 1, 2))
+    noise = np.roll(noise, (-corner[1] - top, -corner[0] - left), (0, 1))
     result, margin = filled.copy(), REACH + OWN_REACH
     for y in range(top, bottom, TILE):
         for x in range(left, right, TILE):

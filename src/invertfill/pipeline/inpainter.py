@@ -269,7 +269,7 @@ class _Piece:
     Attributes:
         box: left, top, right, bottom in the picture.
         hole: (h, w) bool, all of it that lies there.
-        part: (h, w) bool, what of it is filled by this square.
+        part: (h, w) in [0, 1], how much this square has to say on each pixel of it: `Crop.part`.
         rgb: (h, w, 3) uint8, sRGB.
         crop: the square, in the piece's own coordinates.
         seen, seen_mask: what the model sees of it, from `cut`.
@@ -345,6 +345,14 @@ def _piece(picture: Image.Image, hole: np.ndarray, crop: Crop, size: int, note: 
     return _Piece(box, inside, filled, rgb, crop, *cut(rgb, inside, crop, size))
 
 
+def _faded(old: np.ndarray, new: np.ndarray, before: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Pixels (N[, C]) of several squares so far, and of one more: their mean by weights (N,)."""
+    share = weight.astype(np.float32) / (before.astype(np.float32) + weight)
+    share = share.reshape(-1, *[1] * (new.ndim - 1))
+    mean = old + (new - old.astype(np.float32)) * share
+    return np.rint(mean).astype(new.dtype)  # where nothing was before, the new one exactly
+
+
 def _colours_near(picture: Image.Image, piece: _Piece) -> np.ndarray | None:
     """Those around what the piece fills, if they are few; as the picture has them."""
     left, top, right, bottom = bounds(piece.part)
@@ -383,30 +391,37 @@ def _composite(
     """
     picture, low = job.picture, low_of(job.picture)
     raw = np.array(to_srgb(picture, note=silent)) if options.keep_raw else None
+    shared = any(piece.crop.part is not None for piece in job.pieces)
+    said = np.zeros(picture.size[::-1], np.float16) if shared else None  # of each pixel by squares so far
     for piece in job.pieces:
         where = piece.rgb, piece.hole, piece.crop
         drawn, output = next(outputs)
         if raw is not None:
             x0, y0, x1, y1 = piece.box
-            shown = np.s_[:] if piece.crop.part is None else piece.part
+            shown = np.s_[:] if piece.crop.part is None else piece.part > 0
             raw[y0:y1, x0:x1][shown] = enlarge(drawn, piece.crop, piece.hole.shape)[shown]
         enlarged = piece.crop.side > output.shape[-1]
         filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
         colours = None if low is not None else _colours_near(picture, piece)
         if colours is None:
-            filled = add_grain(filled, piece.hole, piece.part, (job.seed, *piece.box))
+            filled = add_grain(filled, piece.hole, piece.part > 0, job.seed, piece.box[:2])
         left, top, right, bottom = bounds(piece.part)
         inside = np.s_[top:bottom, left:right]
-        hole = piece.part[inside]
+        hole = piece.part[inside] > 0
         content = np.asarray(from_srgb(Image.fromarray(filled[inside]), picture))  # with alpha: opaque
         if picture.mode == "I;16":
             content = content.astype(np.uint16) * 257
         x, y = piece.box[:2]
         box = x + left, y + top, x + right, y + bottom
         part = np.array(picture.crop(box))
-        part[hole] = content[hole] if colours is None else nearest(content[hole], colours)
+        new = content[hole]
+        if said is not None:
+            before = said[box[1] : box[3], box[0] : box[2]]
+            new = _faded(part[hole], new, before[hole], piece.part[inside][hole])
+            before += piece.part[inside]
+        part[hole] = new if colours is None else nearest(new, colours)
         picture.paste(Image.fromarray(part, "CMYK") if picture.mode == "CMYK" else Image.fromarray(part), box)
         if low is not None:
-            low[box[1] : box[3], box[0] : box[2]][hole] = content[hole]  # 16 bits: 257 times the 8
+            low[box[1] : box[3], box[0] : box[2]][hole] = part[hole]  # 16 bits: 257 times the 8
     name = job.engine.model.name if job.engine else ""
     return FillResult(picture, name, job.why, tuple(job.notes), job.seed, clock.seconds(), raw)

@@ -2,7 +2,8 @@
 
 One square around a line across a photograph shows it to the model at a fraction of its size, and the line itself as a
 hair. Here such a hole is cut into squares as large as its width needs, the model's own size (full scale) if that is
-enough: about three times the width or more. A square sees its neighbours' parts of the hole as unknown.
+enough: about three times the width or more. A square sees its neighbours' parts of the hole as unknown, so that two
+may go on in different ways where they meet: there one fades into the other.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ MOST = 128  # local squares of one size; where it takes more, they are twice as 
 CELLS = 16  # along the side of a square, of the grid on which widths are measured; ...
 THICK = 2  # ... a hole is thick where all cells within so many of one are full, ...
 AROUND = 3  # ... and so is what lies within so many cells of that
-OWN = CELLS // 2  # cells along the side of the part that a square fills, so that there is something known around it
+OWN = 10  # cells along the side of the part that a square fills, so that there is something known around it
+FADE = 2  # cells from the border of that part to each side, over which neighbours fade into each other
 COMPACT = 3  # a hole is compact if a square fits in that is one part in so many of its longer side, ...
 SPECK = 2  # ... unless that is no more than so many cells: dust
 GAIN = 1.5  # so many times larger must the picture be than a local square
@@ -38,8 +40,7 @@ def find_crops(
         note: is told where more than ``MOST`` squares would be needed.
 
     Returns:
-        Those of compact holes, then local ones. Where there are local ones, each crop has a `part`; these share out
-        the hole.
+        Those of compact holes, then local ones. Where there are local ones, each crop has a `part`.
     """
     rest, compact, local, side = hole.copy(), np.zeros_like(hole), list[Crop](), size
     while context is None and thin and max(hole.shape) >= GAIN * side and rest.any():
@@ -108,21 +109,28 @@ def _local_crops(thin: np.ndarray, side: int) -> Iterator[Crop]:
     """Squares of `side` that share out (H, W) bool: from the top, each where it takes the most of what is left."""
     height, width = thin.shape
     cell = max(1, side // CELLS)
-    left = on_grid(thin, cell)[0]
-    while left.any():
-        row, column = (int(i) for i in np.argwhere(left)[0])
+    remaining = on_grid(thin, cell)[0]
+    while remaining.any():
+        row, column = (int(i) for i in np.argwhere(remaining)[0])
         first = max(column - OWN + 1, 0)
-        filled = left[row : row + OWN, first : column + OWN].sum(0)
+        filled = remaining[row : row + OWN, first : column + OWN].sum(0)
         taken = [filled[start : start + OWN].sum() for start in range(column - first + 1)]
         first += int(np.argmax(taken))
         cells = np.s_[row : row + OWN, first : first + OWN]
         y, x = row * cell, first * cell
         within = thin[y : y + OWN * cell, x : x + OWN * cell]
-        own = _pixels(within, left[cells], cell)
-        left[cells] = False
+        own = _pixels(within, remaining[cells], cell)
+        remaining[cells] = False
         x0, y0, x1, y1 = bounds(own)
-        crop = centred((x + x0, y + y0, x + x1, y + y1), side, width, height)
-        inside = crop.inside(width, height)
-        part = np.zeros((inside[3] - inside[1], inside[2] - inside[0]), bool)
-        part[y + y0 - inside[1] : y + y1 - inside[1], x + x0 - inside[0] : x + x1 - inside[0]] = own[y0:y1, x0:x1]
-        yield replace(crop, part=part)
+        box = x + x0, y + y0, x + x1, y + y1
+        crop = centred(box, side, width, height)
+        left, top, right, bottom = crop.inside(width, height)
+        down, across = _ramp(top, bottom, box[1], box[3], FADE * cell), _ramp(left, right, box[0], box[2], FADE * cell)
+        weight = np.minimum(down[:, None], across) * thin[top:bottom, left:right]
+        yield replace(crop, part=weight.astype(np.float16))
+
+
+def _ramp(start: int, stop: int, low: int, high: int, fade: int) -> np.ndarray:
+    """For the pixels from start to stop: 1 well within low to high, 0 well outside, and half at these."""
+    at = np.arange(start, stop) + 0.5
+    return np.minimum(at - low, high - at).clip(-fade, fade) / (2 * fade) + 0.5
