@@ -1,6 +1,6 @@
 """Thin holes across large pictures: one square around them, against local squares along them (docs/fills.md).
 
-`python benchmarks/shapes.py FOLDER --model scenery-256`: the first six photographs by name, 512 px each, in one picture.
+`python benchmarks/shapes.py FOLDER --model scenery-256`: the first six photographs by name, 512 px each, in one.
 """
 
 from __future__ import annotations
