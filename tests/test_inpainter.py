@@ -12,8 +12,9 @@ from PIL import Image
 import invertfill
 from invertfill.engines import open_engine
 from invertfill.options import FillOptions
-from invertfill.pipeline.crops import Crop, cut, find_crops, put_back
+from invertfill.pipeline.crops import Crop, cut, find_compact_crops, put_back
 from invertfill.pipeline.inpainter import show_hole
+from invertfill.pipeline.thin import find_crops
 from invertfill.registry import find_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -194,7 +195,7 @@ def test_holes_far_apart_have_regions_of_their_own_and_near_ones_share() -> None
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_hole_pixel_lies_in_exactly_one_region(seed: int) -> None:
+def test_every_hole_pixel_lies_in_exactly_one_compact_region(seed: int) -> None:
     rng = np.random.default_rng(seed)
     width, height = (int(n) for n in rng.integers(1, 2500, 2))
     hole = np.zeros((height, width), bool)
@@ -202,7 +203,7 @@ def test_every_hole_pixel_lies_in_exactly_one_region(seed: int) -> None:
         x, y = int(rng.integers(0, width)), int(rng.integers(0, height))
         hole[y : y + int(rng.integers(1, 300)), x : x + int(rng.integers(1, 300))] = True
     times = np.zeros((height, width), int)
-    for region in find_crops(hole, 64):
+    for region in find_compact_crops(hole, 64):
         left, top, right, bottom = region.inside(width, height)
         times[top:bottom, left:right] += 1
     assert (times[hole] == 1).all()

@@ -1,12 +1,13 @@
 """Any size -> the model's size and back: square regions around the holes, so that the cost follows these.
 
 A region may reach beyond the picture; what lies outside is hole to the model, so nothing is stretched. Holes that would
-see each other share a region; each pixel of a hole lies in exactly one.
+see each other share a region. Thin ones (wires, lettering, dust, frames) are cut into many small squares along the hole
+instead (pipeline/thin.py); these overlap, and each fills its own part.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -25,19 +26,24 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of the picture: top left corner (may be negative) and side, in pixels."""
+    """A square of the picture: top left corner (may be negative) and side, in pixels.
+
+    `part` is its weight among squares for each pixel of it in the picture, (h, w) in [0, 1]: 0 where it isn't hole, or
+    others fill it. None: it fills all of the hole there.
+    """
 
     x: int
     y: int
     side: int
+    part: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     def inside(self, width: int, height: int) -> Box:
         """The part that lies in a picture."""
         return max(self.x, 0), max(self.y, 0), min(self.x + self.side, width), min(self.y + self.side, height)
 
 
-def find_crops(hole: np.ndarray, size: int, context: float | None = None) -> list[Crop]:
-    """The squares that a fill of these holes looks at; none where there is no hole.
+def find_compact_crops(hole: np.ndarray, size: int, context: float | None = None) -> list[Crop]:
+    """Squares for holes that are about as wide as long; none where there is no hole.
 
     Args:
         hole: (H, W) bool, True = hole.
@@ -78,24 +84,34 @@ def bounds(hole: np.ndarray) -> Box:
 
 def _boxes(hole: np.ndarray) -> list[Box]:
     """Around each connected group of grid cells that hold hole pixels, tight."""
-    height, width = hole.shape
-    cell = -(-max(height, width) // GRID)
-    rows, columns = -(-height // cell), -(-width // cell)
-    padded = np.zeros((rows * cell, columns * cell), bool)
-    padded[:height, :width] = hole
-    cells = np.asarray(padded.reshape(rows, cell, columns, cell).any((1, 3)))
-    groups = _groups(cells)
+    cell = -(-max(hole.shape) // GRID)
     boxes: list[Box] = []
-    for group in np.unique(groups[groups < groups.size]):
-        y, x = np.nonzero(groups == group)
-        y0, x0 = y.min() * cell, x.min() * cell
-        part = hole[y0 : (y.max() + 1) * cell, x0 : (x.max() + 1) * cell]
-        left, top, right, bottom = bounds(part)
-        boxes.append((int(x0) + left, int(y0) + top, int(x0) + right, int(y0) + bottom))
+    for y, x in groups_of(on_grid(hole, cell)[0]):
+        y0, x0 = int(y.min()) * cell, int(x.min()) * cell
+        left, top, right, bottom = bounds(hole[y0 : (y.max() + 1) * cell, x0 : (x.max() + 1) * cell])
+        boxes.append((x0 + left, y0 + top, x0 + right, y0 + bottom))
     return sorted(boxes)
 
 
-def _groups(cells: np.ndarray) -> np.ndarray:
+def on_grid(hole: np.ndarray, cell: int) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) bool -> of each square cell of so many pixels: whether there is hole in it, and whether nothing else."""
+    height, width = hole.shape
+    rows, columns = -(-height // cell), -(-width // cell)
+    padded = np.pad(hole, ((0, rows * cell - height), (0, columns * cell - width)), mode="edge")
+    parts = padded.reshape(rows, cell, columns, cell)
+    return np.asarray(parts.any((1, 3))), np.asarray(parts.all((1, 3)))
+
+
+def groups_of(cells: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows and columns of the cells in each group of (R, C) bool; those that touch at an edge or corner are one."""
+    y, x = np.nonzero(cells)
+    group = _touching(cells)[y, x]
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order])) + 1
+    return [(y[part], x[part]) for part in np.split(order, starts) if len(part)]
+
+
+def _touching(cells: np.ndarray) -> np.ndarray:
     """cells (R, C) bool -> (R, C): the least number of a cell in the same group, cells that touch at an edge or corner;
     R * C outside of groups."""
     none = cells.size
@@ -125,12 +141,18 @@ def _region(around: Box, width: int, height: int, size: int, context: float | No
     else:  # inside the picture if that leaves some context, else beyond its short sides
         side = int(min(max(min(max(CONTEXT * box, size), short), LEAST_CONTEXT * box), long))
 
+    return centred(around, side, width, height)
+
+
+def centred(around: Box, side: int, width: int, height: int) -> Crop:
+    """A square around the middle of a box, then moved inside the picture; centred on this where it is shorter."""
+
     def start(low: int, high: int, length: int) -> int:
-        """Centred on the holes, then moved inside the picture; centred on the picture where it is shorter."""
         if side >= length:
             return (length - side) // 2
         return int(np.clip((low + high - side) // 2, 0, length - side))
 
+    left, top, right, bottom = around
     return Crop(start(left, right, width), start(top, bottom, height), side)
 
 

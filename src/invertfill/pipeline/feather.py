@@ -31,19 +31,19 @@ class Feather:
         """The hole (H, W) bool, not empty, with the ring in which a fill is to fade; and what fades it."""
         wider = grow(hole, pixels)
         left, top, right, bottom = box = bounds(wider)
-        known = _pixels(picture, box).copy()
+        known = pixels_in(picture, box).copy()
         return wider, cls(box, known, fading(hole[top:bottom, left:right], pixels) * wider[top:bottom, left:right])
 
     def fade(self, picture: Image.Image) -> None:
         """Blend the ring of a filled picture, in place, in its own colours; elsewhere nothing changes."""
         ring = (self.weight > 0) & (self.weight < 1)
-        pixels = _pixels(picture, self.box)
+        pixels = pixels_in(picture, self.box)
         after = pixels if is_beside(picture) else pixels.copy()
         after[ring] = _mixed(self.known[ring], after[ring], self.weight[ring], picture.mode)
         put_part(picture, after, self.box)
 
 
-def _pixels(picture: Image.Image, box: Box) -> np.ndarray:
+def pixels_in(picture: Image.Image, box: Box) -> np.ndarray:
     """What lies in a box, not to be written to unless it lies beside the picture."""
     samples = part_of(picture, box)
     return np.asarray(picture.crop(box)) if samples is None else samples

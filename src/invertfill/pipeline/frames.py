@@ -18,7 +18,7 @@ from invertfill.imaging.palette import nearest
 from invertfill.imaging.sources import settle
 from invertfill.notes import Notes, silent
 from invertfill.options import DEFAULTS, OF_HOLE
-from invertfill.pipeline.crops import find_crops
+from invertfill.pipeline.crops import find_compact_crops
 from invertfill.pipeline.holes import read_hole
 from invertfill.pipeline.result import FillResult
 
@@ -162,5 +162,5 @@ class _Still:
 
 
 def _squares(hole: np.ndarray) -> list[tuple[slice, slice]]:
-    boxes = (crop.inside(hole.shape[1], hole.shape[0]) for crop in find_crops(hole, SIDE, CONTEXT))
+    boxes = (crop.inside(hole.shape[1], hole.shape[0]) for crop in find_compact_crops(hole, SIDE, CONTEXT))
     return [np.s_[top:bottom, left:right] for left, top, right, bottom in boxes]

@@ -24,16 +24,19 @@ from invertfill.imaging.sources import ImageSource, name_of, settle
 from invertfill.notes import Note, Notes, silent
 from invertfill.options import AUTO, DEFAULTS, OF_HOLE, FillOptions
 from invertfill.pipeline.blending import BLENDS
-from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_crops, is_nearly_square, put_back
+from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
-from invertfill.pipeline.feather import Feather
+from invertfill.pipeline.feather import Feather, pixels_in
+from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, nearest, visible
 from invertfill.pipeline.frames import fill_frames
+from invertfill.pipeline.grain import add_grain
 from invertfill.pipeline.holes import read_hole
 from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
-from invertfill.pipeline.selection import ModelSelector
+from invertfill.pipeline.selection import VIEWS, ModelSelector
+from invertfill.pipeline.thin import find_crops
 from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over
 from invertfill.registry import DOMAIN, PATCHMATCH, find_models
 
@@ -242,8 +245,14 @@ class Inpainter:
             if not hole.all() and missing(picture) is not None:
                 raise InputError(f"{name}: NaN or nodata everywhere outside the hole; accepted: pixels to fill it from")
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
+        flat = fill_one_colour(picture, hole) if samples_of(picture) is None else np.zeros_like(hole)
+        hole = hole & ~flat
+        if not hole.any():
+            why = "all around the hole is one colour, and so is the hole"
+            return _Job(picture, None, [], options.seed, why, notes, feather=feather)
         engine, why = self._select(picture, hole, options, name, notes)
-        pieces = _pieces(picture, hole, engine.model.size, options, notes)
+        model = engine.model
+        pieces = _pieces(picture, hole, model.size, options, notes, model.aligned)
         by_alpha = mask is None and not options.box
         return _Job(picture, engine, pieces, options.seed, why, notes, by_alpha, feather)
 
@@ -253,9 +262,13 @@ class Inpainter:
         """The engine for one picture, and why this one where there was a choice."""
         if self.selector is None:
             return self.engine, ""
-        pieces = _pieces(picture, hole, self.selector.size, options, note)
+        crops = find_crops(hole, self.selector.size, options.context, note=note)
+        whole = crops[0].inside(*picture.size) == (0, 0, *picture.size) and is_nearly_square(*picture.size)
+        if crops[-1].part is not None:  # no more are looked at, and so many take memory
+            crops = crops[:1] if whole else sorted(crops, key=lambda crop: -_hole_share(hole, crop))[:VIEWS]
+        unknown = _unknown(picture, hole)
+        pieces = [_piece(picture, hole, unknown, crop, self.selector.size, note) for crop in crops]
         seen, masks = np.stack([piece.seen for piece in pieces]), np.stack([piece.seen_mask for piece in pieces])
-        whole = pieces[0].box == (0, 0, *picture.size) and is_nearly_square(*picture.size)
         selected, why = self.selector.select(seen, masks, whole)
         note(f"{name}: {why}")
         return self.engines[selected], why
@@ -288,7 +301,8 @@ class _Piece:
 
     Attributes:
         box: left, top, right, bottom in the picture.
-        hole: (h, w) bool.
+        hole: (h, w) bool, all of it that lies there.
+        part: (h, w) in [0, 1], how much this square has to say on each pixel of it: `Crop.part`.
         unknown: (h, w) bool: the hole, and where nothing is known beside it: erased, NaN or nodata.
         rgb: (h, w, 3) uint8, sRGB; of other than 8 bits (h, w, 1 or 3) float32, as `levels` sees it.
         crop: the square, in the piece's own coordinates.
@@ -297,6 +311,7 @@ class _Piece:
 
     box: Box
     hole: np.ndarray
+    part: np.ndarray
     unknown: np.ndarray
     rgb: np.ndarray
     crop: Crop
@@ -350,9 +365,17 @@ def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tup
                 yield output, output
 
 
-def _pieces(picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note) -> list[_Piece]:
+def _pieces(
+    picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note, aligned: bool = False
+) -> list[_Piece]:
     unknown = _unknown(picture, hole)
-    return [_piece(picture, hole, unknown, crop, size, note) for crop in find_crops(hole, size, options.context)]
+    crops = find_crops(hole, size, options.context, thin=not aligned, note=note)
+    return [_piece(picture, hole, unknown, crop, size, note) for crop in crops]
+
+
+def _hole_share(hole: np.ndarray, crop: Crop) -> float:
+    left, top, right, bottom = crop.inside(*hole.shape[::-1])
+    return float(hole[top:bottom, left:right].sum()) / crop.side**2
 
 
 def _unknown(picture: Image.Image, hole: np.ndarray) -> np.ndarray:
@@ -366,7 +389,8 @@ def _unknown(picture: Image.Image, hole: np.ndarray) -> np.ndarray:
 def _piece(picture: Image.Image, hole: np.ndarray, unknown: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
     left, top, right, bottom = box = crop.inside(*picture.size)
     inside, hidden = hole[top:bottom, left:right], unknown[top:bottom, left:right]
-    crop = Crop(crop.x - left, crop.y - top, crop.side)
+    filled = inside if crop.part is None else crop.part
+    crop = Crop(crop.x - left, crop.y - top, crop.side, crop.part)
     samples, levels = part_of(picture, box), None
     if samples is not None:
         levels = Levels.of(samples, ~hidden)
@@ -375,7 +399,26 @@ def _piece(picture: Image.Image, hole: np.ndarray, unknown: np.ndarray, crop: Cr
         part = picture.crop(box)
         part.info = picture.info
         rgb = np.asarray(to_srgb(part, note=note))
-    return _Piece(box, inside, hidden, rgb, crop, *cut(rgb, hidden, crop, size), levels)
+    return _Piece(box, inside, filled, hidden, rgb, crop, *cut(rgb, hidden, crop, size), levels)
+
+
+def _faded(old: np.ndarray, new: np.ndarray, before: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Pixels (N[, C]) of several squares so far, and of one more: their mean by weights (N,)."""
+    share = weight.astype(np.float64) / (before.astype(np.float64) + weight)
+    share = share.reshape(-1, *[1] * (new.ndim - 1))
+    mean = old + (new - old.astype(np.float64)) * share
+    mean = np.where(share == 1, new, mean)  # where nothing was before, the new one exactly
+    return (np.rint(mean) if new.dtype.kind in "iu" else mean).astype(new.dtype)
+
+
+def _colours_near(picture: Image.Image, piece: _Piece) -> np.ndarray | None:
+    """Those around what the piece fills, if they are few; as the picture has them."""
+    left, top, right, bottom = bounds(piece.part)
+    left, top, right, bottom = max(left - NEAR, 0), max(top - NEAR, 0), right + NEAR, bottom + NEAR
+    known = ~piece.hole[top:bottom, left:right]
+    x, y = piece.box[0] + left, piece.box[1] + top
+    pixels = np.asarray(picture.crop((x, y, x + known.shape[1], y + known.shape[0])))
+    return few_colours(pixels, known & visible(picture, pixels))
 
 
 def _copy(picture: Image.Image) -> Image.Image:
@@ -398,17 +441,24 @@ def _composite(
     alpha, samples = alpha_of(picture), samples_of(picture)
     opaque = 255 if alpha is None or samples is None else greatest(samples)
     raw = np.array(to_srgb(picture, note=silent)) if options.keep_raw else None
+    shared = any(piece.crop.part is not None for piece in job.pieces)
+    given = _copy(picture) if shared and job.by_alpha else picture  # squares that share pixels see what was there
+    said = np.zeros(picture.size[::-1], np.float16) if shared else None  # of each pixel by squares so far
     for piece in job.pieces:
         where = piece.rgb, piece.unknown, piece.crop
         drawn, output = next(outputs)
         if raw is not None:
             x0, y0, x1, y1 = piece.box
-            raw[y0:y1, x0:x1] = enlarge(drawn, piece.crop, piece.hole.shape)
+            shown = np.s_[:] if piece.crop.part is None else piece.part > 0
+            raw[y0:y1, x0:x1][shown] = enlarge(drawn, piece.crop, piece.hole.shape)[shown]
         enlarged = piece.crop.side > output.shape[-1]
         filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
-        left, top, right, bottom = bounds(piece.hole)
+        colours = _colours_near(picture, piece) if samples is None else None
+        if colours is None and samples is None:
+            filled = add_grain(filled, piece.unknown, piece.part > 0, job.seed, piece.box[:2])
+        left, top, right, bottom = bounds(piece.part)
         inside = np.s_[top:bottom, left:right]
-        hole = piece.hole[inside]
+        hole, weight = piece.part[inside] > 0, piece.part[inside]
         x, y = piece.box[:2]
         box = x + left, y + top, x + right, y + bottom
         part = part_of(picture, box)
@@ -423,11 +473,15 @@ def _composite(
             around = alpha[y0:y1, x0:x1]
             if job.by_alpha:
                 full = opaque_in(alpha)
-                content = over(part[hole], content, around[inside][hole], full)
+                content = over(pixels_in(given, box)[hole], content, around[inside][hole], full)
                 content[:, -1] = opaque * full / 255
             else:
                 content[:, -1] = continued(around, piece.hole)[inside][hole] * (opaque / 255)
-        part[hole] = content
+        if said is not None:
+            before = said[box[1] : box[3], box[0] : box[2]]
+            content = _faded(part[hole], content, before[hole], weight[hole])
+            before += weight
+        part[hole] = content if colours is None else nearest(content, colours)
         put_part(picture, part, box)
     if job.feather:
         job.feather.fade(picture)

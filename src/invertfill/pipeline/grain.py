@@ -1,0 +1,119 @@
+"""Grain: a fill has that of its surroundings, as far as it has none of its own.
+
+What is measured is the residual of known pixels over their local mean, in the flattest windows around the hole: there
+it is grain and not texture. New grain with the same spectrum and the same colours is white noise convolved with these
+residuals (spot noise: van Wijk 1991; Galerne, Gousseau and Morel 2011, "Random Phase Textures").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from invertfill.pipeline.crops import bounds
+
+WINDOW = 32  # side in pixels of the windows; every second half of it one is looked at
+NEAR = 64  # pixels around a hole in which they lie
+SPOTS = 4  # the flattest of them give the noise
+FLAT = 0.25  # of the windows have to be about as flat as these, ...
+ALIKE = 1.4  # ... up to so many times their deviation: grain is everywhere, texture in places
+EVEN = 0.4  # coefficient of variation of the energy in a window's 4 x 4 parts: grain is even, texture is not
+REACH = 3  # pixels to each side over which the local mean goes
+OWN_REACH = 8  # the same, for the strength of the fill's own grain
+LEAST = 1.5  # levels of 255: a standard deviation below isn't grain, but rounding and compression
+CLIPPED = 8  # a window's mean within so many levels of black or white says nothing
+TILE = 256  # noise repeats after so many pixels
+MOST = 1000  # about so many windows are looked at
+
+
+def add_grain(
+    filled: np.ndarray, hole: np.ndarray, part: np.ndarray, seed: int, corner: tuple[int, int] = (0, 0)
+) -> np.ndarray:
+    """The picture with grain in the part of the hole that lacks it.
+
+    Args:
+        filled: (H, W, 3) uint8; what lies outside `part` is known or, in the rest of the hole, of no account.
+        hole: (H, W) bool, what isn't known.
+        part: (H, W) bool, the part of it that is filled.
+        seed: of the noise; the same one gives the same grain.
+        corner: x and y of this picture in a larger one: where two parts of that overlap, they have the same noise.
+
+    Returns:
+        (H, W, 3) uint8, the given array itself where its surroundings are smooth.
+    """
+    left, top, right, bottom = bounds(part)
+    x0, y0 = max(left - NEAR, 0), max(top - NEAR, 0)
+    spots = _grain(filled[y0 : bottom + NEAR, x0 : right + NEAR], hole[y0 : bottom + NEAR, x0 : right + NEAR])
+    if spots is None:
+        return filled
+    noise, variance = _noise(spots, np.random.default_rng(seed)), np.square(spots).mean((0, 1, 2))
+    noise = np.roll(noise, (-corner[1] - top, -corner[0] - left), (0, 1))
+    result, margin = filled.copy(), REACH + OWN_REACH
+    for y in range(top, bottom, TILE):
+        for x in range(left, right, TILE):
+            at = np.s_[
+                max(y - margin, 0) : min(y + TILE, bottom) + margin, max(x - margin, 0) : min(x + TILE, right) + margin
+            ]
+            core = np.s_[y : min(y + TILE, bottom), x : min(x + TILE, right)]
+            own = _own(filled[at].astype(np.float32), part[at])[y - at[0].start :, x - at[1].start :]
+            inside = part[core]
+            own = own[: inside.shape[0], : inside.shape[1]][inside]
+            more = noise[: inside.shape[0], : inside.shape[1]][inside] * np.sqrt((1 - own / variance).clip(0, 1))
+            result[core][inside] = (filled[core][inside] + more).clip(0, 255).round()
+    return result
+
+
+def _own(picture: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """(H, W, 3): the variance of the residual around each pixel, within the part."""
+    weight = part[..., None].astype(np.float32)
+    energy = np.square(picture - _mean(picture.astype(np.float32), REACH)) * weight
+    return _mean(energy, OWN_REACH) / np.maximum(_mean(weight, OWN_REACH), 1e-3)
+
+
+def _grain(picture: np.ndarray, unknown: np.ndarray) -> np.ndarray | None:
+    """Residuals (SPOTS, WINDOW, WINDOW, 3) that show grain alone; None where there is none, or too little to tell."""
+    side = WINDOW + 2 * REACH  # the local mean at a window's border must be of known pixels, too
+    step = max(WINDOW // 2, int(np.sqrt(unknown.size / MOST)))
+    windows = [
+        _residual(window.astype(np.float32))
+        for top in range(0, len(unknown) - side + 1, step)
+        for left in range(0, unknown.shape[1] - side + 1, step)
+        if not unknown[top : top + side, left : left + side].any()
+        and CLIPPED <= (window := picture[top : top + side, left : left + side]).mean() <= 255 - CLIPPED
+    ]
+    if len(windows) < SPOTS / FLAT:
+        return None
+    energies = np.array([np.square(window).mean() for window in windows])
+    order = np.argsort(energies, kind="stable")
+    spots = np.stack([windows[i] for i in order[:SPOTS]])
+    flattest = energies[order[:SPOTS]].mean()
+    parts = np.square(spots.mean(3)).reshape(SPOTS, 4, WINDOW // 4, 4, WINDOW // 4).mean((2, 4))
+    uneven = np.median(parts.std((1, 2)) / np.maximum(parts.mean((1, 2)), 1e-6))
+    alike = energies[order[int(FLAT * len(order))]] <= ALIKE**2 * flattest
+    return spots if flattest >= LEAST**2 and alike and uneven <= EVEN else None
+
+
+def _residual(picture: np.ndarray) -> np.ndarray:
+    inner = slice(REACH, -REACH)
+    return (picture - _mean(picture, REACH))[inner, inner]
+
+
+def _noise(spots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(TILE, TILE, 3) float32 with the covariance of the spots; it goes on at the other side."""
+    total = np.zeros((TILE, TILE, 3), np.float32)
+    for spot in spots:
+        white = np.fft.rfft2(rng.standard_normal((TILE, TILE)))
+        for channel in range(3):
+            kernel = np.fft.rfft2(spot[..., channel] - spot[..., channel].mean(), (TILE, TILE))
+            total[..., channel] += np.fft.irfft2(white * kernel, (TILE, TILE))
+    return total / np.float32(WINDOW * np.sqrt(len(spots)))
+
+
+def _mean(values: np.ndarray, reach: int) -> np.ndarray:
+    """(H, W, C): of squares of 2 reach + 1 pixels around each, the border repeated."""
+    n = 2 * reach + 1
+    for axis in (0, 1):
+        pad = [(0, 0)] * values.ndim
+        pad[axis] = (reach + 1, reach)
+        total = np.pad(values, pad, "edge").cumsum(axis, dtype=np.float64)
+        values = (total.take(range(n, total.shape[axis]), axis) - total.take(range(total.shape[axis] - n), axis)) / n
+    return values.astype(np.float32)
