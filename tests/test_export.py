@@ -293,14 +293,16 @@ def checkpoint_of(run: Path, stage: str = "inversion", **changes: Any) -> tuple[
 
 
 def test_checkpoint_gives_its_shadow_weights(tmp_path: Path) -> None:
-    checkpoint, shadow = checkpoint_of(tmp_path / "run")
+    masks = {"kind": "objects", "outlines": "/home/me/outlines"}
+    checkpoint, shadow = checkpoint_of(tmp_path / "run", masks=masks)
     folder = export(checkpoint, tmp_path / "out" / "model")
     tensors = load_file(folder / "model.safetensors")
     for name, tensor in shadow.state_dict().items():
         assert torch.equal(tensors[name], tensor.half() if tensor.is_floating_point() else tensor), name
     with safe_open(folder / "model.safetensors", "pt") as file:
         provenance = json.loads(file.metadata()["provenance"])
-        assert provenance == {"step": 7, "name": "test", "domain": "noise", "commit": "abc", "seed": 3}
+        known = {"step": 7, "name": "test", "domain": "noise", "commit": "abc", "seed": 3}
+        assert provenance == {**known, "masks": {**masks, "outlines": "outlines"}}  # no path of a machine
         stored = json.loads(file.metadata()["config"])
     assert stored == InvertFillConfig(**PLAIN).model_dump(mode="json")  # whole: no default can change it later
     assert "provenance" not in (folder / "MODEL_CARD.md").read_text()

@@ -130,9 +130,10 @@ def provenance_of(checkpoint: Path) -> dict[str, Any]:
     config = state["config"]
     kept = ("seed", "batch", "masks", "losses", "optimizer", "mean_latent", "ema_half_life")
     about = config.get("about", {})
-    return {"name": config["name"], **about, "step": state["step"], **state["origin"]} | {
-        key: config[key] for key in kept if key in config
-    }
+    found = {key: config[key] for key in kept if key in config}
+    if outlines := found.get("masks", {}).get("outlines"):
+        found["masks"] = found["masks"] | {"outlines": Path(outlines).name}  # where it lies is nobody's business
+    return {"name": config["name"], **about, "step": state["step"], **state["origin"]} | found
 
 
 def load_checkpoint(checkpoint: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> int:
