@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -15,28 +15,30 @@ from invertfill.imaging.frames import Frames, Reader, read_frames
 from invertfill.imaging.io import open_image
 from invertfill.imaging.masks import MaskSource
 from invertfill.imaging.palette import nearest
-from invertfill.imaging.sources import settle
+from invertfill.imaging.sources import ImageSource, settle
 from invertfill.notes import Notes, silent
-from invertfill.options import DEFAULTS, OF_HOLE
+from invertfill.options import DEFAULTS, OF_HOLE, FillOptions
 from invertfill.pipeline.crops import find_compact_crops
 from invertfill.pipeline.holes import read_hole
 from invertfill.pipeline.result import FillResult
 
-if TYPE_CHECKING:
-    from invertfill.pipeline.inpainter import Inpainter
-
 SIDE, CONTEXT = 32, 1.5  # what counts as a hole's surroundings: a square of so many pixels at least, of so many sides
-STILL = 2.0  # levels on average, ...
-MOVED, SHARE = (
-    16,
-    0.005,
-)  # ... and at most this share of the pixels by more levels: what codecs change of a still picture
+STILL = 2.0  # levels on average, and at most a share of the pixels by more: what codecs change of a still picture
+MOVED, SHARE = 16, 0.005
+READ = {name: DEFAULTS[name] for name in OF_HOLE if name != "feather"}  # a hole that was read already needs no more
 
 
-READ = {name: DEFAULTS[name] for name in OF_HOLE}  # what a hole that was read already no longer needs
+class Filler(Protocol):
+    """What is needed of an `Inpainter`."""
+
+    options: FillOptions
+
+    def fill(self, image: ImageSource, mask: MaskSource | None = None, **changes: Any) -> FillResult: ...
+
+    def only(self, model: str) -> Filler: ...
 
 
-def fill_frames(inpainter: Inpainter, reader: Reader, mask: Any, name: str, **changes: Any) -> FillResult:
+def fill_frames(inpainter: Filler, reader: Reader, mask: Any, name: str, **changes: Any) -> FillResult:
     """`Inpainter.fill` for a file with several pictures.
 
     Args:
@@ -59,8 +61,8 @@ def fill_frames(inpainter: Inpainter, reader: Reader, mask: Any, name: str, **ch
                 picture = open_image(source, note=silent)
                 hole = read_hole(picture, one, name, options, notes)
                 result = _fill_frame(inpainter, picture, hole, still, reader.timing.few_colours, **changes | READ)
-                if result.model in inpainter.engines:  # one model for all of them
-                    inpainter = type(inpainter)({result.model: inpainter.engines[result.model]}, inpainter.options)
+                if result.model:  # one model for all of them
+                    inpainter = inpainter.only(result.model)
         except InputError as error:
             what = "page" if reader.timing is None else "frame"
             raise InputError(f"{_named(str(error), name)} ({what} {index + 1} of {reader.count})") from None
@@ -100,7 +102,7 @@ def _masks(mask: Any, reader: Reader) -> Iterator[MaskSource | None]:
 
 
 def _fill_frame(
-    inpainter: Inpainter, picture: Image.Image, hole: np.ndarray, still: _Still, few_colours: bool, **changes: Any
+    inpainter: Filler, picture: Image.Image, hole: np.ndarray, still: _Still, few_colours: bool, **changes: Any
 ) -> FillResult:
     """One frame, in which holes whose surroundings haven't changed are as they were."""
     given = np.array(picture)

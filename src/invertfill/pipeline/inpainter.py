@@ -89,6 +89,10 @@ class Inpainter:
         """The first model's."""
         return self.engines[next(iter(self.engines))]
 
+    def only(self, model: str) -> Inpainter:
+        """The same with one of its models, which fills whatever comes."""
+        return Inpainter({model: self.engines[model]}, self.options)
+
     def fill(self, image: ImageSource, mask: MaskSource | None = None, **changes: Any) -> FillResult:
         """Fill the holes of one picture.
 
@@ -208,7 +212,7 @@ class Inpainter:
             canvas, hole = extend(result.image, margins)
             if inpainter.selector:  # one model for all steps
                 engine, why = self._select(canvas, hole, options, name, notes)
-                inpainter = Inpainter({engine.model.name: engine}, self.options)
+                inpainter = self.only(engine.model.name)
             job = inpainter._prepare(canvas, hole, options, name)
             result = _composite(job, _run([job], BATCH, options), options, clock)
             for line in result.notes:
