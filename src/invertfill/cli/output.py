@@ -84,17 +84,17 @@ def progress_bar() -> Progress:
 def interrupts_raised() -> Iterator[None]:
     """Ctrl-C raises KeyboardInterrupt, for work that has something to say or to end then; else see `__main__`."""
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    heard = before is not signal.SIG_IGN and threading.current_thread() is threading.main_thread()
+    if heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         say("interrupted: the same command goes on from here")
         raise typer.Exit(130) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        if heard:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
