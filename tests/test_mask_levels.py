@@ -54,11 +54,15 @@ def assert_hole(source: MaskSource, expected: Image.Image, share: float = 1.0) -
     assert (read_mask(source, SIZE) == (np.asarray(expected) > 127)).mean() >= share
 
 
-@pytest.mark.parametrize("value", [1, 31, 100, 127, 255, 4095, 65535])
-@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float64"])
+KINDS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float64"]
+VALUES = [1, 31, 100, 127, 255, 4095, 65535]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(kind, value) for kind in KINDS for value in VALUES if kind == "float64" or value <= np.iinfo(kind).max],
+)
 def test_numbers_of_any_type(disc: Image.Image, kind: str, value: int) -> None:
-    if np.dtype(kind).kind != "f" and value > np.iinfo(kind).max:
-        pytest.skip("more than the type holds")
     array = (np.asarray(disc) > 127).astype(kind) * np.dtype(kind).type(value)
     assert_hole(array, disc)
     assert_hole(array[..., None], disc)

@@ -1,8 +1,8 @@
 """Weights of the feature networks, which are no part of the package: where they lie, and how they are got.
 
 They lie as NAME.safetensors in ``$INVERTFILL_WEIGHTS``, or else in the cache folder. ``invertfill weights get`` puts
-them there. Published files are opened as tensors alone, so that nothing in them can run, and what comes out must have
-the digest below.
+them there, and nothing else opens a published file. Pickles are read with ``weights_only=True``. FID's network is
+published as TorchScript: torch.jit.load runs no Python of it. What comes out must have the digest below.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
@@ -12,7 +13,7 @@ from invertfill.nn.config import Count, Section, Size
 Noise = Literal["const", "random"]
 
 
-class GeneratorConfig(Section):
+class GeneratorConfig(Section, ABC):
     """Shape of a generator; each kind adds its own.
 
     Attributes:
@@ -27,13 +28,13 @@ class GeneratorConfig(Section):
     latent_dim: Count = 512
     mapping_layers: Count = 8
 
+    @abstractmethod
     def build(self) -> Generator:
         """A generator of this shape, with random weights."""
-        raise NotImplementedError
 
 
-class Generator(nn.Module):
-    """A mapping and a synthesis network.
+class Generator(nn.Module, ABC):
+    """A mapping and a synthesis network. One that lacks a method can't be made.
 
     Attributes:
         size: side s of its pictures in pixels.
@@ -54,6 +55,7 @@ class Generator(nn.Module):
     feature_channels: dict[int, int]
     mapping: Callable[[Tensor], Tensor]
 
+    @abstractmethod
     def synthesis(self, w_plus: Tensor, features: dict[int, Tensor] | None = None, noise: Noise = "const") -> Tensor:
         """Eq. 3: the pictures of style codes and, where given, of features.
 
@@ -69,12 +71,12 @@ class Generator(nn.Module):
         Raises:
             ValueError: the generator has no fresh noise.
         """
-        raise NotImplementedError
 
     def sketch(self, w_plus: Tensor) -> Tensor | None:
         """What w_plus (N, L, D) says without features: (N, 3, r, r), r up to s. None: nothing that can be seen."""
         return self.synthesis(w_plus)
 
+    @abstractmethod
     def head(self, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The first part of `synthesis`: w_plus (N, L, D) -> what `tail` goes on with, (N, C, r, r).
 
@@ -83,8 +85,7 @@ class Generator(nn.Module):
             resolution: r, where the generator is cut, behind the last convolution there: 4, 8, ... s.
             features: see `synthesis`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def tail(self, x: Tensor, w_plus: Tensor, resolution: int, features: dict[int, Tensor] | None = None) -> Tensor:
         """The rest: what `head` gives at the same resolution, and w_plus -> pictures; see `synthesis`."""
-        raise NotImplementedError
