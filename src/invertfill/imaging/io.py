@@ -57,7 +57,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True, "method": 1, "quality": 20},  # exact: colours under full transparency too
     "TIFF": {"compression": "tiff_lzw"},
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
-    # x265 tries ways to split blocks, which takes most of the time. At its fastest it loses as little; files are longer.
+    # x265 tries ways to split blocks, which takes most of the time. At its fastest it loses as little.
     "HEIF": {"quality": 100, "chroma": 444, "enc_params": {"preset": "ultrafast"}},
 }
 SIXTEEN = "16 bits per channel become 8; PNG and TIFF keep them"
