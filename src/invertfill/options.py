@@ -124,6 +124,14 @@ class FillOptions:
         float | None,
         Option("Side of the square around holes that is looked at, in sides of the holes; without it, about 2.", low=1),
     ] = None
+    faces: Annotated[
+        str,
+        Option(
+            "auto: where a hole touches a face, --model auto has the model of portraits fill this; off: no faces are "
+            "looked for.",
+            choices=(AUTO, "off"),
+        ),
+    ] = AUTO
     blend: Annotated[
         str,
         Option(

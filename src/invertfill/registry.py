@@ -97,7 +97,7 @@ class ModelInfo:
         Raises:
             InputError: a file isn't what the folder was written with.
         """
-        lines = _sums(self.file(SUMS))
+        lines = read_sums(self.file(SUMS))
         for name in FILES:
             if lines.get(name) != sha256_of(self.file(name)):
                 raise InputError(f"{self.file(name)}: damaged: its SHA-256 isn't the one in {SUMS}")
@@ -223,7 +223,7 @@ def _read_info(folder: Path) -> ModelInfo:
             int(generator["size"]),
             **{key: str(about[key]) for key in ("domain", "licence", "source") if key in about},
             bytes=length,
-            sha256=_sums(folder / SUMS).get(FILES[0], ""),
+            sha256=read_sums(folder / SUMS).get(FILES[0], ""),
             z_dim=z_dim or int(generator.get("latent_dim", 512)),
             guesses_z=bool(z_dim),
             mean_latent_samples=int(about.get("mean_latent_samples", ModelInfo.mean_latent_samples)),
@@ -244,7 +244,7 @@ def _read_info(folder: Path) -> ModelInfo:
     return model
 
 
-def _sums(path: Path) -> dict[str, str]:
+def read_sums(path: Path) -> dict[str, str]:
     """File name -> SHA-256, hex, as `write_sums` wrote them."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}

@@ -61,7 +61,7 @@ def fill_frames(inpainter: Filler, reader: Reader, mask: Any, name: str, **chang
                 picture = open_image(source, note=silent)
                 hole = read_hole(picture, one, name, options, notes)
                 result = _fill_frame(inpainter, picture, hole, still, reader.timing.few_colours, **changes | READ)
-                if result.model:  # one model for all of them
+                if result.model and not result.faces:  # one model for all of them
                     inpainter = inpainter.only(result.model)
         except InputError as error:
             what = "page" if reader.timing is None else "frame"

@@ -27,6 +27,8 @@ from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.face_detector import SIZE as FACE_SIZE
+from invertfill.pipeline.faces import find_portraits, in_head, is_portrait
 from invertfill.pipeline.feather import Feather, pixels_in
 from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, nearest, visible
 from invertfill.pipeline.frames import fill_frames
@@ -36,6 +38,7 @@ from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.selection import VIEWS, ModelSelector
+from invertfill.pipeline.squares import Square, Turned
 from invertfill.pipeline.thin import find_crops
 from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over
 from invertfill.registry import DOMAIN, PATCHMATCH, find_models
@@ -55,11 +58,12 @@ def open_inpainter(options: FillOptions, threads: int = 0, stays: bool = False) 
     if stays or len(models) == 1:
         for name in engines:
             engines[name]
-    selector = None
-    if options.model == AUTO:
-        priors = {model.name: DomainPrior.load(model.file(DOMAIN)) for model in models if model.folder}
-        selector = ModelSelector(engines, priors, [model.name for model in models if model.aligned], models[0].size)
-    return Inpainter(engines, options, selector)
+    if options.model != AUTO:
+        return Inpainter(engines, options)
+    priors = {model.name: DomainPrior.load(model.file(DOMAIN)) for model in models if model.folder}
+    aligned = [model.name for model in models if model.aligned]
+    selector = ModelSelector(engines, priors, aligned, models[0].size)
+    return Inpainter(engines, options, selector, aligned[0] if aligned else "")
 
 
 class Inpainter:
@@ -69,6 +73,7 @@ class Inpainter:
         engines: loaded models by name; the first fills, unless there is a selector.
         options: of every fill, unless a call changes them.
         selector: of the model for each picture.
+        portraits: the model of aligned portraits that fills faces, wherever they are; "": none does.
 
     `fill`, `fill_samples`, `fill_many` and `outpaint` take the names of `FillOptions` as keywords, such as ``seed=7``,
     for one call; what is decided at loading (model, engine, device, quality) can't be changed so.
@@ -79,19 +84,24 @@ class Inpainter:
         engines: Mapping[str, Engine],
         options: FillOptions | None = None,
         selector: ModelSelector | None = None,
+        portraits: str = "",
     ) -> None:
         self.engines = engines
         self.options = options or FillOptions()
         self.selector = selector
+        self.portraits = portraits
+        self._first = next(iter(engines))
 
     @property
     def engine(self) -> Engine:
         """The first model's."""
-        return self.engines[next(iter(self.engines))]
+        return self.engines[self._first]
 
     def only(self, model: str) -> Inpainter:
-        """The same with one of its models, which fills whatever comes."""
-        return Inpainter({model: self.engines[model]}, self.options)
+        """The same with one of its models, which fills whatever comes; faces stay with the model of portraits."""
+        one = Inpainter(self.engines, self.options, portraits=self.portraits if model != self.portraits else "")
+        one._first = model
+        return one
 
     def fill(self, image: ImageSource, mask: MaskSource | None = None, **changes: Any) -> FillResult:
         """Fill the holes of one picture.
@@ -147,11 +157,14 @@ class Inpainter:
             return
         clock = _Clock()
         job = self._prepare(image, mask, options)
-        jobs = [replace(job, seed=seed) for seed in options.seeds]
+        if job.faces:  # are filled, with the first seed
+            jobs = [job, *(self._prepare(image, mask, replace(options, seed=seed)) for seed in options.seeds[1:])]
+        else:
+            jobs = [replace(job, seed=seed) for seed in options.seeds]
         outputs = _run(jobs, batch, options)
         for one in jobs:
-            last = one is jobs[-1]  # it may have the picture itself
-            yield _composite(one if last else replace(one, picture=_copy(job.picture)), outputs, options, clock)
+            own = job.faces or one is jobs[-1]  # it may have the picture itself
+            yield _composite(one if own else replace(one, picture=_copy(job.picture)), outputs, options, clock)
 
     def fill_many(
         self, pairs: Iterable[tuple[ImageSource, MaskSource | None]], *, batch: int = BATCH, **changes: Any
@@ -211,7 +224,8 @@ class Inpainter:
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.selector:  # one model for all steps
-                engine, why = self._select(canvas, hole, options, name, notes)
+                engine, why = self._select(canvas, hole, options, notes)
+                notes(f"{name}: {why}")
                 inpainter = self.only(engine.model.name)
             job = inpainter._prepare(canvas, hole, options, name)
             result = _composite(job, _run([job], BATCH, options), options, clock)
@@ -254,16 +268,56 @@ class Inpainter:
         if not hole.any():
             why = "all around the hole is one colour, and so is the hole"
             return _Job(picture, None, [], options.seed, why, notes, feather=feather)
-        engine, why = self._select(picture, hole, options, name, notes)
-        model = engine.model
-        pieces = _pieces(picture, hole, model.size, options, notes, model.aligned)
-        by_alpha = mask is None and not options.box
-        return _Job(picture, engine, pieces, options.seed, why, notes, by_alpha, feather)
+        job = _Job(picture, None, [], options.seed, "", notes, mask is None and not options.box, feather)
+        faces, why = self._find_faces(picture, hole, options), ""
+        if faces:
+            many = f"{len(faces)} faces were" if len(faces) > 1 else "a face was"
+            why = f"portrait model ({self.portraits}): {many} found"
+        engine: Engine | None
+        if is_portrait(faces, hole, options.context):
+            engine, faces = self.engines[self.portraits], []
+        else:
+            for square in faces:
+                hole = hole & ~self._fill_face(job, hole, square, options)
+            engine = None
+            if hole.any():
+                engine, of_rest = self._select(picture, hole, options, notes, bool(faces))
+                why = f"{why}; the rest: {of_rest or engine.model.name}" if faces else of_rest
+        if why:
+            notes(f"{name}: {why}")
+        if engine is None:
+            return replace(job, why=why, model=self.portraits, faces=len(faces))
+        pieces = _pieces(picture, hole, engine.model.size, options, notes, engine.model.aligned)
+        return replace(job, engine=engine, pieces=pieces, why=why, model=engine.model.name, faces=len(faces))
+
+    def _find_faces(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> list[Square]:
+        """The squares of portraits that a hole touches, if there is a model for them."""
+        if not self.portraits or options.faces != AUTO:
+            return []
+        unknown = _unknown(picture, hole)
+
+        def see(square: Square) -> tuple[np.ndarray, np.ndarray]:
+            left, top, right, bottom = box = square.around.inside(*picture.size)
+            hidden = unknown[top:bottom, left:right]
+            rgb, _ = _colours(picture, hidden, box, silent)
+            return square.moved(-complex(left, top)).cut(rgb, hidden, FACE_SIZE)
+
+        return find_portraits(hole, see)
+
+    def _fill_face(self, job: _Job, hole: np.ndarray, square: Square, options: FillOptions) -> np.ndarray:
+        """Fill, in the job's picture, the part of a hole that is face and hair; that part, (H, W) bool."""
+        part = in_head(square, hole)
+        if part.any():
+            engine = self.engines[self.portraits]
+            piece = _face_piece(job.picture, hole, part, square, engine.model.size)
+            face = replace(job, engine=engine, pieces=[piece])
+            _put(face, _run([face], BATCH, options), options)
+        return part
 
     def _select(
-        self, picture: Image.Image, hole: np.ndarray, options: FillOptions, name: str, note: Note
+        self, picture: Image.Image, hole: np.ndarray, options: FillOptions, note: Note, faces: bool = False
     ) -> tuple[Engine, str]:
-        """The engine for one picture, and why this one where there was a choice."""
+        """The engine for one picture, in which faces may have been found, and why this one where there was a choice."""
         if self.selector is None:
             return self.engine, ""
         crops = find_crops(hole, self.selector.size, options.context, note=note)
@@ -273,8 +327,7 @@ class Inpainter:
         unknown = _unknown(picture, hole)
         pieces = [_piece(picture, hole, unknown, crop, self.selector.size, note) for crop in crops]
         seen, masks = np.stack([piece.seen for piece in pieces]), np.stack([piece.seen_mask for piece in pieces])
-        selected, why = self.selector.select(seen, masks, whole)
-        note(f"{name}: {why}")
+        selected, why = self.selector.select(seen, masks, whole and not faces)
         return self.engines[selected], why
 
 
@@ -311,6 +364,7 @@ class _Piece:
         rgb: (h, w, 3) uint8, sRGB; of other than 8 bits (h, w, 1 or 3) float32, as `levels` sees it.
         crop: the square, in the piece's own coordinates.
         seen, seen_mask: what the model sees of it, from `cut`.
+        turned: where the square is turned, what of it the crop is.
     """
 
     box: Box
@@ -322,18 +376,21 @@ class _Piece:
     seen: np.ndarray
     seen_mask: np.ndarray
     levels: Levels | None = None
+    turned: Turned | None = None
 
 
 @dataclass(frozen=True)
 class _Job:
     picture: Image.Image
-    engine: Engine | None  # None where there is no hole
+    engine: Engine | None  # None where there is no hole, or none is left
     pieces: list[_Piece]
     seed: int
     why: str
     notes: Notes
     by_alpha: bool = False  # the hole is where the picture is transparent
     feather: Feather | None = None
+    model: str = ""  # see `FillResult`, as of `faces`
+    faces: int = 0
 
 
 def _of_one(options: FillOptions) -> FillOptions:
@@ -395,15 +452,31 @@ def _piece(picture: Image.Image, hole: np.ndarray, unknown: np.ndarray, crop: Cr
     inside, hidden = hole[top:bottom, left:right], unknown[top:bottom, left:right]
     filled = inside if crop.part is None else crop.part
     crop = Crop(crop.x - left, crop.y - top, crop.side, crop.part)
-    samples, levels = part_of(picture, box), None
+    rgb, levels = _colours(picture, hidden, box, note)
+    return _Piece(box, inside, filled, hidden, rgb, crop, *cut(rgb, hidden, crop, size), levels)
+
+
+def _face_piece(picture: Image.Image, hole: np.ndarray, part: np.ndarray, square: Square, size: int) -> _Piece:
+    """A piece that fills `part` of the hole, seen from a turned square."""
+    left, top, right, bottom = box = square.around.inside(*picture.size)
+    inside = np.s_[top:bottom, left:right]
+    hidden = _unknown(picture, hole)[inside]
+    rgb, levels = _colours(picture, hidden, box, silent)
+    turned = Turned.of(square.moved(-complex(left, top)), rgb, hidden)
+    crop = Crop(0, 0, len(turned.rgb))
+    seen = cut(turned.rgb, turned.hole, crop, size)
+    return _Piece(box, hole[inside], part[inside], hidden, rgb, crop, *seen, levels, turned)
+
+
+def _colours(picture: Image.Image, hidden: np.ndarray, box: Box, note: Note) -> tuple[np.ndarray, Levels | None]:
+    """`_Piece.rgb` and `levels` of a box in which (h, w) bool is unknown."""
+    samples = part_of(picture, box)
     if samples is not None:
         levels = Levels.of(samples, ~hidden)
-        rgb = levels.seen(samples)
-    else:
-        part = picture.crop(box)
-        part.info = picture.info
-        rgb = np.asarray(to_srgb(part, note=note))
-    return _Piece(box, inside, filled, hidden, rgb, crop, *cut(rgb, hidden, crop, size), levels)
+        return levels.seen(samples), levels
+    part = picture.crop(box)
+    part.info = picture.info
+    return np.asarray(to_srgb(part, note=note)), None
 
 
 def _faded(old: np.ndarray, new: np.ndarray, before: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -441,6 +514,26 @@ def _composite(
 
     The job's picture itself is changed and returned, hole by hole: a second one would take as much memory again.
     """
+    raw, picture = _put(job, outputs, options), job.picture
+    if job.feather:
+        job.feather.fade(picture)
+    if is_beside(picture) and (job.pieces or job.faces):
+        refresh(picture)
+    return FillResult(
+        restored(picture),
+        job.model,
+        job.why,
+        tuple(job.notes),
+        job.seed,
+        clock.seconds(),
+        raw,
+        output_quality=options.output_quality,
+        faces=job.faces,
+    )
+
+
+def _put(job: _Job, outputs: Iterator[tuple[np.ndarray, np.ndarray]], options: FillOptions) -> np.ndarray | None:
+    """Put what was drawn into the job's picture; `FillResult.raw`."""
     picture = job.picture
     alpha, samples = alpha_of(picture), samples_of(picture)
     opaque = 255 if alpha is None or samples is None else greatest(samples)
@@ -449,14 +542,17 @@ def _composite(
     given = _copy(picture) if shared and job.by_alpha else picture  # squares that share pixels see what was there
     said = np.zeros(picture.size[::-1], np.float16) if shared else None  # of each pixel by squares so far
     for piece in job.pieces:
-        where = piece.rgb, piece.unknown, piece.crop
+        turned = piece.turned
+        where = (turned.rgb, turned.hole, piece.crop) if turned else (piece.rgb, piece.unknown, piece.crop)
         drawn, output = next(outputs)
-        if raw is not None:
+        if raw is not None and not turned:
             x0, y0, x1, y1 = piece.box
             shown = np.s_[:] if piece.crop.part is None else piece.part > 0
             raw[y0:y1, x0:x1][shown] = enlarge(drawn, piece.crop, piece.hole.shape)[shown]
         enlarged = piece.crop.side > output.shape[-1]
         filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
+        if turned:
+            filled = turned.put_back(piece.rgb, piece.unknown, filled)
         colours = _colours_near(picture, piece) if samples is None else None
         if colours is None and samples is None:
             filled = add_grain(filled, piece.unknown, piece.part > 0, job.seed, piece.box[:2])
@@ -487,18 +583,4 @@ def _composite(
             before += weight
         part[hole] = content if colours is None else nearest(content, colours)
         put_part(picture, part, box)
-    if job.feather:
-        job.feather.fade(picture)
-    if is_beside(picture) and job.pieces:
-        refresh(picture)
-    name = job.engine.model.name if job.engine else ""
-    return FillResult(
-        restored(picture),
-        name,
-        job.why,
-        tuple(job.notes),
-        job.seed,
-        clock.seconds(),
-        raw,
-        output_quality=options.output_quality,
-    )
+    return raw

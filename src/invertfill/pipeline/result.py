@@ -21,7 +21,8 @@ class FillResult:
 
     Attributes:
         image: of the given picture's size and mode, with its metadata in `info`.
-        model: the name of the model that filled it; "" where there was no hole.
+        model: the name of the model that filled it, or, where others filled its faces, the rest; "" where there was no
+            hole.
         why: where several models could have: why this one. Else "".
         notes: what the user should know, one line each: what was lost, changed or guessed.
         seed: that it was filled with.
@@ -30,6 +31,8 @@ class FillResult:
             elsewhere. None unless `FillOptions.keep_raw`.
         frames: of a file with several pages or frames: all of them, of which `image` is the first; else None.
         output_quality: at which it is saved; see `FillOptions`.
+        faces: so many faces were found, and filled by a model of portraits beside `model`; 0 where the whole picture is
+            one portrait.
     """
 
     image: Image.Image
@@ -41,6 +44,7 @@ class FillResult:
     raw: np.ndarray | None = field(default=None, repr=False)
     frames: Frames | None = field(default=None, repr=False)
     output_quality: int | None = None
+    faces: int = 0
 
     def save(self, path: str | Path, *, note: Note = log.info) -> Path:
         """Write the picture with its metadata; see `invertfill.imaging.io.save_image`.

@@ -1,0 +1,127 @@
+"""Faces that a hole touches, wherever they are: the squares in which a model of aligned portraits fills them.
+
+A first look finds candidates in squares around the holes. A second one, at the square that a candidate's eyes, nose and
+mouth ask for, must find the same face there, upright and in its place: what only looks like a face from one side isn't.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from invertfill.pipeline.blending import spread
+from invertfill.pipeline.crops import Crop, centred, find_compact_crops, is_nearly_square
+from invertfill.pipeline.face_detector import SIZE, find_faces
+from invertfill.pipeline.squares import Square
+
+See = Callable[[Square], tuple[np.ndarray, np.ndarray]]
+"""What is seen of a square: image (3, 256, 256) in [-1, 1] and mask (1, 256, 256), 1 = hole."""
+
+# Where FFHQ's aligned portraits have eyes, nose and mouth, as the detector sees them: means over 100 real and 100 drawn
+# ones (`benchmarks/faces.py points`).
+PLACES = np.array([-0.266 - 0.054j, 0.241 - 0.058j, -0.022 + 0.280j, -0.015 + 0.512j])
+CONTEXTS = (4.0, 20.0)  # sides of the first look's squares, in sides of the hole
+CLOSEST = 128  # pixels: no square is smaller
+MOST = 8  # squares of one scale; where there are more, that scale is left out
+FIRST, SECOND = 0.4, 0.7  # least scores of both looks
+WIDER = 1.25  # sides of the portrait's square: what the second look sees
+LEAST = 64  # pixels: side of the least portrait's square, twice a face's
+CENTRE, SCALE, TURN = 0.2, 1.3, 15.0  # how far the second look may be off: half sides, times, degrees
+HEAD = -0.02j, 0.7, 0.88  # middle and radii of the ellipse that holds face and hair
+
+
+def find_portraits(hole: np.ndarray, see: See) -> list[Square]:
+    """The squares of portraits that a hole touches; where two would show one face, the surer one.
+
+    Args:
+        hole: (H, W) bool.
+        see: shows a square of the picture.
+    """
+    candidates = sorted(_candidates(hole, see), key=lambda found: -found[0])
+    portraits: list[Square] = []
+    for _, square in candidates:
+        if any(_same(square, other) for other in portraits) or not in_head(square, hole).any():
+            continue
+        again = _look_again(square, see)
+        if again is not None and not any(_same(again, other) for other in portraits) and in_head(again, hole).any():
+            portraits.append(again)
+    return portraits
+
+
+def aligned(points: np.ndarray) -> Square:
+    """The square in which eyes, nose and mouth, (4,) or more complex, are nearest to their places: least squares."""
+    points, own = points[:4], PLACES - PLACES.mean()
+    half = (own.conj() @ points) / (own.conj() @ own).real
+    return Square(complex(points.mean() - half * PLACES.mean()), complex(half))
+
+
+def in_head(square: Square, hole: np.ndarray) -> np.ndarray:
+    """The part of (H, W) bool in which the face and its hair would be."""
+    left, top, right, bottom = square.around.inside(*hole.shape[::-1])
+    part = np.zeros_like(hole)
+    if right > left and bottom > top:
+        at = square.moved(-complex(left, top)).own((bottom - top, right - left)) - HEAD[0]
+        within = (at.real / HEAD[1]) ** 2 + (at.imag / HEAD[2]) ** 2 <= 1
+        part[top:bottom, left:right] = hole[top:bottom, left:right] & within
+    return part
+
+
+def is_portrait(faces: list[Square], hole: np.ndarray, context: float | None) -> bool:
+    """Whether a picture with these faces is, about, a portrait that is aligned, and would be filled as a whole."""
+    height, width = hole.shape
+    if len(faces) != 1 or not is_nearly_square(width, height):
+        return False
+    whole = Crop((width - max(width, height)) // 2, (height - max(width, height)) // 2, max(width, height))
+    return find_compact_crops(hole, SIZE, context) == [whole] and _in_place(faces[0], Square.upright(whole))
+
+
+def _candidates(hole: np.ndarray, see: See) -> Iterator[tuple[float, Square]]:
+    for crop in _crops(hole):
+        view = Square.upright(crop)
+        for score, square in _look(view, see, FIRST):
+            if square.side >= LEAST:
+                yield score, square
+
+
+def _look_again(square: Square, see: See) -> Square | None:
+    view = Square(square.centre, square.half * WIDER)
+    for _, found in _look(view, see, SECOND):
+        if _in_place(found, square):
+            return found
+    return None
+
+
+def _look(view: Square, see: See, least: float) -> Iterator[tuple[float, Square]]:
+    image, mask = see(view)
+    known = 1 - mask
+    if known.any():
+        for face in find_faces(spread(image * known, known).astype(np.float32), least):
+            yield face.score, view.inner(aligned(face.points))
+
+
+def _in_place(square: Square, other: Square) -> bool:
+    """Whether it is about another one."""
+    off, half = (square.centre - other.centre) / other.half, square.half / other.half
+    return bool(abs(off) <= CENTRE and 1 / SCALE <= abs(half) <= SCALE and abs(np.angle(half, deg=True)) <= TURN)
+
+
+def _same(one: Square, other: Square) -> bool:
+    """Whether they'd show one face: their middles are nearer than the larger face is wide."""
+    return abs(one.centre - other.centre) < max(one.side, other.side) / 3
+
+
+def _crops(hole: np.ndarray) -> list[Crop]:
+    """Squares around holes, at several scales."""
+    height, width = hole.shape
+    found: list[Crop] = []
+    for context in CONTEXTS:
+        crops = find_compact_crops(hole, SIZE, context)
+        if len(crops) > MOST:
+            continue
+        for crop in crops:
+            if crop.side < CLOSEST:
+                crop = centred((crop.x, crop.y, crop.x + crop.side, crop.y + crop.side), CLOSEST, width, height)
+            if crop not in found:
+                found.append(crop)
+    return found
