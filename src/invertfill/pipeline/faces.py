@@ -1,7 +1,7 @@
 """Faces that a hole touches, wherever they are: the squares in which a model of aligned portraits fills them.
 
-A first look finds candidates in squares around the holes. A second one, at the square that a candidate's eyes, nose and
-mouth ask for, must find the same face there, upright and in its place: what only looks like a face from one side isn't.
+A first look finds candidates in squares around the holes. Two more, turned and scaled as a candidate's eyes, nose and
+mouth ask for, must both find the same face, upright and in its place: what looks like a face in one view only isn't.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from PIL import Image
 
+from invertfill.imaging.resize import resize
 from invertfill.pipeline.blending import spread
 from invertfill.pipeline.crops import Crop, centred, find_compact_crops, is_nearly_square
 from invertfill.pipeline.face_detector import SIZE, find_faces
@@ -24,8 +26,10 @@ PLACES = np.array([-0.266 - 0.054j, 0.241 - 0.058j, -0.022 + 0.280j, -0.015 + 0.
 CONTEXTS = (4.0, 20.0)  # sides of the first look's squares, in sides of the hole
 CLOSEST = 128  # pixels: no square is smaller
 MOST = 8  # squares of one scale; where there are more, that scale is left out
-FIRST, SECOND = 0.4, 0.7  # least scores of both looks
-WIDER = 1.25  # sides of the portrait's square: what the second look sees
+FIRST, AGAIN = 0.4, 0.65  # least scores of the first look and of the others
+WIDER = (1.6, 2.0)  # sides of the portrait's square: what these see
+KNOWN = 0.3  # of a face and its hair must be known, in the picture: less is a guess
+COARSE = 64  # pixels a side: at that size holes are filled for the detector, smoothly, so that none is a face
 LEAST = 64  # pixels: side of the least portrait's square, twice a face's
 CENTRE, SCALE, TURN = 0.2, 1.3, 15.0  # how far the second look may be off: half sides, times, degrees
 HEAD = -0.02j, 0.7, 0.88  # middle and radii of the ellipse that holds face and hair
@@ -43,9 +47,12 @@ def find_portraits(hole: np.ndarray, see: See) -> list[Square]:
     for _, square in candidates:
         if any(_same(square, other) for other in portraits) or not in_head(square, hole).any():
             continue
-        again = _look_again(square, see)
-        if again is not None and not any(_same(again, other) for other in portraits) and in_head(again, hole).any():
-            portraits.append(again)
+        if _share_known(square, see) < KNOWN:
+            continue
+        found = [one for wider in WIDER if (one := _look_again(square, wider, see))]
+        if len(found) == len(WIDER):
+            centre, half = (np.mean([getattr(one, name) for one in found]) for name in ("centre", "half"))
+            portraits.append(Square(complex(centre), complex(half)))
     return portraits
 
 
@@ -84,20 +91,34 @@ def _candidates(hole: np.ndarray, see: See) -> Iterator[tuple[float, Square]]:
                 yield score, square
 
 
-def _look_again(square: Square, see: See) -> Square | None:
-    view = Square(square.centre, square.half * WIDER)
-    for _, found in _look(view, see, SECOND):
-        if _in_place(found, square):
-            return found
-    return None
+def _share_known(square: Square, see: See) -> float:
+    _, mask = see(square)
+    half = mask.shape[-1] / 2
+    head = in_head(Square(complex(half, half), complex(half)), np.ones(mask.shape[1:], bool))
+    return 1 - float(mask[0][head].mean())
+
+
+def _look_again(square: Square, wider: float, see: See) -> Square | None:
+    """What is found in a wider view of a portrait's square, if it is about that square."""
+    found = (one for _, one in _look(Square(square.centre, square.half * wider), see, AGAIN))
+    return next((one for one in found if _in_place(one, square)), None)
 
 
 def _look(view: Square, see: See, least: float) -> Iterator[tuple[float, Square]]:
     image, mask = see(view)
-    known = 1 - mask
-    if known.any():
-        for face in find_faces(spread(image * known, known).astype(np.float32), least):
+    if not mask.all():
+        for face in find_faces(_smooth(image, mask), least):
             yield face.score, view.inner(aligned(face.points))
+
+
+def _smooth(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The view with its holes filled smoothly."""
+    if not mask.any():
+        return image
+    known, colours = (resize(x[None], COARSE)[0] for x in (1 - mask, image * (1 - mask)))
+    small = spread(colours / np.maximum(known, 1e-6), known)
+    large = [Image.fromarray(c.astype(np.float32)).resize(mask.shape[1:], Image.Resampling.BILINEAR) for c in small]
+    return np.where(mask > 0, np.stack([np.asarray(channel) for channel in large]), image)
 
 
 def _in_place(square: Square, other: Square) -> bool:
