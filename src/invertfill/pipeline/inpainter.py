@@ -31,7 +31,7 @@ from invertfill.pipeline.feather import Feather, pixels_in
 from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, nearest, visible
 from invertfill.pipeline.frames import fill_frames
 from invertfill.pipeline.grain import add_grain
-from invertfill.pipeline.holes import read_hole
+from invertfill.pipeline.holes import read_hole, why_none
 from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
@@ -241,7 +241,7 @@ class Inpainter:
         picture = open_image(image, note=notes)
         hole, feather = read_hole(picture, mask, name, options, notes), None
         if not hole.any():
-            notes(f"{name}: no hole; the result is a copy")
+            notes(f"{name}: no hole{why_none(picture, mask)}; the result is a copy")
             return _Job(picture, None, [], options.seed, "", notes)
         if options.feather:
             hole, feather = Feather.around(picture, hole, options.feather)
@@ -410,8 +410,8 @@ def _faded(old: np.ndarray, new: np.ndarray, before: np.ndarray, weight: np.ndar
     """Pixels (N[, C]) of several squares so far, and of one more: their mean by weights (N,)."""
     share = weight.astype(np.float64) / (before.astype(np.float64) + weight)
     share = share.reshape(-1, *[1] * (new.ndim - 1))
+    old = np.where(share == 1, new, old)  # where nothing was before, the new one exactly; what was there may be NaN
     mean = old + (new - old.astype(np.float64)) * share
-    mean = np.where(share == 1, new, mean)  # where nothing was before, the new one exactly
     return (np.rint(mean) if new.dtype.kind in "iu" else mean).astype(new.dtype)
 
 
