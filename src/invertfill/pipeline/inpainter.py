@@ -16,7 +16,7 @@ from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, put_part, refresh, samples_of
-from invertfill.imaging.frames import read_frames
+from invertfill.imaging.frames import Reader, read_frames
 from invertfill.imaging.io import open_image
 from invertfill.imaging.masks import MaskSource
 from invertfill.imaging.palette import restored
@@ -115,9 +115,6 @@ class Inpainter:
         Raises:
             InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
         """
-        image = settle(image, "image")
-        if (several := read_frames(image)) is not None:
-            return fill_frames(self, several, mask, name_of(image, "image"), **changes)
         return next(self.fill_many([(image, mask)], **changes))
 
     def fill_samples(
@@ -171,10 +168,15 @@ class Inpainter:
         while True:
             clock = _Clock()
             jobs: list[_Job] = []
+            several: tuple[str, Reader, MaskSource | None] | None = None
             bad: InputError | None = None
             try:
                 for image, mask in islice(remaining, batch):
-                    jobs.append(self._prepare(image, mask, options))
+                    source = settle(image, "image")
+                    if (reader := read_frames(source)) is not None:
+                        several = name_of(source, "image"), reader, mask
+                        break
+                    jobs.append(self._prepare(source, mask, options))
             except InputError as error:
                 bad = error
             outputs = _run(jobs, batch, options)
@@ -182,7 +184,10 @@ class Inpainter:
                 yield _composite(job, outputs, options, clock)
             if bad:
                 raise bad
-            if len(jobs) < batch:
+            if several is not None:
+                name, reader, mask = several
+                yield fill_frames(self, reader, mask, name, **changes)
+            elif len(jobs) < batch:
                 return
 
     def outpaint(
