@@ -496,11 +496,11 @@ def test_a_place_is_taken_until_the_work_has_ended(client, files, gate: threadin
 def test_unforeseen_failures_give_nothing_away(client, files, monkeypatch: pytest.MonkeyPatch) -> None:
     server = client()
     with monkeypatch.context() as broken:
-        broken.setattr(Service, "_make", lambda self, *_: 1 / 0)
+        broken.setattr("invertfill.serve.service.look", lambda *_: 1 / 0)
         answer = server.post("/v1/fill", files=files)
         assert answer.status_code == 500 and "ZeroDivision" not in answer.text
         assert_discreet(answer)
-        broken.setattr(Service, "_make", lambda self, *_: (_ for _ in ()).throw(MemoryError))
+        broken.setattr("invertfill.serve.service.look", lambda *_: (_ for _ in ()).throw(MemoryError))
         assert_refused(server.post("/v1/fill", files=files), 503, "memory")
     assert server.post("/v1/fill", files=files).status_code == 200 and in_hand(server) == 0
 
