@@ -2,6 +2,7 @@
 
     INVERTFILL_WEIGHTS=weights python benchmarks/faces.py quality --portraits data/faces/val --grounds photographs
     python benchmarks/faces.py alarms --images data/scenery/val --images houses --count 1000
+    python benchmarks/faces.py points --portraits data/faces/val --portraits data/faces-real/val
 
 `quality` puts each aligned portrait into a photograph, turned by up to 45 degrees, with a square of 80 to 400 px (a
 face is half of that), and hides part of it. Filled are the photograph, by auto and by auto without faces, and the
@@ -9,7 +10,8 @@ portrait's square itself, cut exactly and filled by the portrait model: the best
 each coverage of the portrait: how often the face was found, and means of LPIPS v0.1 (AlexNet) to the truth within the
 square, the three brought there in one way. `--sheet FILE` keeps some: hole, without faces, auto, truth.
 
-`alarms` hides part of pictures without people and counts the faces that are found there.
+`alarms` hides part of pictures without people and counts the faces that are found there. `points` measures where
+aligned portraits have eyes, nose and mouth, as the detector sees them: mean and deviation, from -1 - i to 1 + i.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import invertfill
 from invertfill.imaging.io import list_images, open_image
 from invertfill.imaging.sheet import contact_sheet
 from invertfill.masks.sampler import mask_set_hash, sample_masks
-from invertfill.pipeline.face_detector import SIZE
+from invertfill.pipeline.face_detector import SIZE, find_faces
 from invertfill.pipeline.faces import find_portraits
 from invertfill.pipeline.squares import Square
 
@@ -130,6 +132,14 @@ def alarms(arguments: argparse.Namespace, console: Console) -> None:
     console.print(f"{arguments.count} holes in {len(files)} pictures: {len(names)} faces {' '.join(names)}")
 
 
+def points(arguments: argparse.Namespace, console: Console) -> None:
+    seen = []
+    for file in (file for folder in arguments.portraits for file in list_images(folder)):
+        portrait = np.asarray(open_image(file).convert("RGB").resize((SIZE, SIZE)), np.float32)
+        seen += [face.points[:4] for face in find_faces(portrait.transpose(2, 0, 1) / np.float32(127.5) - 1, 0.5)[:1]]
+    console.print(f"{len(seen)} faces: {np.mean(seen, 0).round(3)}, +- {np.std(seen, 0).round(3)}")
+
+
 def _see(picture: np.ndarray, hole: np.ndarray):  # type: ignore[no-untyped-def]
     return lambda square: square.cut(picture, hole, SIZE)
 
@@ -150,6 +160,9 @@ def main() -> None:
     one.add_argument("--count", type=int, default=1000, help="holes")
     one.add_argument("--seed", type=int, default=0)
     one.set_defaults(run=alarms)
+    one = commands.add_parser("points")
+    one.add_argument("--portraits", type=Path, action="append", required=True, help="a folder of aligned portraits")
+    one.set_defaults(run=points)
     arguments = parser.parse_args()
     arguments.run(arguments, Console(width=120))
 
