@@ -33,7 +33,7 @@ from invertfill.imaging.io import list_images, open_image
 from invertfill.imaging.sheet import contact_sheet
 from invertfill.masks.sampler import mask_set_hash, sample_masks
 from invertfill.pipeline.face_detector import SIZE, find_faces
-from invertfill.pipeline.faces import find_portraits
+from invertfill.pipeline.faces import See, find_portraits
 from invertfill.pipeline.squares import Square
 
 COVERAGES = ("0.1-0.3", "0.3-0.5", "0.5-0.6")
@@ -76,7 +76,8 @@ def quality(arguments: argparse.Namespace, console: Console) -> None:
     auto = invertfill.load()
     exact = auto.only(auto.portraits)
     files = [file for folder in arguments.portraits for file in list_images(folder)[: arguments.count]]
-    grounds, found, masks, rows = list_images(arguments.grounds), [], [], []
+    grounds, found, masks = list_images(arguments.grounds), [], []
+    rows: list[Image.Image] = []
     for number, file in enumerate(track(files, console=console, transient=True)):
         rng = np.random.default_rng([arguments.seed, number])
         ground = read(grounds[int(rng.integers(len(grounds)))])
@@ -107,7 +108,7 @@ def quality(arguments: argparse.Namespace, console: Console) -> None:
         table.add_row(name, f"{len(hits)} of {len(part)}", *means)
     console.print(table)
     if arguments.sheet and rows:
-        contact_sheet(rows, 4).save(arguments.sheet, quality=85)
+        contact_sheet(rows, 4).save(arguments.sheet, quality=75)
 
 
 def _small(picture: object) -> Image.Image:
@@ -140,7 +141,7 @@ def points(arguments: argparse.Namespace, console: Console) -> None:
     console.print(f"{len(seen)} faces: {np.mean(seen, 0).round(3)}, +- {np.std(seen, 0).round(3)}")
 
 
-def _see(picture: np.ndarray, hole: np.ndarray):  # type: ignore[no-untyped-def]
+def _see(picture: np.ndarray, hole: np.ndarray) -> See:
     return lambda square: square.cut(picture, hole, SIZE)
 
 

@@ -23,7 +23,7 @@ See = Callable[[Square], tuple[np.ndarray, np.ndarray]]
 # Where FFHQ's aligned portraits have eyes, nose and mouth, as the detector sees them: means over 100 real and 100 drawn
 # ones (`benchmarks/faces.py points`).
 PLACES = np.array([-0.269 - 0.056j, 0.244 - 0.062j, -0.023 + 0.281j, -0.014 + 0.515j])
-CONTEXTS = (4.0, 20.0)  # sides of the first look's squares, in sides of the hole
+CONTEXTS = (2.5, 6.0, 20.0)  # sides of the first look's squares, in sides of the hole
 CLOSEST = 128  # pixels: no square is smaller
 MOST = 8  # squares of one scale; where there are more, that scale is left out
 FIRST, AGAIN = 0.4, 0.65  # least scores of the first look and of the others
