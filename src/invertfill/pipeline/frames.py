@@ -14,7 +14,7 @@ from invertfill.errors import InputError
 from invertfill.imaging.frames import Frames, Reader, read_frames
 from invertfill.imaging.io import open_image
 from invertfill.imaging.masks import MaskSource
-from invertfill.imaging.palette import nearest
+from invertfill.imaging.palette import nearest, weighted
 from invertfill.imaging.sources import ImageSource, settle
 from invertfill.notes import Notes, silent
 from invertfill.options import DEFAULTS, OF_HOLE, FillOptions
@@ -124,7 +124,7 @@ def _with_few_colours(image: Image.Image, hole: np.ndarray) -> Image.Image:
     colours = np.unique(pixels[~hole], axis=0)
     if hole.all() or len(colours) > 256:
         return image
-    pixels[hole] = colours[nearest(pixels[hole], colours)]
+    pixels[hole] = colours[nearest(weighted(pixels[hole]), weighted(colours))]
     result = Image.fromarray(pixels).convert(image.mode)
     result.info = image.info
     return result
