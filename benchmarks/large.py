@@ -16,7 +16,6 @@ the mean LPIPS (AlexNet) to the original, over the middle 512 px.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from invertfill.cli import run
 from invertfill.engines.base import CropRequest, Engine, latent_of
 
 HOLES = (0.001, 0.01, 0.1)  # of the picture
@@ -40,8 +40,8 @@ def disc(width: int, height: int, share: float) -> np.ndarray:
     return (y - height / 2) ** 2 + (x - width * 0.6) ** 2 <= width * height * share / np.pi
 
 
-def cost_of_one(photo: Path, hole: Path) -> dict[str, float]:
-    """Run in a process of its own."""
+def one(photo: Path, hole: Path) -> None:
+    """What `cost` runs in a process of its own."""
     import resource
 
     import invertfill
@@ -63,37 +63,38 @@ def cost_of_one(photo: Path, hole: Path) -> dict[str, float]:
     filled.save(hole.with_name("filled.jpg"))
     times.append(time.perf_counter())
     seconds = dict(zip(("open", "fill", "save"), np.diff(times).tolist(), strict=True))
-    return {**seconds, "peak": peak(), "added": (peak() - before) / (4.0 * pixels)}
+    print(json.dumps({**seconds, "peak": peak(), "added": (peak() - before) / (4.0 * pixels)}))
 
 
-def cost(arguments: argparse.Namespace, console: Console) -> None:
+def cost(photo: Path, megapixels: str = "0.26,12,48") -> None:
+    """Seconds and memory by size of picture and hole."""
     table = Table("megapixels", "hole", "open s", "fill s", "save s", "peak MB", "added / picture")
-    original = Image.open(arguments.photo).convert("RGB")
-    for megapixels in map(float, arguments.megapixels.split(",")):
-        scale = (megapixels * 1e6 / (original.width * original.height)) ** 0.5
+    original = Image.open(photo).convert("RGB")
+    for million in map(float, megapixels.split(",")):
+        scale = (million * 1e6 / (original.width * original.height)) ** 0.5
         picture = original.resize((round(original.width * scale), round(original.height * scale)))
         with tempfile.TemporaryDirectory() as folder:
-            photo, hole = Path(folder) / "photo.jpg", Path(folder) / "hole.png"
-            picture.save(photo, quality=90)
+            resized, hole = Path(folder) / "photo.jpg", Path(folder) / "hole.png"
+            picture.save(resized, quality=90)
             for share in HOLES:
                 Image.fromarray(disc(*picture.size, share)).save(hole)
-                command = [sys.executable, __file__, "one", str(photo), str(hole)]
-                run = subprocess.run(command, capture_output=True, text=True, check=True)
-                found = json.loads(run.stdout)
+                command = [sys.executable, __file__, "one", str(resized), str(hole)]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                found = json.loads(done.stdout)
                 table.add_row(
-                    f"{megapixels:g}",
+                    f"{million:g}",
                     f"{share:.1%}",
                     *(f"{found[name]:.2f}" for name in ("open", "fill", "save")),
                     f"{found['peak'] / 1e6:.0f}",
                     f"{found['added']:.1f}",
                 )
-    console.print(table)
+    Console(width=120).print(table)
 
 
-def detail(arguments: argparse.Namespace, console: Console) -> None:
-    import torch
-
+def detail(photos: Path, count: int = 8, model: str = "faces-256") -> None:
+    """LPIPS with and without detail."""
     import invertfill
+    from invertfill.evaluation.metrics import as_tensor
     from invertfill.imaging.io import list_images, open_image
     from invertfill.losses.lpips import lpips
     from invertfill.masks.sampler import sample_masks
@@ -101,9 +102,9 @@ def detail(arguments: argparse.Namespace, console: Console) -> None:
     from invertfill.pipeline.crops import Crop, cut, put_back
     from invertfill.pipeline.detail import put_back_with_detail
 
-    engine = invertfill.load(arguments.model).engine
+    engine = invertfill.load(model).engine
     size, side = engine.model.size, 4 * engine.model.size
-    files = list_images(arguments.photos)[: arguments.count]
+    files = list_images(photos)[:count]
     masks = sample_masks(len(files), size, "freeform", "0.3-0.5", seed=0)
     region, found = Crop(0, 0, side), []
     for file, small_hole in zip(files, masks, strict=True):
@@ -119,13 +120,13 @@ def detail(arguments: argparse.Namespace, console: Console) -> None:
             pictures.append(put_back(rgb, hole, region, output))
             pictures.append(put_back_with_detail(rgb, hole, region, output, mask))
         middle = slice(side // 4, -side // 4)
-        tensors = [torch.tensor(p[middle, middle]).permute(2, 0, 1)[None] / 127.5 - 1 for p in (rgb, *pictures)]
+        tensors = [as_tensor([p[middle, middle]]) for p in (rgb, *pictures)]
         found.append([float(lpips(tensor, tensors[0], "alex")) for tensor in tensors[1:]])
     table = Table("fill", "in tiles", "enlarged", "with detail", title=f"LPIPS AlexNet, {len(files)} photographs")
     means = [f"{value:.4f}" for value in np.mean(found, 0)]
     table.add_row("by the model", *means[:3])
     table.add_row("original made small", "", *means[3:])
-    console.print(table)
+    Console(width=120).print(table)
 
 
 def in_tiles(engine: Engine, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -147,25 +148,5 @@ def in_tiles(engine: Engine, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return rgb
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("cost")
-    one.add_argument("photo", type=Path)
-    one.add_argument("--megapixels", default="0.26,12,48")
-    one = commands.add_parser("detail")
-    one.add_argument("photos", type=Path)
-    one.add_argument("--count", type=int, default=8)
-    one.add_argument("--model", default="faces-256")
-    one = commands.add_parser("one")
-    one.add_argument("photo", type=Path)
-    one.add_argument("hole", type=Path)
-    arguments = parser.parse_args()
-    if arguments.command == "one":
-        print(json.dumps(cost_of_one(arguments.photo, arguments.hole)))
-        return
-    {"cost": cost, "detail": detail}[arguments.command](arguments, Console(width=120))
-
-
 if __name__ == "__main__":
-    main()
+    run(cost, detail, one)

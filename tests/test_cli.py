@@ -388,3 +388,18 @@ def test_help_is_quick() -> None:
         spent = after.children_user + after.children_system - before.children_user - before.children_system
         best = min(best, spent, time.perf_counter() - began)
     assert best < 0.4
+
+
+def test_a_script_takes_its_parameters_and_ends_bad_input_in_a_line() -> None:
+    code = """
+from invertfill.cli import run
+from invertfill.errors import InputError
+def main(count: int) -> None:
+    if count < 2:
+        raise InputError(f"{count}; accepted: 2 or more")
+    print(count + 1)
+run(main)
+"""
+    assert start(2, code=code).stdout == "3\n"
+    result = start(1, code=code)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "1; accepted: 2" in result.stderr
