@@ -94,8 +94,8 @@ def test_unknown_key_inside_a_generator_is_named_without_pydantic_s_tag() -> Non
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
-        ("precision=bf61", ["'precision' is 'bf61'", "'auto', 'fp32' or 'bf16'", "nearest: 'bf16'"]),
-        ("masks.kind=boxes", ["'masks.kind' is 'boxes'", *map(repr, KINDS), "nearest: 'box'"]),
+        ("precision=bf61", ["'precision' is 'bf61'", "'auto', 'fp32' or 'bf16'"]),
+        ("masks.kind=boxes", ["'masks.kind' is 'boxes'", *map(repr, KINDS)]),
         ("masks.kind=objects", ["'masks'", "kind 'objects' needs `outlines`"]),
         ("batch=0", ["'batch' is 0", "greater than or equal to 1"]),
         ("batch=many", ["'batch' is 'many'", "integer"]),

@@ -13,6 +13,10 @@ Note: TypeAlias = Callable[[str], object]
 """What takes a note; functions that may have something to say get one as their `note`."""
 
 
+Begin: TypeAlias = Callable[[str, int], Callable[[], None]]
+"""Shows progress: gets what is done and how many, and gives what is to be called after each."""
+
+
 def silent(_: str) -> None:
     """For whoever opens a picture without handing it on: nothing that matters is lost."""
 

@@ -156,21 +156,15 @@ def outpaint(
     """Draw what lies beyond a picture's sides. The picture itself stays as it is."""
     from invertfill.imaging.io import check_output, open_image
     from invertfill.pipeline.inpainter import open_inpainter
-    from invertfill.pipeline.outpainting import margins_for_aspect, parse_margins
+    from invertfill.pipeline.outpainting import parse_margins
 
     check_output(out, image)
     notes = Notes()
     with _notes_said(image, notes):
         size = open_image(image, note=notes).size
-        margins = parse_margins(size, left, top, right, bottom)
-        if aspect is not None:
-            if margins.any:
-                raise InputError("--aspect together with margins; accepted: one or the other")
-            margins = margins_for_aspect(size, aspect)
-            if not margins.any:
-                notes(f"{image}: has the aspect ratio {aspect} already; the result is a copy")
-        elif not margins.any:
-            raise InputError("nothing to add; accepted: --left, --right, --top, --bottom or --aspect")
+        margins = parse_margins(size, left, top, right, bottom, aspect)
+        if not margins.any:
+            notes(f"{image}: has the aspect ratio {aspect} already; the result is a copy")
         result = open_inpainter(options).outpaint(image, **asdict(margins))
         for note in result.notes:
             notes(note)

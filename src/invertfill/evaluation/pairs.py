@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,8 @@ from invertfill.imaging.io import list_images, open_image, save_image
 from invertfill.imaging.masks import read_mask, save_mask
 from invertfill.masks.names import OUTLINED
 from invertfill.masks.sampler import check_kind, coverage_range, mask_set_hash, sample_masks
-from invertfill.notes import silent
+from invertfill.notes import Begin, silent
 
-Begin = Callable[[str, int], Callable[[], None]]  # (what, how many) -> to be called after each: progress
 RESIZE = "Pillow bicubic, antialiased"
 
 

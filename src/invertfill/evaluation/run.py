@@ -11,10 +11,11 @@ from invertfill.engines.torch import pick_device
 from invertfill.errors import InputError, one_line
 from invertfill.evaluation.methods import BaselineMethod, Method, ModelMethod, Predictions
 from invertfill.evaluation.metrics import METRICS, Meter
-from invertfill.evaluation.pairs import Begin, Problems, read_pairs, write_pairs
+from invertfill.evaluation.pairs import Problems, read_pairs, write_pairs
 from invertfill.evaluation.protocol import SetResult, check_names, evaluate
 from invertfill.evaluation.report import About, table, write_report
 from invertfill.imaging.io import make_folder
+from invertfill.notes import Begin
 from invertfill.options import FillOptions
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from invertfill.errors import InputError, InputErrors
 from invertfill.imaging.io import make_folder, write_file
+from invertfill.notes import Begin
 
 WEIGHTS_VARIABLE = "INVERTFILL_WEIGHTS"
 CHUNK = 1_000_000  # bytes
@@ -40,7 +41,6 @@ DAMAGED = (
 )
 
 Tensors = dict[str, Tensor]
-Begin = Callable[[str, int], Callable[[], None]]  # (what, how many MB) -> to be called after each: progress
 
 
 def _convolutions(found: Tensors) -> Tensors:

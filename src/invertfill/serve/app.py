@@ -18,6 +18,7 @@ from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from PIL import Image
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -42,6 +43,31 @@ REFUSALS = {
     429: "Too many requests of one client at once.",
     503: "The queue is full, or the work took too long.",
 }
+
+
+class Drawn(BaseModel):
+    """A picture: its file as base64, and what is known of it."""
+
+    seed: int
+    type: str
+    width: int
+    height: int
+    data: str
+
+
+class Answer(BaseModel):
+    """What a request gets that asks for JSON."""
+
+    pictures: list[Drawn]
+    model: str
+    why: str
+    notes: list[str]
+
+
+class Refused(BaseModel):
+    """What it gets otherwise: a sentence."""
+
+    error: str
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -155,16 +181,17 @@ def _answer(request: Request, result: Result) -> Response:
         headers = {name: one_line(text).encode("ascii", "replace").decode() for name, text in said.items() if text}
         return Response(picture.data, media_type=_media_type(picture.suffix), headers=headers)
     pictures = [
-        {
-            "seed": picture.seed,
-            "type": _media_type(picture.suffix),
-            "width": picture.size[0],
-            "height": picture.size[1],
-            "data": base64.b64encode(picture.data).decode(),
-        }
+        Drawn(
+            seed=picture.seed,
+            type=_media_type(picture.suffix),
+            width=picture.size[0],
+            height=picture.size[1],
+            data=base64.b64encode(picture.data).decode(),
+        )
         for picture in result.pictures
     ]
-    return JSONResponse({"pictures": pictures, "model": result.model, "why": result.why, "notes": result.notes})
+    answer = Answer(pictures=pictures, model=result.model, why=result.why, notes=result.notes)
+    return JSONResponse(answer.model_dump())
 
 
 def _media_type(suffix: str) -> str:
@@ -185,43 +212,13 @@ def _described(form: type[PreviewForm], example: dict[str, str], models: list[st
     files = {name: {**binary, "description": fields[name]["description"]} for name in {"image", "mask"} & fields.keys()}
     uploaded = {**written, "properties": {**fields, **files}}
     body = {MULTIPART: {"schema": uploaded}, JSON: {"schema": written, "example": example}}
-    sentence = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
-    answer = {
-        "type": "object",
-        "required": ["pictures", "model", "why", "notes"],
-        "properties": {
-            "pictures": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["seed", "type", "width", "height", "data"],
-                    "properties": {
-                        "seed": {"type": "integer"},
-                        "type": {"type": "string"},
-                        "width": {"type": "integer"},
-                        "height": {"type": "integer"},
-                        "data": {"type": "string", "contentEncoding": "base64"},
-                    },
-                },
-            },
-            "model": {"type": "string"},
-            "why": {"type": "string"},
-            "notes": {"type": "array", "items": {"type": "string"}},
-        },
-    }
     return {
         "summary": (form.__doc__ or "").rstrip("."),
         "response_class": Response,
         "openapi_extra": {"requestBody": {"required": True, "content": body}},
         "responses": {
-            200: {
-                "description": "The picture, or JSON.",
-                "content": {"image/*": {"schema": binary}, JSON: {"schema": answer}},
-            },
-            **{
-                status: {"description": meaning, "content": {JSON: {"schema": sentence}}}
-                for status, meaning in REFUSALS.items()
-            },
+            200: {"description": "The picture, or JSON.", "content": {"image/*": {"schema": binary}}, "model": Answer},
+            **{status: {"description": meaning, "model": Refused} for status, meaning in REFUSALS.items()},
         },
     }
 

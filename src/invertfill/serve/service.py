@@ -20,7 +20,7 @@ from invertfill.imaging.sources import Encoded
 from invertfill.notes import Notes
 from invertfill.options import AUTO
 from invertfill.pipeline.inpainter import Inpainter, open_inpainter
-from invertfill.pipeline.outpainting import Margins, margins_for_aspect, parse_margins
+from invertfill.pipeline.outpainting import Margins, parse_margins
 from invertfill.pipeline.result import FillResult
 from invertfill.registry import ModelInfo, find_models
 from invertfill.serve.forms import FillForm, Form, OutpaintForm, PreviewForm
@@ -153,13 +153,9 @@ class Service:
         return suffix, open_image(source, note=notes)
 
     def _margins(self, form: OutpaintForm, size: tuple[int, int]) -> Margins:
-        margins = parse_margins(size, form.left, form.top, form.right, form.bottom)
-        if form.aspect:
-            if margins.any:
-                raise InputError("aspect together with margins; accepted: one or the other")
-            margins = margins_for_aspect(size, form.aspect)
+        margins = parse_margins(size, form.left, form.top, form.right, form.bottom, form.aspect)
         if not margins.any:
-            raise InputError("nothing to add; accepted: left, right, top, bottom or another aspect")
+            raise InputError("nothing to add; accepted: another aspect")
         self._check_size((size[0] + margins.left + margins.right, size[1] + margins.top + margins.bottom))
         return margins
 
