@@ -30,7 +30,9 @@ import invertfill
 from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.evaluation.metrics import as_tensor
-from invertfill.imaging.io import list_images, make_folder, open_image, write_file
+from invertfill.imaging.files import make_folder, write_file
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import open_image
 from invertfill.losses.lpips import lpips
 from invertfill.masks.sampler import mask_set_hash, sample_masks
 from invertfill.options import AUTO

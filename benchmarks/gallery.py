@@ -21,8 +21,10 @@ from typer import Option
 import invertfill
 from invertfill.cli import run
 from invertfill.evaluation.metrics import as_tensor
-from invertfill.imaging.io import list_images, open_image, save_image
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import open_image
 from invertfill.imaging.sheet import contact_sheet
+from invertfill.imaging.writing import save_image
 from invertfill.losses.lpips import lpips
 from invertfill.masks.sampler import sample_masks
 

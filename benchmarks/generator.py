@@ -25,8 +25,11 @@ import invertfill
 from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.evaluation.metrics import Meter, frechet_distance
-from invertfill.imaging.io import list_images, open_image, save_image, write_file
+from invertfill.imaging.files import write_file
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import open_image
 from invertfill.imaging.sheet import contact_sheet
+from invertfill.imaging.writing import save_image
 from invertfill.registry import fingerprint
 
 SHOWN, COLUMNS = 24, 6

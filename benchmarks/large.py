@@ -45,7 +45,7 @@ def one(photo: Path, hole: Path) -> None:
     import resource
 
     import invertfill
-    from invertfill.imaging.io import open_image
+    from invertfill.imaging.reading import open_image
 
     def peak() -> int:
         status = Path("/proc/self/status")
@@ -95,7 +95,8 @@ def detail(photos: Path, count: int = 8, model: str = "faces-256") -> None:
     """LPIPS with and without detail."""
     import invertfill
     from invertfill.evaluation.metrics import as_tensor
-    from invertfill.imaging.io import list_images, open_image
+    from invertfill.imaging.formats import list_images
+    from invertfill.imaging.reading import open_image
     from invertfill.losses.lpips import lpips
     from invertfill.masks.sampler import sample_masks
     from invertfill.pipeline.blending import match_border

@@ -33,7 +33,7 @@ from typer import Option
 from invertfill.cli import run
 from invertfill.engines import open_engine
 from invertfill.errors import InputError
-from invertfill.imaging.io import make_folder
+from invertfill.imaging.files import make_folder
 from invertfill.options import FillOptions
 from invertfill.registry import ModelInfo, find_model
 

@@ -21,7 +21,8 @@ import invertfill
 from invertfill.cli import run
 from invertfill.evaluation.metrics import as_tensor
 from invertfill.imaging.colour import to_srgb
-from invertfill.imaging.io import list_images, open_image
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import open_image
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import sample_masks
 from invertfill.notes import silent

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 import invertfill
 from invertfill.cli import run
 from invertfill.evaluation.metrics import as_tensor
-from invertfill.imaging.io import list_images
+from invertfill.imaging.formats import list_images
 from invertfill.losses.lpips import lpips
 from invertfill.pipeline import inpainter
 from invertfill.pipeline.thin import find_crops

@@ -29,7 +29,7 @@ from torch.utils.flop_counter import flop_registry
 from typer import Argument, Option
 
 from invertfill.cli import run
-from invertfill.imaging.io import make_folder
+from invertfill.imaging.files import make_folder
 from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config
 from invertfill.training.data.batches import Batch, Batches
 from invertfill.training.data.readers import ImageSet

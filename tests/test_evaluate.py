@@ -24,7 +24,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance  # noqa: E402
 from invertfill.errors import InputError  # noqa: E402
 from invertfill.evaluation import metrics, protocol  # noqa: E402
 from invertfill.evaluation.summary import mean_of  # noqa: E402
-from invertfill.imaging.io import list_images  # noqa: E402
+from invertfill.imaging.formats import list_images  # noqa: E402
 from invertfill.losses.inception import Inception, prepare  # noqa: E402
 from invertfill.losses.weights import find_weights  # noqa: E402
 from invertfill.masks.sampler import mask_set_hash, sample_masks  # noqa: E402

@@ -12,7 +12,8 @@ from PIL.JpegImagePlugin import get_sampling
 
 import invertfill
 from invertfill.imaging.colour import from_srgb, to_srgb
-from invertfill.imaging.io import open_image, save_image
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 from invertfill.notes import Notes
 
 WIDTH, HEIGHT = 60, 40

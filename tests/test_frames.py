@@ -13,7 +13,8 @@ from PIL import Image, TiffImagePlugin, features
 
 import invertfill
 from invertfill.imaging import announced, gif, tiff
-from invertfill.imaging.io import open_image, save_image
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 from invertfill.notes import Notes
 
 WIDTH, HEIGHT = 60, 40

@@ -16,8 +16,9 @@ from PIL import Image, features
 from PIL.PngImagePlugin import PngImageFile
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import open_image, save_image
 from invertfill.imaging.masks import read_mask
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 from invertfill.notes import Notes, silent
 
 Command = Callable[..., Result]

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import MODES, check_output, list_images, open_image, save_image
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import MODES, open_image
+from invertfill.imaging.writing import check_output, save_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 20, 3), np.uint8)

@@ -18,7 +18,9 @@ from conftest import Result, assert_filled, assert_one_line, environment, pixels
 from PIL import Image
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import list_images, open_image, save_image
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 
 pytestmark = pytest.mark.slow
 
@@ -199,11 +201,11 @@ def test_killed_while_writing(
     code = f"""
 import inspect, os, sys
 from invertfill import cli
-from invertfill.imaging import io
+from invertfill.imaging import files
 {"" if nameless else "vars(os).pop('O_TMPFILE', None)"}
-source = inspect.getsource(io.write_file)
+source = inspect.getsource(files.write_file)
 assert source.count({moment!r}) == 1
-exec(source.replace({moment!r}, "os.kill(os.getpid(), 9); " + {moment!r}), vars(io))
+exec(source.replace({moment!r}, "os.kill(os.getpid(), 9); " + {moment!r}), vars(files))
 cli.main(sys.argv[1:])
 """
     result = start("fill", photo, "--mask", mask, "-o", out, "--model", tiny_model_folder, code=code)
@@ -223,7 +225,7 @@ def test_killed_at_any_time(tmp_path: Path) -> None:
     code = f"""
 import numpy as np
 from PIL import Image
-from invertfill.imaging.io import save_image
+from invertfill.imaging.writing import save_image
 pictures = [Image.fromarray(np.full((200, 200, 3), value, np.uint8)) for value in (0, 255)]
 while True:
     for picture in pictures:

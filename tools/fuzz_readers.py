@@ -36,8 +36,11 @@ from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.imaging import deep_files
 from invertfill.imaging.depth import of_samples
-from invertfill.imaging.io import SUFFIXES, make_folder, open_image, save_image
+from invertfill.imaging.files import make_folder
+from invertfill.imaging.formats import SUFFIXES
 from invertfill.imaging.masks import read_mask
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 
 SIZE = (48, 32)
 MEMORY = 4 << 30  # bytes of address space for one file

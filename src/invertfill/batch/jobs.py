@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from invertfill.batch import storage
 from invertfill.errors import InputError
-from invertfill.imaging.io import ACCEPTED, check_name, is_image_name
+from invertfill.imaging.formats import ACCEPTED, check_name, is_image_name
 from invertfill.options import Box, parse_boxes
 
 LISTS = (".csv", ".jsonl")

@@ -24,7 +24,7 @@ from invertfill.batch.jobs import Job
 from invertfill.batch.manifest import Manifest
 from invertfill.batch.work import FOREIGN, Fingerprint, Record, Worker
 from invertfill.errors import InputError
-from invertfill.imaging.io import make_folder
+from invertfill.imaging.files import make_folder
 from invertfill.options import FillOptions
 from invertfill.registry import find_models
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import make_folder, write_file
+from invertfill.imaging.files import make_folder, write_file
 
 # Here a file appears whole or not at all; elsewhere it is written beside and then moved, as on the local disk.
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}

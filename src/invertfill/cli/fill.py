@@ -53,10 +53,10 @@ def fill(
     frames of a file are filled. In a folder, the results keep the pictures' file names. With --samples, the results are
     OUT-0.png, OUT-1.png and so on, by their seeds.
     """
-    from invertfill.imaging.io import check_output, save_image
     from invertfill.imaging.sheet import contact_sheet as sheet_of
     from invertfill.imaging.sheet import thumbnail
     from invertfill.imaging.sources import check_there
+    from invertfill.imaging.writing import check_output, save_image
     from invertfill.pipeline.inpainter import open_inpainter, show_hole
 
     if mask is not None:
@@ -154,7 +154,8 @@ def outpaint(
     options: FillOptions,
 ) -> None:
     """Draw what lies beyond a picture's sides. The picture itself stays as it is."""
-    from invertfill.imaging.io import check_output, open_image
+    from invertfill.imaging.reading import open_image
+    from invertfill.imaging.writing import check_output
     from invertfill.pipeline.inpainter import open_inpainter
     from invertfill.pipeline.outpainting import parse_margins
 
@@ -181,8 +182,8 @@ def sample(
     options: FillOptions,
 ) -> None:
     """Draw what the model's generator knows, as a grid."""
-    from invertfill.imaging.io import check_output, save_image
     from invertfill.imaging.sheet import contact_sheet
+    from invertfill.imaging.writing import check_output, save_image
     from invertfill.pipeline.inpainter import open_inpainter
 
     check_output(out)

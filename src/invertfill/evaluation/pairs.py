@@ -14,8 +14,10 @@ from PIL import Image, ImageOps
 from invertfill.errors import InputError, InputErrors
 from invertfill.evaluation.metrics import LEAST_SIDE
 from invertfill.imaging.colour import to_srgb
-from invertfill.imaging.io import list_images, open_image, save_image
+from invertfill.imaging.formats import list_images
 from invertfill.imaging.masks import read_mask, save_mask
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 from invertfill.masks.names import OUTLINED
 from invertfill.masks.sampler import check_kind, coverage_range, mask_set_hash, sample_masks
 from invertfill.notes import Begin, silent

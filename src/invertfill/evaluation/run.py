@@ -14,7 +14,7 @@ from invertfill.evaluation.metrics import METRICS, Meter
 from invertfill.evaluation.pairs import Problems, read_pairs, write_pairs
 from invertfill.evaluation.protocol import SetResult, check_names, evaluate
 from invertfill.evaluation.report import About, table, write_report
-from invertfill.imaging.io import make_folder
+from invertfill.imaging.files import make_folder
 from invertfill.notes import Begin
 from invertfill.options import FillOptions
 

@@ -12,8 +12,11 @@ from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.imaging import gif, tiff
-from invertfill.imaging.io import LARGEST, Encoded, FileSource, ImageSource, encode_image, kind_of, opened
+from invertfill.imaging.formats import kind_of
 from invertfill.imaging.quality import ANIMATION, lossy
+from invertfill.imaging.reading import LARGEST, opened
+from invertfill.imaging.sources import Encoded, FileSource, ImageSource
+from invertfill.imaging.writing import encode_image
 from invertfill.notes import Note, log
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from invertfill.errors import InputError, InputErrors
-from invertfill.imaging.io import make_folder, write_file
+from invertfill.imaging.files import make_folder, write_file
 from invertfill.notes import Begin
 
 WEIGHTS_VARIABLE = "INVERTFILL_WEIGHTS"

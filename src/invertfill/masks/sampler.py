@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import list_images
+from invertfill.imaging.formats import list_images
 from invertfill.imaging.masks import read_mask
 from invertfill.masks.names import COVERAGE, KINDS, OUTLINED
 from invertfill.masks.shapes import Outline, draw

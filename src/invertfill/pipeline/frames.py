@@ -12,9 +12,9 @@ from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.imaging.frames import Frames, Reader, read_frames
-from invertfill.imaging.io import open_image
 from invertfill.imaging.masks import MaskSource
 from invertfill.imaging.palette import nearest, weighted
+from invertfill.imaging.reading import open_image
 from invertfill.imaging.sources import ImageSource, settle
 from invertfill.notes import Notes, silent
 from invertfill.options import DEFAULTS, OF_HOLE, FillOptions

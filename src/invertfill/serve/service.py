@@ -15,7 +15,7 @@ from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.imaging.colour import to_srgb
-from invertfill.imaging.io import look, open_image
+from invertfill.imaging.reading import look, open_image
 from invertfill.imaging.sources import Encoded
 from invertfill.notes import Notes
 from invertfill.options import AUTO

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from invertfill.errors import InputError, InputErrors
-from invertfill.imaging.io import make_folder, write_file
+from invertfill.imaging.files import make_folder, write_file
 from invertfill.notes import Begin
 from invertfill.training.data.readers import Reader, decode, open_source
 
