@@ -11,8 +11,6 @@ of its own, files and all.
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 import onnxruntime
 from machine import describe
 from PIL import Image
+from run import invertfill as invertfill_command
 from typer import Option
 
 import invertfill
@@ -33,11 +32,6 @@ from invertfill.masks.sampler import sample_masks
 from invertfill.registry import find_model
 
 SIZE = 512
-PEAK = (
-    "import sys; from invertfill.cli import main; sys.argv[0] = 'invertfill'\n"
-    "try: main()\n"
-    "finally: print('VmHWM', open('/proc/self/status').read().partition('VmHWM:')[2].split()[0], file=sys.stderr)"
-)
 
 
 def main(model: str, pipeline: Path, images: Annotated[Path, Option()], count: int = 8) -> None:
@@ -62,12 +56,11 @@ def main(model: str, pipeline: Path, images: Annotated[Path, Option()], count: i
         photo, mask, out = (Path(folder) / name for name in ("photo.png", "mask.png", "filled.png"))
         Image.fromarray(pictures[0]).save(photo)
         save_mask(holes[0], mask)
-        command = [sys.executable, "-c", PEAK, "fill", photo, "--mask", mask, "--model", model, "-o", out]
-        said = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stderr
+        peak = invertfill_command("fill", photo, "--mask", mask, "--model", model, "-o", out)
     a, b = statistics.median(ours), statistics.median(theirs)
     print(describe())
     print(f"{model}, {len(files)} pictures, medians: {a:.3f} s, MI-GAN's pipeline {b:.3f} s: {a / b:.2f}")
-    print(f"peak of invertfill fill: {int(said.rpartition('VmHWM')[2]) / 1024:.0f} MiB")
+    print(f"peak of invertfill fill: {peak:.0f} MiB")
     print(f"on disk: {find_model(model).bytes / 1e6:.1f} MB")
 
 

@@ -16,10 +16,10 @@ import re
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -65,13 +65,11 @@ def ask(port: int, asked: bytes) -> str:
         connection.close()
 
 
-def at_once(calls: Sequence[Callable[[], object]]) -> None:
+def at_once(call: Callable[[], object], times: int) -> None:
     """Each in a thread of its own."""
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(times) as threads:
+        for future in [threads.submit(call) for _ in range(times)]:
+            future.result()
 
 
 def main(
@@ -97,11 +95,11 @@ def main(
                     began = time.perf_counter()
                     seconds[ask(port, asked)].append(time.perf_counter() - began)
 
-            at_once([lambda: ask(port, asked)] * 3 * WORKERS)  # a first fill loads something, in each worker
+            at_once(lambda: ask(port, asked), 3 * WORKERS)  # a first fill loads something, in each worker
             time.sleep(SETTLED)
             before = memory(process, "VmRSS")
             began = time.perf_counter()
-            at_once([client] * clients)
+            at_once(client, clients)
             took = time.perf_counter() - began
             time.sleep(SETTLED)
             highest, after = memory(process, "VmHWM"), memory(process, "VmRSS")

@@ -167,7 +167,7 @@ def test_bad_files_stop_nothing_and_are_reported(batch: Batch, folders: Path) ->
         "pictures/sub/c.png": "failed",
     }
     assert {name: line["model"] for name, line in report.items() if line["model"]} == {"pictures/b.png": "tiny"}
-    assert "not an image" in report["pictures/a.png"]["reason"] and report["pictures/b.png"]["mask"] == "masks/b.png"
+    assert "accepted" in report["pictures/a.png"]["reason"] and report["pictures/b.png"]["mask"] == "masks/b.png"
 
     shutil.copy("pictures/b.png", "pictures/a.png")
     shutil.copy("masks/b.png", "masks/sub/c.png")

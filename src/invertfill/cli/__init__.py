@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from invertfill import __version__
-from invertfill.cli import fill, models, research, serve, weights
+from invertfill.cli import fill, models, research, serve
 from invertfill.cli.output import FAILURES_SHOWN, say
 from invertfill.errors import InputError, InputErrors, shortened
 
 # Plain help and errors: importing Rich's renderers would double the time that --help takes.
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(help="Fill the holes of a picture by inverting a generator.", no_args_is_help=True, **PLAIN)
-for group in (fill, serve, models, research, weights):
+for group in (fill, serve, models, research):
     app.add_typer(group.app)
 
 
