@@ -39,13 +39,7 @@ pytestmark = pytest.mark.slow
 CONFIGS = Path(__file__).parent.parent / "configs"
 SIZE = 32
 SMALL = "steps=2,lpips=0"  # without LPIPS, no weights are needed
-MOBILE = {
-    "kind": "mobilestylegan",
-    "size": SIZE,
-    "channels": [16, 16, 8, 8],
-    "latent_dim": 12,
-    "mapping_layers": 2,
-}
+MOBILE = {"kind": "mobilestylegan", "size": SIZE, "channels": [16, 16, 8, 8], "latent_dim": 12, "mapping_layers": 2}
 
 
 @pytest.fixture(

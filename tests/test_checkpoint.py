@@ -19,13 +19,7 @@ from training_runs import config_of, draw_pictures, log_lines, train_command
 
 from invertfill.errors import InputError
 from invertfill.training import loop
-from invertfill.training.checkpoint import (
-    load_checkpoint,
-    load_module,
-    newest_checkpoint,
-    read_state,
-    save_checkpoint,
-)
+from invertfill.training.checkpoint import load_checkpoint, load_module, newest_checkpoint, read_state, save_checkpoint
 from invertfill.training.inversion import InversionTask
 
 pytestmark = pytest.mark.slow

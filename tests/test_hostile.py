@@ -77,11 +77,7 @@ def test_early_end_and_flipped_bytes(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_command_on_a_damaged_picture_and_on_a_damaged_mask(
-    fill: Command,
-    photo: Path,
-    mask: Path,
-    tmp_path: Path,
-    suffix: str,
+    fill: Command, photo: Path, mask: Path, tmp_path: Path, suffix: str
 ) -> None:
     broken = tmp_path / f"broken.{suffix}"
     broken.write_bytes(encoded(suffix)[:40])
@@ -137,14 +133,7 @@ def test_resolution_that_is_no_number_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (2**31 - 1, 1), (1, 2**31 - 1)])
-def test_bomb_by_its_header(
-    fill: Command,
-    photo: Path,
-    mask: Path,
-    tmp_path: Path,
-    width: int,
-    height: int,
-) -> None:
+def test_bomb_by_its_header(fill: Command, photo: Path, mask: Path, tmp_path: Path, width: int, height: int) -> None:
     bomb = tmp_path / "bomb.png"
     bomb.write_bytes(png(width, height, data=zlib.compress(bytes(1000))))
     assert_one_line(fill(bomb, "--mask", mask, "-o", tmp_path / "out.png"), "178 million")
@@ -177,11 +166,7 @@ def test_photographs_of_a_hundred_megapixels_open(tmp_path: Path) -> None:
 
 
 def test_too_little_memory_for_a_model_is_one_line(
-    run: Command,
-    monkeypatch: pytest.MonkeyPatch,
-    photo: Path,
-    mask: Path,
-    tmp_path: Path,
+    run: Command, monkeypatch: pytest.MonkeyPatch, photo: Path, mask: Path, tmp_path: Path
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
@@ -221,11 +206,7 @@ MASKS: dict[str, Image.Image] = {
 
 @pytest.mark.parametrize("name", MASKS)
 def test_masks_of_every_kind_mark_the_same_hole(
-    fill: Command,
-    photo: Path,
-    mask: Path,
-    tmp_path: Path,
-    name: str,
+    fill: Command, photo: Path, mask: Path, tmp_path: Path, name: str
 ) -> None:
     image, hole = MASKS[name].copy(), Image.open(mask)
     white = {"P": 255, "1": 255, "I;16": 65535, "RGBA": (255,) * 4, "LA": (255, 255), "CMYK": (0, 0, 0, 0)}

@@ -281,11 +281,7 @@ def test_pages_need_no_network(client, path: str) -> None:
 BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "no picture": ({"files": {}, "json": {"seed": 1}}, 422, "image"),
     "not base64": ({"files": {}, "json": {"image": "***"}}, 422, "not base64"),
-    "no JSON": (
-        {"files": {}, "content": b"{", "headers": {"Content-Type": "application/json"}},
-        400,
-        "no JSON object",
-    ),
+    "no JSON": ({"files": {}, "content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "no JSON object"),
     "number as text": ({"files": {}, "json": {"image": "", "seed": "1"}}, 422, "seed"),
     "no object": ({"files": {}, "json": [1]}, 422, "body"),
     "deep JSON": (

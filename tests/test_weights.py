@@ -50,11 +50,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = torch.jit.script(Layers())
     torch.jit.save(script, folder / "inception-2015-12-05.pt")
     inception = {"mixed_10.conv.weight": script.state_dict()["layers.mixed_10.conv.weight"]}
-    for name, tensors in (
-        ("vgg16-features", FEATURES),
-        ("lpips-alexnet-linear", HEADS),
-        ("fid-inception", inception),
-    ):
+    for name, tensors in (("vgg16-features", FEATURES), ("lpips-alexnet-linear", HEADS), ("fid-inception", inception)):
         monkeypatch.setitem(PUBLISHED, name, replace(PUBLISHED[name], digest=digest(tensors)))
     monkeypatch.setenv("INVERTFILL_WEIGHTS", str(tmp_path / "weights"))
     return folder

@@ -79,11 +79,7 @@ def export(
 
 
 def export_model(
-    model: InvertFill,
-    folder: Path,
-    provenance: dict[str, Any],
-    card: str | None = None,
-    pictures: Path | None = None,
+    model: InvertFill, folder: Path, provenance: dict[str, Any], card: str | None = None, pictures: Path | None = None
 ) -> Path:
     """Write a model folder; it appears complete or not at all.
 

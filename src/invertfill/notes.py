@@ -22,9 +22,10 @@ def silent(_: str) -> None:
 
 
 class Notes(list[str]):
-    """Notes in the order in which they came, each once. Calling it adds one."""
+    """Notes in the order in which they came, each once. Calling it adds some."""
 
-    def __call__(self, text: str) -> None:
-        if (line := one_line(text)) not in self:
-            self.append(line)
-            log.info(line)
+    def __call__(self, *texts: str) -> None:
+        for line in map(one_line, texts):
+            if line not in self:
+                self.append(line)
+                log.info(line)

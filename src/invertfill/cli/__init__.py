@@ -35,11 +35,10 @@ def options(
 ) -> None: ...
 
 
-def run(*commands: Callable[..., None]) -> None:
+def run(command: Callable[..., None]) -> None:
     """Run a script of recipes, benchmarks or tools: its parameters are the command line, as of the commands here."""
     script = typer.Typer(**PLAIN)
-    for command in commands:
-        script.command()(command)
+    script.command()(command)
     main(command=script, name=None)
 
 

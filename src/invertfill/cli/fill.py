@@ -69,8 +69,7 @@ def fill(
         with _notes_said(image, notes):
             small = []
             for place, result in zip(places, open_inpainter(options).fill_samples(image, mask), strict=True):
-                for note in result.notes:
-                    notes(note)
+                notes(*result.notes)
                 result.save(place, note=notes)
                 if contact_sheet:
                     small.append(thumbnail(result.image, SHEET_SIDE))
@@ -108,8 +107,7 @@ def batch(
         int | None, typer.Option(min=1, help="Processes; without it, one for each core, at most 8.")
     ] = None,
     overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace files in the results' places that no batch made."),
+        bool, typer.Option("--overwrite", help="Replace files in the results' places that no batch made.")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each picture.")] = None,
     cluster: Annotated[bool, typer.Option("--cluster", help="On Ray; needs the cluster extra.")] = False,
@@ -167,8 +165,7 @@ def outpaint(
         if not margins.any:
             notes(f"{image}: has the aspect ratio {aspect} already; the result is a copy")
         result = open_inpainter(options).outpaint(image, **asdict(margins))
-        for note in result.notes:
-            notes(note)
+        notes(*result.notes)
         result.save(out, note=notes)
 
 

@@ -47,8 +47,7 @@ def get(
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", help="The folder to write to; without it, the one that is read."),
+        Path | None, typer.Option("-o", "--out", help="The folder to write to; without it, the one that is read.")
     ] = None,
 ) -> None:
     """Get the weights of VGG16, AlexNet, LPIPS and FID's Inception.

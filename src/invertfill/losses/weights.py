@@ -29,16 +29,7 @@ from invertfill.notes import Begin
 WEIGHTS_VARIABLE = "INVERTFILL_WEIGHTS"
 CHUNK = 1_000_000  # bytes
 TIMEOUT = 60  # seconds without an answer
-DAMAGED = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    EOFError,
-    AttributeError,
-    UnpicklingError,
-    SafetensorError,
-)
+DAMAGED = (OSError, RuntimeError, ValueError, LookupError, EOFError, AttributeError, UnpicklingError, SafetensorError)
 
 Tensors = dict[str, Tensor]
 

@@ -68,8 +68,7 @@ def fill_frames(inpainter: Filler, reader: Reader, mask: Any, name: str, **chang
             raise InputError(f"{_named(str(error), name)} ({what} {index + 1} of {reader.count})") from None
         results.append(result)
     filled = [result for result in results if result.model] or results[:1]
-    for line in (line for result in filled for line in result.notes):
-        notes(_named(line, name))
+    notes(*(_named(line, name) for result in filled for line in result.notes))
     pictures = tuple(result.image for result in results)
     return replace(
         filled[0],

@@ -136,8 +136,7 @@ class Service:
                     raise Refusal(GONE, "The client has gone.")
                 if (result := next(drawn, None)) is None:
                     break
-                for line in result.notes:
-                    notes(line)
+                notes(*result.notes)
                 model, why = result.model, result.why
                 data = result.encode(f"image{suffix}", note=notes)
                 pictures.append(Picture(result.seed, suffix, result.image.size, data))
