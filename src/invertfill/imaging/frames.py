@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +98,7 @@ def read_frames(source: object) -> Reader | None:
             notes = (f"{source}: {others} smaller copies or mattes of its pages go",) if others else ()
             if len(pages) == 1 and not others:
                 return None
-            return Reader(len(pages), _pages(pages, str(source)), None, notes)
+            return Reader(len(pages), (Encoded(str(source), page()) for page in pages), None, notes)
         if image.format not in ANIMATED:
             return None
         pictures, timing = _read_animation(image, str(source))
@@ -158,11 +158,6 @@ def _encode(frames: Frames, kind: str, name: str | Path, quality: int | None, no
     if quality is None and timing.lossy:
         quality = ANIMATION
     return encode_image(first, name, quality=quality, frames=more, note=note)
-
-
-def _pages(pages: Sequence[Callable[[], bytes]], name: str) -> Iterator[ImageSource]:
-    for page in pages:
-        yield Encoded(name, page())
 
 
 def _one_by_one(pictures: list[Image.Image]) -> Iterator[ImageSource]:
