@@ -159,12 +159,13 @@ def read_tensors(path: Path, *needed: str) -> dict[str, Tensor]:
     Raises:
         InputError: missing or damaged, or without one of the names that are needed.
     """
+    accepted = f"accepted: safetensors{' with ' * bool(needed)}{' and '.join(map(repr, needed))}"
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: can't be read ({error}); a safetensors file is accepted") from error
+        raise InputError(f"{path}: can't be read ({error}); {accepted}") from error
     if missing := [name for name in needed if name not in tensors]:
-        raise InputError(f"{path}: holds no {missing[0]!r}; accepted: safetensors with {' and '.join(needed)}")
+        raise InputError(f"{path}: holds no {missing[0]!r}; {accepted}")
     return tensors
 
 
