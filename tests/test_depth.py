@@ -152,6 +152,37 @@ def test_nan_is_unknown_and_the_hole_where_no_mask_is(inpainter: invertfill.Inpa
         inpainter.fill(whole)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_no_number_under_the_mask_and_beside_it(inpainter: invertfill.Inpainter, dtype: str, value: float) -> None:
+    before = heights(dtype)
+    before[HOLE] = value
+    before[[0, 50], [3, 70]] = value
+    check(before, np.asarray(inpainter.fill(before, HOLE)), levels=100)
+
+
+@pytest.mark.filterwarnings("error")
+def test_floats_beyond_single_precision(inpainter: invertfill.Inpainter) -> None:
+    before = heights("float64", 1, -1e200, 1e300)
+    check(before, np.asarray(inpainter.fill(before, HOLE)))
+
+
+def test_arrays_of_two_values(inpainter: invertfill.Inpainter) -> None:
+    before = heights("float32") > 1500
+    after = np.asarray(inpainter.fill(before, HOLE))
+    assert after.dtype == bool
+    np.testing.assert_array_equal(after[~HOLE], before[~HOLE])
+
+
+def test_masked_arrays_are_refused(inpainter: invertfill.Inpainter) -> None:
+    whole = heights("float32")
+    masked = np.ma.MaskedArray(whole, HOLE)
+    for image, mask in ((masked, None), (masked, HOLE), (whole, np.ma.MaskedArray(HOLE, HOLE))):
+        with pytest.raises(InputError, match="masked array"):
+            inpainter.fill(image, mask)
+
+
 def test_hot_pixels_do_not_decide(inpainter: invertfill.Inpainter) -> None:
     before = heights("uint16")
     hot = before.copy()

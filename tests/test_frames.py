@@ -204,6 +204,14 @@ def test_the_command_and_batch_fill_all_frames(
     assert not (tmp_path / "no.gif").exists()
 
 
+def test_many_files_of_one_picture_or_several_stay_in_order(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
+    save_animation(tmp_path / "a.png", moving())
+    results = list(inpainter.fill_many([(scene(), HOLE), (tmp_path / "a.png", HOLE), (scene(1), HOLE)], batch=8))
+    assert [result.frames is None for result in results] == [True, False, True]
+    assert np.array_equal(results[1], inpainter.fill(tmp_path / "a.png", HOLE))
+    assert np.array_equal(results[2], inpainter.fill(scene(1), HOLE))
+
+
 def test_samples_of_an_animation_differ(inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
     save_animation(tmp_path / "a.png", moving())
     first, second = inpainter.fill_samples(tmp_path / "a.png", HOLE, samples=2)

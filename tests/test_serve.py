@@ -129,12 +129,25 @@ def test_formats(client, files, photo: Path, given: str, asked: str, type_: str,
     assert Image.open(io.BytesIO(answer.content)).format == kind
 
 
-def test_frames_beyond_the_first_are_said(client, files, photo: Path) -> None:
+@pytest.mark.parametrize(("kind", "asked", "count"), [("GIF", "same", 2), ("TIFF", "same", 2), ("GIF", "jpeg", 1)])
+def test_all_frames_and_pages_are_filled(client, files, photo: Path, kind: str, asked: str, count: int) -> None:
     frames, data = [Image.open(photo).quantize(16), Image.open(photo).rotate(180).quantize(16)], io.BytesIO()
+    frames[0].save(data, kind, save_all=True, append_images=frames[1:])
+    request = {**files, "image": ("a", data.getvalue(), "image/*")}
+    answer = client().post("/v1/fill", files=request, data={"format": asked, "samples": "2"}).json()
+    for picture in answer["pictures"]:
+        filled = Image.open(io.BytesIO(base64.b64decode(picture["data"])))
+        assert getattr(filled, "n_frames", 1) == count
+    assert any("only the first" in note for note in answer["notes"]) == (count == 1)
+
+
+def test_frames_count_together(client, files) -> None:
+    """A million pixels are accepted here, and there are two, in frames of 0.64."""
+    frames, data = [Image.new("L", (800, 800), shade) for shade in (0, 100, 200)], io.BytesIO()
     frames[0].save(data, "GIF", save_all=True, append_images=frames[1:])
-    request = {**files, "image": ("a.gif", data.getvalue(), "image/gif")}
-    answer = client().post("/v1/fill", files=request, headers={"Accept": "application/json"}).json()
-    assert any("only the first is filled" in note for note in answer["notes"])
+    server = client(limits=Limits(pixels=1))
+    answer = server.post("/v1/fill", files={**files, "image": ("a.gif", data.getvalue(), "image/gif")})
+    assert_refused(answer, 422, "3 frames of 800x800")
 
 
 def test_a_small_mask_is_enlarged(client, files, photo: Path) -> None:
@@ -479,11 +492,11 @@ def test_a_place_is_taken_until_the_work_has_ended(client, files, gate: threadin
 def test_unforeseen_failures_give_nothing_away(client, files, monkeypatch: pytest.MonkeyPatch) -> None:
     server = client()
     with monkeypatch.context() as broken:
-        broken.setattr(Service, "_open", lambda self, *_: 1 / 0)
+        broken.setattr("invertfill.serve.service.look", lambda *_: 1 / 0)
         answer = server.post("/v1/fill", files=files)
         assert answer.status_code == 500 and "ZeroDivision" not in answer.text
         assert_discreet(answer)
-        broken.setattr(Service, "_open", lambda self, *_: (_ for _ in ()).throw(MemoryError))
+        broken.setattr("invertfill.serve.service.look", lambda *_: (_ for _ in ()).throw(MemoryError))
         assert_refused(server.post("/v1/fill", files=files), 503, "memory")
     assert server.post("/v1/fill", files=files).status_code == 200 and in_hand(server) == 0
 

@@ -78,6 +78,14 @@ def test_a_wash_is_not_a_hole(inpainter: invertfill.Inpainter, photo: np.ndarray
     assert (result[..., 3] == 128).all() and np.array_equal(result[:20], np.asarray(image)[:20])
 
 
+def test_without_an_erased_pixel_the_note_says_what_counts(inpainter: invertfill.Inpainter, photo: np.ndarray) -> None:
+    for least in (ERASED + 1, 200):
+        image = rgba(photo, np.maximum(disc(14), least).astype(np.uint8))
+        result = inpainter.fill(image)
+        assert np.array_equal(result, image)
+        assert f"{least} " in result.notes[0] and f"{ERASED} " in result.notes[0]
+
+
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 @pytest.mark.parametrize("with_mask", [True, False])
 def test_colour_under_erased_pixels_changes_nothing(

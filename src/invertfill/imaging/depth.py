@@ -95,11 +95,13 @@ def refresh(picture: Image.Image) -> None:
     for top in range(0, len(samples), LINES):
         part = samples[top : top + LINES]
         if picture.mode in OWN:
-            view = part.astype(OWN[picture.mode])
+            with np.errstate(over="ignore"):  # float64 can hold more
+                view = part.astype(OWN[picture.mode])
         elif samples.dtype == np.uint16:
             view = (part >> 8).astype(np.uint8)
         else:
-            levels = (np.nan_to_num(part.astype(np.float64), nan=low) - low) * (255 / ((high - low) or 1))
+            finite = np.nan_to_num(part.astype(np.float64), nan=low, posinf=high, neginf=low)
+            levels = (finite - low) * (255 / ((high - low) or 1))
             view = levels.clip(0, 255).round().astype(np.uint8)
         picture.paste(Image.fromarray(view), (0, top))
 

@@ -20,7 +20,7 @@ from invertfill.imaging.writing import encode_image
 from invertfill.notes import Note, log
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
-LARGEST_IN_ALL = 2 * LARGEST  # pixels of all frames, which are in memory together
+LARGEST_IN_ALL = 2 * LARGEST  # pixels of all frames
 HOLDING = "GIF, PNG, WebP, AVIF and TIFF hold several"
 
 
@@ -77,8 +77,11 @@ class Reader:
     notes: tuple[str, ...] = ()
 
 
-def read_frames(source: object) -> Reader | None:
+def read_frames(source: object, most: int | None = None) -> Reader | None:
     """The pictures of a file, None where there is only one, or where it isn't a file.
+
+    Args:
+        most: pixels of all frames that are accepted, since they are in memory together; None: ``LARGEST_IN_ALL``.
 
     Raises:
         InputError: as of `open_image`.
@@ -101,7 +104,7 @@ def read_frames(source: object) -> Reader | None:
             return Reader(len(pages), (Encoded(str(source), page()) for page in pages), None, notes)
         if image.format not in ANIMATED:
             return None
-        pictures, timing = _read_animation(image, str(source))
+        pictures, timing = _read_animation(image, str(source), most or LARGEST_IN_ALL)
         file.seek(0)
         timing = replace(timing, lossy=image.format != "PNG" and lossy(image, file.read(), image.info) is not None)
         return Reader(len(pictures), _one_by_one(pictures), timing)
@@ -167,15 +170,15 @@ def _one_by_one(pictures: list[Image.Image]) -> Iterator[ImageSource]:
         yield pictures.pop()
 
 
-def _read_animation(image: Image.Image, name: str) -> tuple[list[Image.Image], Timing]:
+def _read_animation(image: Image.Image, name: str, most: int) -> tuple[list[Image.Image], Timing]:
     """All frames as they are seen, in RGB, or RGBA where something is see-through."""
     pictures, durations, disposals = [], [], []
     size = image.size
     count: int = image.n_frames  # type: ignore[attr-defined]
-    if image.width * image.height * count > LARGEST_IN_ALL:
-        most = LARGEST_IN_ALL // 10**6
+    if image.width * image.height * count > most:
         raise InputError(
-            f"{name}: {count} frames of {image.width}x{image.height}; accepted: up to {most} million pixels in all"
+            f"{name}: {count} frames of {image.width}x{image.height}; accepted: up to {most // 10**6} million pixels"
+            " in all"
         )
     timing = Timing(
         (),

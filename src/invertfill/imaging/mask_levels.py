@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from invertfill.errors import InputError
+from invertfill.imaging.depth import view
 from invertfill.notes import Note
 
 LABELS = 32  # where the largest value is below, values are numbers of things, 0 is none
@@ -190,11 +191,8 @@ def _same_content(mask: Image.Image, picture: Image.Image | None, seen: np.ndarr
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """L, of any mode; of wide ones, the range as it is there."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        values = values - values.min()
-        return Image.fromarray(_bytes(values, float(values.max()) or 1.0))
+    """L, of any mode."""
+    image = view(image)
     return image if image.mode == "L" else image.convert("RGB").convert("L")
 
 

@@ -51,7 +51,9 @@ def open_image(source: ImageSource, *, note: Note = log.info) -> Image.Image:
     """
     source = settle(source, "image")
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        source = _from_array(source)
+        if source.mode != "1":
+            return source
     if isinstance(source, Image.Image):
         with _no_traceback("image"):
             return _upright(source, "image", read_exif(source, "image", note), own=False)
@@ -261,6 +263,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
         raise InputError(f"image array of shape {array.shape}; accepted: (H, W), (H, W, 1), (H, W, 3), (H, W, 4)")
+    if array.dtype == bool and array.ndim == 2:
+        return Image.fromarray(array)
     if array.dtype == np.uint8:
         return Image.fromarray(np.ascontiguousarray(array))
     if array.dtype.name not in depth.TYPES:

@@ -42,6 +42,8 @@ def settle(source: ImageSource, what: str) -> Settled:
     Raises:
         InputError: of another kind, or a file that can't be read.
     """
+    if isinstance(source, np.ma.MaskedArray):  # of which NumPy would take the hidden values, too
+        raise InputError(f"{what}: a masked array; accepted: its data as the image, its mask as the mask")
     if isinstance(source, Path | Encoded | Image.Image | np.ndarray | str):
         return source
     if isinstance(source, bytes | bytearray | memoryview):

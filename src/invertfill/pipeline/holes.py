@@ -11,7 +11,7 @@ from invertfill.imaging.distance import grow
 from invertfill.imaging.masks import MaskSource, mark_boxes, read_mask
 from invertfill.notes import Note
 from invertfill.options import FillOptions
-from invertfill.pipeline.transparency import alpha_of, soft_hole
+from invertfill.pipeline.transparency import ERASED, alpha_of, soft_hole
 
 
 def read_hole(picture: Image.Image, mask: MaskSource | None, name: str, options: FillOptions, note: Note) -> np.ndarray:
@@ -24,6 +24,14 @@ def read_hole(picture: Image.Image, mask: MaskSource | None, name: str, options:
     else:
         hole = _transparent(picture, name)
     return grow(mark_boxes(hole, options.box), options.grow)
+
+
+def why_none(picture: Image.Image, mask: MaskSource | None) -> str:
+    """For the user, where there is no hole: how see-through a pixel would have to be. "" with a mask."""
+    alpha = None if mask is not None else alpha_of(picture)
+    if alpha is None or (least := int(alpha.min())) == 255:
+        return ""
+    return f" (the least alpha is {least} of 255; {ERASED} or less is a hole)"
 
 
 def _transparent(picture: Image.Image, name: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, put_part, refresh, samples_of
-from invertfill.imaging.frames import read_frames
+from invertfill.imaging.frames import Reader, read_frames
 from invertfill.imaging.masks import MaskSource
 from invertfill.imaging.palette import restored
 from invertfill.imaging.reading import open_image
@@ -31,7 +31,7 @@ from invertfill.pipeline.feather import Feather, pixels_in
 from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, nearest, visible
 from invertfill.pipeline.frames import fill_frames
 from invertfill.pipeline.grain import add_grain
-from invertfill.pipeline.holes import read_hole
+from invertfill.pipeline.holes import read_hole, why_none
 from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
@@ -115,9 +115,6 @@ class Inpainter:
         Raises:
             InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
         """
-        image = settle(image, "image")
-        if (several := read_frames(image)) is not None:
-            return fill_frames(self, several, mask, name_of(image, "image"), **changes)
         return next(self.fill_many([(image, mask)], **changes))
 
     def fill_samples(
@@ -171,10 +168,15 @@ class Inpainter:
         while True:
             clock = _Clock()
             jobs: list[_Job] = []
+            several: tuple[str, Reader, MaskSource | None] | None = None
             bad: InputError | None = None
             try:
                 for image, mask in islice(remaining, batch):
-                    jobs.append(self._prepare(image, mask, options))
+                    source = settle(image, "image")
+                    if (reader := read_frames(source)) is not None:
+                        several = name_of(source, "image"), reader, mask
+                        break
+                    jobs.append(self._prepare(source, mask, options))
             except InputError as error:
                 bad = error
             outputs = _run(jobs, batch, options)
@@ -182,7 +184,10 @@ class Inpainter:
                 yield _composite(job, outputs, options, clock)
             if bad:
                 raise bad
-            if len(jobs) < batch:
+            if several is not None:
+                name, reader, mask = several
+                yield fill_frames(self, reader, mask, name, **changes)
+            elif len(jobs) < batch:
                 return
 
     def outpaint(
@@ -241,7 +246,7 @@ class Inpainter:
         picture = open_image(image, note=notes)
         hole, feather = read_hole(picture, mask, name, options, notes), None
         if not hole.any():
-            notes(f"{name}: no hole; the result is a copy")
+            notes(f"{name}: no hole{why_none(picture, mask)}; the result is a copy")
             return _Job(picture, None, [], options.seed, "", notes)
         if options.feather:
             hole, feather = Feather.around(picture, hole, options.feather)
@@ -410,8 +415,8 @@ def _faded(old: np.ndarray, new: np.ndarray, before: np.ndarray, weight: np.ndar
     """Pixels (N[, C]) of several squares so far, and of one more: their mean by weights (N,)."""
     share = weight.astype(np.float64) / (before.astype(np.float64) + weight)
     share = share.reshape(-1, *[1] * (new.ndim - 1))
+    old = np.where(share == 1, new, old)  # where nothing was before, the new one exactly; what was there may be NaN
     mean = old + (new - old.astype(np.float64)) * share
-    mean = np.where(share == 1, new, mean)  # where nothing was before, the new one exactly
     return (np.rint(mean) if new.dtype.kind in "iu" else mean).astype(new.dtype)
 
 

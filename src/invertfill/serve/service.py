@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from PIL import Image
-
 from invertfill.errors import InputError
 from invertfill.imaging.colour import to_srgb
+from invertfill.imaging.frames import read_frames
 from invertfill.imaging.reading import look, open_image
-from invertfill.imaging.sources import Encoded
+from invertfill.imaging.sources import Encoded, ImageSource
 from invertfill.notes import Notes
 from invertfill.options import AUTO
+from invertfill.pipeline.frames import fill_frames
 from invertfill.pipeline.inpainter import Inpainter, open_inpainter
 from invertfill.pipeline.outpainting import Margins, parse_margins
 from invertfill.pipeline.result import FillResult
@@ -29,7 +29,7 @@ from invertfill.serve.refusal import GONE, Refusal
 from invertfill.serve.settings import Settings
 
 PREVIEW = 2048  # pixels, the longer side: more than a screen shows of a page
-Draw: TypeAlias = Callable[[Inpainter, dict[str, Any]], Iterator[FillResult]]  # with these options, one for each seed
+Draw: TypeAlias = Callable[[Inpainter, dict[str, Any], Notes], Iterator[FillResult]]  # by options, one for each seed
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
@@ -84,34 +84,42 @@ class Service:
     def fill(self, form: FillForm, unwanted: threading.Event) -> Result:
         """The holes of a picture filled, once for each seed."""
 
-        def prepare(picture: Image.Image) -> Draw:
-            mask = Encoded("mask", form.mask) if form.mask is not None else None
+        source = Encoded("image", form.image)
+        mask = Encoded("mask", form.mask) if form.mask is not None else None
+
+        def draw(inpainter: Inpainter, options: dict[str, Any], _: Notes) -> Iterator[FillResult]:
             if mask:
                 self._check_size(look(mask)[1])
-            # One at a time, so that it can be left between two.
-            return lambda inpainter, options: inpainter.fill_samples(picture, mask, batch=1, **options)
+            if read_frames(source, self.limits.pixels * 10**6) is None:
+                # One at a time, so that it can be left between two.
+                yield from inpainter.fill_samples(source, mask, batch=1, **options)
+                return
+            for seed in inpainter.options.changed(**options).seeds:
+                several = read_frames(source)
+                assert several is not None
+                wanted = replace(several, sources=self._each(several.sources, unwanted))
+                yield fill_frames(inpainter, wanted, mask, str(source), **options | {"seed": seed, "samples": 1})
 
-        return self._make(form, unwanted, prepare)
+        return self._make(form, unwanted, draw)
 
     def outpaint(self, form: OutpaintForm, unwanted: threading.Event) -> Result:
         """A picture made larger, once for each seed."""
 
-        def prepare(picture: Image.Image) -> Draw:
+        def draw(inpainter: Inpainter, options: dict[str, Any], notes: Notes) -> Iterator[FillResult]:
+            picture = open_image(Encoded("image", form.image), note=notes)
             margins = asdict(self._margins(form, picture.size))
+            for seed in inpainter.options.changed(**options).seeds:
+                yield inpainter.outpaint(picture, **margins, **options | {"seed": seed, "samples": 1})
 
-            def draw(inpainter: Inpainter, options: dict[str, Any]) -> Iterator[FillResult]:
-                for seed in inpainter.options.changed(**options).seeds:
-                    yield inpainter.outpaint(picture, **margins, **options | {"seed": seed, "samples": 1})
-
-            return draw
-
-        return self._make(form, unwanted, prepare)
+        return self._make(form, unwanted, draw)
 
     def preview(self, form: PreviewForm, unwanted: threading.Event) -> Result:
         """A picture as browsers can show it: WebP, sRGB, at most ``PREVIEW`` pixels a side."""
         notes = Notes()
         with _refusing():
-            _, picture = self._open(form.image, notes)
+            source = Encoded("image", form.image)
+            self._check_size(look(source)[1])
+            picture = open_image(source, note=notes)
             small = to_srgb(picture, note=notes)
             if picture.mode in ("LA", "RGBA"):
                 small.putalpha(picture.getchannel("A"))
@@ -120,7 +128,7 @@ class Service:
             small.save(data, "WEBP", quality=90)
             return Result([Picture(0, ".webp", small.size, data.getvalue())], notes)
 
-    def _make(self, form: Form, unwanted: threading.Event, prepare: Callable[[Image.Image], Draw]) -> Result:
+    def _make(self, form: Form, unwanted: threading.Event, draw: Draw) -> Result:
         inpainter = self._inpainters.get(form.model or next(iter(self.models)))
         if inpainter is None:
             raise Refusal(422, f"model: unknown; accepted: {', '.join(self.models)}.")
@@ -128,12 +136,12 @@ class Service:
         with _refusing():
             if inpainter.options.changed(**form.options).samples > self.limits.samples:
                 raise Refusal(422, f"samples: accepted: 1 to {self.limits.samples}.")
-            suffix, picture = self._open(form.image, notes)
+            suffix, size = look(Encoded("image", form.image))
+            self._check_size(size)
             suffix = SUFFIXES.get(form.format, suffix)
-            drawn = prepare(picture)(inpainter, form.options)
+            drawn = draw(inpainter, form.options, notes)
             while True:
-                if unwanted.is_set():
-                    raise Refusal(GONE, "The client has gone.")
+                _check_wanted(unwanted)
                 if (result := next(drawn, None)) is None:
                     break
                 notes(*result.notes)
@@ -144,12 +152,13 @@ class Service:
         self.metrics.worked(perf_counter() - began)
         return Result(pictures, notes, model, why)
 
-    def _open(self, data: bytes, notes: Notes) -> tuple[str, Image.Image]:
-        """The suffix of a picture's format, and the picture."""
-        source = Encoded("image", data)
-        suffix, size = look(source)
-        self._check_size(size)
-        return suffix, open_image(source, note=notes)
+    def _each(self, sources: Iterator[ImageSource], unwanted: threading.Event) -> Iterator[ImageSource]:
+        """The pages or frames of a file, as long as somebody waits for them."""
+        for source in sources:
+            _check_wanted(unwanted)
+            if isinstance(source, Encoded):
+                self._check_size(look(source)[1])
+            yield source
 
     def _margins(self, form: OutpaintForm, size: tuple[int, int]) -> Margins:
         margins = parse_margins(size, form.left, form.top, form.right, form.bottom, form.aspect)
@@ -162,6 +171,11 @@ class Service:
         if size[0] * size[1] > self.limits.pixels * 10**6:
             most = self.limits.pixels
             raise Refusal(413, f"A picture of {size[0]}x{size[1]} pixels; accepted: up to {most} million.")
+
+
+def _check_wanted(unwanted: threading.Event) -> None:
+    if unwanted.is_set():
+        raise Refusal(GONE, "The client has gone.")
 
 
 @contextlib.contextmanager
