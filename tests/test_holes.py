@@ -145,7 +145,7 @@ def test_the_command_line_takes_them(fill: Callable[..., Result], photo: Path, m
     assert not found[distances(pixels(mask) > 127) > 3].any()
     Image.open(mask).resize((20, 12), Image.Resampling.NEAREST).save(tmp_path / "small.png")
     refused = fill(photo, "--mask", tmp_path / "small.png", "-o", tmp_path / "no.png")
-    assert_one_line(refused, "small.png", "mask of 20x12 pixels for an image of 40x24")
+    assert_one_line(refused, "small.png", "20x12", "40x24")
     assert fill(photo, "--mask", tmp_path / "small.png", "--resize-mask", "-o", out).status == 0
 
 

@@ -201,7 +201,7 @@ def test_a_converted_generator_is_its_source(tmp_path: Path, monkeypatch: pytest
     )
 
     monkeypatch.setattr(Source, "rgb_256", lambda self, w: torch.zeros(len(w), 3, 32, 32))
-    with pytest.raises(SystemExit, match="draws other pictures"):
+    with pytest.raises(SystemExit):
         tool.convert(module)
 
 

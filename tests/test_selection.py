@@ -268,10 +268,10 @@ def test_patchmatch_repeats_itself_and_seeds_differ(patchmatch: Inpainter) -> No
 @pytest.mark.slow
 def test_patchmatch_says_what_it_cant_do(run, photo: Path, tmp_path: Path) -> None:
     options = ("--model", "patchmatch", "-o", tmp_path / "out.png")
-    assert_one_line(run("sample", *options), "patchmatch: it repeats what it sees", "accepted: ")
+    assert_one_line(run("sample", *options), "patchmatch: ", "accepted: ")
     Image.new("L", (40, 24), 255).save(tmp_path / "all.png")
     result = run("fill", photo, "--mask", tmp_path / "all.png", *options)
-    assert (result.status, result.out) == (2, "") and "accepted: a picture of which something is known" in result.err
+    assert (result.status, result.out) == (2, "") and "patchmatch: " in result.err
     assert not (tmp_path / "out.png").exists()
 
 

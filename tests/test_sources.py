@@ -86,7 +86,7 @@ def test_long_messages_keep_beginning_and_end() -> None:
 def test_a_server_that_is_not_there_is_no_bad_input() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    with pytest.raises(ConnectionError, match="can't be reached"):
+    with pytest.raises(ConnectionError, match="http"):
         invertfill.Client(f"http://127.0.0.1:{port}").models()
     with pytest.raises(invertfill.InputError, match="accepted: an address"):
         invertfill.Client("nowhere").models()

@@ -131,7 +131,7 @@ def test_full_disk_keeps_the_old_file(disk: Path, capfd: pytest.CaptureFixture[s
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8))
     path = save_image(small, disk / f"a.{suffix}")
     before = path.read_bytes()
-    with pytest.raises(InputError, match=rf"a\.{suffix}: cannot be written \(.*No space left"):
+    with pytest.raises(InputError, match=rf"a\.{suffix}: .*No space left"):
         save_image(noise, path)
     assert path.read_bytes() == before and [entry.name for entry in disk.iterdir()] == [path.name]
     assert capfd.readouterr().err == ""  # libraries in C like to speak up
