@@ -299,17 +299,5 @@ def _open_report(path: Path) -> Iterator[TextIO]:
 
 
 def _report_line(record: Record) -> str:
-    job = record.job
-    return json.dumps(
-        {
-            "image": job.image,
-            "mask": job.mask,
-            "out": job.out,
-            "status": record.status,
-            "reason": record.reason,
-            "model": record.model,
-            "why": record.why,
-            "notes": record.notes,
-            "seconds": record.seconds,
-        }
-    )
+    told = {name: getattr(record, name) for name in ("status", "reason", "model", "why", "notes", "seconds")}
+    return json.dumps({"image": record.job.image, "mask": record.job.mask, "out": record.job.out, **told})

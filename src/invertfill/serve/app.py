@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import mimetypes
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -45,27 +44,8 @@ REFUSALS = {
 }
 
 
-class Drawn(BaseModel):
-    """A picture: its file as base64, and what is known of it."""
-
-    seed: int
-    type: str
-    width: int
-    height: int
-    data: str
-
-
-class Answer(BaseModel):
-    """What a request gets that asks for JSON."""
-
-    pictures: list[Drawn]
-    model: str
-    why: str
-    notes: list[str]
-
-
 class Refused(BaseModel):
-    """What it gets otherwise: a sentence."""
+    """What a request gets that isn't served: a sentence."""
 
     error: str
 
@@ -179,26 +159,8 @@ def _answer(request: Request, result: Result) -> Response:
         (picture,) = result.pictures
         said = {NOTE: "; ".join(result.notes), MODEL: result.model, WHY: result.why}
         headers = {name: one_line(text).encode("ascii", "replace").decode() for name, text in said.items() if text}
-        return Response(picture.data, media_type=_media_type(picture.suffix), headers=headers)
-    pictures = [
-        Drawn(
-            seed=picture.seed,
-            type=_media_type(picture.suffix),
-            width=picture.size[0],
-            height=picture.size[1],
-            data=base64.b64encode(picture.data).decode(),
-        )
-        for picture in result.pictures
-    ]
-    answer = Answer(pictures=pictures, model=result.model, why=result.why, notes=result.notes)
-    return JSONResponse(answer.model_dump())
-
-
-def _media_type(suffix: str) -> str:
-    return MEDIA_TYPES.get(suffix) or mimetypes.types_map[suffix]
-
-
-MEDIA_TYPES = {".webp": "image/webp", ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif"}
+        return Response(picture.data, media_type=picture.type, headers=headers)
+    return Response(result.model_dump_json(), media_type=JSON)
 
 
 def _described(form: type[PreviewForm], example: dict[str, str], models: list[str], limits: Limits) -> dict[str, Any]:
@@ -217,7 +179,7 @@ def _described(form: type[PreviewForm], example: dict[str, str], models: list[st
         "response_class": Response,
         "openapi_extra": {"requestBody": {"required": True, "content": body}},
         "responses": {
-            200: {"description": "The picture, or JSON.", "content": {"image/*": {"schema": binary}}, "model": Answer},
+            200: {"description": "The picture, or JSON.", "content": {"image/*": {"schema": binary}}, "model": Result},
             **{status: {"description": meaning, "model": Refused} for status, meaning in REFUSALS.items()},
         },
     }
