@@ -162,8 +162,8 @@ def test_a_list_has_boxes(run: Callable[..., Result], tiny_model_folder: Path, p
             file.write("\n".join(map(json.dumps, lines)))
     arguments = ("batch", path, "-o", tmp_path / "out", "--model", tiny_model_folder, "--workers", 1)
     assert run(*arguments).status == 0
-    counts = [(pixels(tmp_path / "out" / name) != pixels(photo)).any(2).sum() for name, _ in rows]
-    assert counts == [20, 29]
+    changed = [(pixels(tmp_path / "out" / name) != pixels(photo)).any(2).sum() for name, _ in rows]
+    assert changed == [20, 29]
     assert counts(run(*arguments).out)[1] == 2
     path.write_text(path.read_text().replace("30,2,3,3", "30,2,3"))
     assert_one_line(run(*arguments), f"list.{kind}, line {3 if kind == 'csv' else 2}", "X,Y,W,H")
