@@ -7,12 +7,14 @@ Printed: LPIPS (AlexNet) of the composite for each kind of hole and each of `inv
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from typer import Argument, Option
 
+from invertfill.cli import run
 from invertfill.engines import open_engine
 from invertfill.engines.base import CropRequest, latent_of
 from invertfill.evaluation.pairs import by_stem, read_picture
@@ -26,21 +28,18 @@ HOLES = {"small": ("freeform", "small"), "hard": ("freeform", "hard"), "lines": 
 
 
 @torch.no_grad()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a name or folder")
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    model = find_model(arguments.model)
+def main(
+    name: Annotated[str, Argument(metavar="MODEL")], images: Annotated[Path, Option()], count: int = 40, seed: int = 0
+) -> None:
+    """Print a row for each kind of hole."""
+    model = find_model(name)
     engine = open_engine(model, FillOptions())
-    files = list(by_stem(arguments.images).values())[: arguments.count]
-    print(f"{arguments.model}, {len(files)} pictures, seed {arguments.seed}, LPIPS AlexNet\n")
+    files = list(by_stem(images).values())[:count]
+    print(f"{name}, {len(files)} pictures, seed {seed}, LPIPS AlexNet\n")
     print(f"| holes | {' | '.join(BLENDS)} |\n|---|{'---|' * len(BLENDS)}")
-    for name, (kind, coverage) in HOLES.items():
+    for holes, (kind, coverage) in HOLES.items():
         found: dict[str, list[float]] = {way: [] for way in BLENDS}
-        masks = sample_masks(len(files), model.size, kind, coverage, arguments.seed)
+        masks = sample_masks(len(files), model.size, kind, coverage, seed)
         for path, hole in zip(files, masks, strict=True):
             truth = read_picture(path, model.size).transpose(2, 0, 1) / np.float32(127.5) - 1
             mask = hole[None].astype(np.float32)
@@ -50,8 +49,8 @@ def main() -> None:
                 filled = np.where(hole, blend(output, seen, mask).clip(-1, 1), truth)
                 distance = lpips(torch.from_numpy(filled)[None].float(), torch.from_numpy(truth)[None].float())
                 found[way].append(float(distance))
-        print(f"| {name} | {' | '.join(f'{np.mean(values):.4f}' for values in found.values())} |", flush=True)
+        print(f"| {holes} | {' | '.join(f'{np.mean(values):.4f}' for values in found.values())} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

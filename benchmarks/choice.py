@@ -14,25 +14,26 @@ docs/training.md.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from rich.console import Console
 from rich.progress import track
+from typer import Option
 
 import invertfill
+from invertfill.cli import run
 from invertfill.errors import InputError
-from invertfill.imaging.io import list_images, open_image
+from invertfill.evaluation.metrics import as_tensor
+from invertfill.imaging.files import make_folder, write_file
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import open_image
 from invertfill.losses.lpips import lpips
-from invertfill.masks.names import KINDS
 from invertfill.masks.sampler import mask_set_hash, sample_masks
 from invertfill.options import AUTO
 from invertfill.registry import fingerprint, list_models
@@ -42,8 +43,6 @@ SIZE = 256
 
 def read_pictures(folder: Path, start: int, count: int, crop: int | None, seed: int) -> Iterator[Image.Image]:
     """``count`` pictures by name, after the first ``start``; crops go round the folder."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; accepted: a folder of images")
     files = list_images(folder)
     if crop is None and start + count > len(files):
         raise InputError(f"{folder}: {len(files)} images; accepted: --start and --count up to that together")
@@ -62,24 +61,28 @@ def read_pictures(folder: Path, start: int, count: int, crop: int | None, seed: 
 @torch.no_grad()
 def distance(filled: Image.Image, truth: Image.Image) -> float:
     """LPIPS, AlexNet."""
-    a, b = (torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1 for image in (filled, truth))
+    a, b = (as_tensor([np.asarray(image)]) for image in (filled, truth))
     return float(lpips(a, b, "alex"))
 
 
 def measure(
-    folder: Path, inpainters: dict[str, invertfill.Inpainter], arguments: argparse.Namespace, console: Console
+    folder: Path,
+    inpainters: dict[str, invertfill.Inpainter],
+    start: int,
+    count: int,
+    crop: int | None,
+    coverages: list[str],
+    kind: str,
+    seed: int,
 ) -> dict[str, Any]:
     """Everything about one folder."""
-    coverages = arguments.coverage.split(",")
     values: dict[str, list[float]] = {name: [] for name in inpainters}
     seconds: dict[str, list[float]] = {name: [] for name in inpainters}
     masks, picks = [], []
-    pictures = read_pictures(folder, arguments.start, arguments.count, arguments.crop, arguments.seed)
-    for number, picture in track(
-        enumerate(pictures, arguments.start), str(folder), arguments.count, console=console, transient=True
-    ):
+    pictures = read_pictures(folder, start, count, crop, seed)
+    for number, picture in track(enumerate(pictures, start), str(folder), count, transient=True):
         coverage = coverages[number % len(coverages)]
-        (mask,) = sample_masks(1, picture.width, arguments.kind, coverage, arguments.seed + number)
+        (mask,) = sample_masks(1, picture.width, kind, coverage, seed + number)
         masks.append(mask)
         filled = {}
         for name, inpainter in inpainters.items():
@@ -102,45 +105,32 @@ def measure(
     }
 
 
-def run(arguments: argparse.Namespace, console: Console) -> None:
+def main(
+    images: Annotated[list[Path], Option(help="Folder; may be given several times.")],
+    count: Annotated[int, Option(help="Pictures of each folder.")] = 24,
+    start: Annotated[int, Option(help="Leave out so many before them.")] = 0,
+    crop: Annotated[int | None, Option(help="Side in pixels of squares cut from large photographs.")] = None,
+    coverage: Annotated[str, Option(help="Classes or ranges, by comma.")] = "0.05-0.15,0.2-0.3,0.5-0.6",
+    kind: str = "mixed",
+    seed: int = 0,
+    out: Path = Path("out/choice.json"),
+) -> None:
+    """Write OUT, and print its means."""
     names = [*(model.name for model in list_models()), AUTO]
-    report: dict[str, Any] = {
-        "models": {name: fingerprint(name) for name in names},
-        **{key: getattr(arguments, key) for key in ("start", "count", "crop", "coverage", "kind", "seed")},
-        "results": [],
-    }
+    asked: dict[str, Any] = {"start": start, "count": count, "crop": crop, "kind": kind, "seed": seed}
+    report: dict[str, Any] = {"models": {name: fingerprint(name) for name in names}, **asked, "coverage": coverage}
+    report["results"] = []
     inpainters = {name: invertfill.load(name) for name in names}
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    for folder in arguments.images:
-        result = measure(folder, inpainters, arguments, console)
+    for folder in images:
+        result = measure(folder, inpainters, coverages=coverage.split(","), **asked)
         report["results"].append(result)
         shown = {"masks": result["mask_set_hash"][:16], "picked the best": f"{result['picked_best']:.2f}"}
         for key in ("lpips", "best_is", "seconds"):
             shown[key] = ", ".join(f"{name} {value:.3f}" for name, value in result[key].items())
-        console.print(f"{folder}: {'; '.join(f'{key} {value}' for key, value in shown.items())}", soft_wrap=True)
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    console.print(arguments.out, soft_wrap=True)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--images", type=Path, action="append", required=True, help="folder; may be given several times"
-    )
-    parser.add_argument("--count", type=int, default=24, help="pictures of each folder")
-    parser.add_argument("--start", type=int, default=0, help="leave out so many before them")
-    parser.add_argument("--crop", type=int, help="side in pixels of squares cut from large photographs")
-    parser.add_argument("--coverage", default="0.05-0.15,0.2-0.3,0.5-0.6", help="classes or ranges, by comma")
-    parser.add_argument("--kind", default="mixed", choices=KINDS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out/choice.json"))
-    try:
-        run(parser.parse_args(), Console())
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+        print(f"{folder}: {'; '.join(f'{key} {value}' for key, value in shown.items())}")
+        write_file(make_folder(out.parent) / out.name, f"{json.dumps(report, indent=1)}\n".encode())
+    print(out)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

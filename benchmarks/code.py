@@ -9,18 +9,22 @@ hides: how far it beats the rest says what a code can carry. R2 says how much of
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
+from typer import Argument, Option
 
+from invertfill.cli import run
+from invertfill.errors import InputError
+from invertfill.evaluation.metrics import as_tensor
 from invertfill.evaluation.pairs import by_stem, read_picture
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import mask_set_hash, sample_masks
@@ -41,7 +45,7 @@ def open_model(path: Path) -> InvertFill:
             model = InvertFill(json.loads(file.metadata()["config"]))
     load_model(model, path)
     if not model.guesses_z:
-        raise SystemExit(f"{path}: its encoder guesses no z; a model that does is accepted")
+        raise InputError(f"{path}: its encoder guesses no z; a model that does is accepted")
     model.w_mean.copy_(long_run_mean(model.generator.mapping, model.generator.z_dim))
     return model.eval().requires_grad_(False)
 
@@ -90,27 +94,25 @@ def measure(
     return found | {"R2": 1 - float(missed)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=24)
-    parser.add_argument("--kind", default="freeform")
-    parser.add_argument("--coverage", default="hard")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=int, default=8, help="fills drawn of each hole")
-    arguments = parser.parse_args()
-    model = open_model(arguments.model)
+def main(
+    model_or_run: Annotated[Path, Argument(metavar="MODEL")],
+    images: Annotated[Path, Option()],
+    count: int = 24,
+    kind: str = "freeform",
+    coverage: str = "hard",
+    seed: int = 0,
+    samples: Annotated[int, Option(help="Fills drawn of each hole.")] = 8,
+) -> None:
+    """Print what each code is worth."""
+    model = open_model(model_or_run)
     size = model.generator.size
-    files = list(by_stem(arguments.images).values())[: arguments.count]
-    masks = list(sample_masks(len(files), size, arguments.kind, arguments.coverage, arguments.seed))
-    truths = [torch.tensor(read_picture(f, size)).permute(2, 0, 1)[None] / 127.5 - 1 for f in files]
-    found = measure(
-        model, truths, [torch.tensor(m)[None, None].float() for m in masks], arguments.samples, LPIPS("alex")
-    )
+    files = list(by_stem(images).values())[:count]
+    masks = list(sample_masks(len(files), size, kind, coverage, seed))
+    truths = [as_tensor([read_picture(file, size)]) for file in files]
+    found = measure(model, truths, [torch.tensor(m)[None, None].float() for m in masks], samples, LPIPS("alex"))
     print(
-        f"{arguments.model.name}, {len(files)} pictures of {arguments.images.name}, {arguments.kind} "
-        f"{arguments.coverage}, seed {arguments.seed}, masks {mask_set_hash(masks)[:16]}, LPIPS AlexNet\n"
+        f"{model_or_run.name}, {len(files)} pictures of {images.name}, {kind} "
+        f"{coverage}, seed {seed}, masks {mask_set_hash(masks)[:16]}, LPIPS AlexNet\n"
     )
     default = found["default"]
     print("| code | LPIPS | to the default |\n|---|---|---|")
@@ -120,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

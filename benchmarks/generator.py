@@ -10,21 +10,26 @@ with what the figure came from, and grid.png, the samples by the seeds 0 to 23, 
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from PIL import Image, ImageOps
 from rich.progress import track
+from typer import Option
 
 import invertfill
+from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.evaluation.metrics import Meter, frechet_distance
-from invertfill.imaging.io import list_images, open_image, save_image
+from invertfill.imaging.files import write_file
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import open_image
 from invertfill.imaging.sheet import contact_sheet
+from invertfill.imaging.writing import save_image
 from invertfill.registry import fingerprint
 
 SHOWN, COLUMNS = 24, 6
@@ -33,62 +38,43 @@ BATCH = 8
 
 def features(meter: Meter, pictures: Iterable[Image.Image], count: int, what: str) -> np.ndarray:
     """FID's features of pictures, (count, 2048)."""
-    found, waiting = [], []
-    for picture in track(pictures, what, count):
-        waiting.append(np.asarray(picture))
-        if len(waiting) == BATCH:
-            found.append(meter.features(waiting))
-            waiting = []
-    if waiting:
-        found.append(meter.features(waiting))
+    shown = iter(track(pictures, what, count))
+    found = [meter.features([np.asarray(one) for one in part]) for part in iter(lambda: list(islice(shown, BATCH)), [])]
     return np.concatenate(found)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def main(
+    images: Annotated[Path, Option(help="A folder, such as the training set.")],
+    model: Annotated[str, Option(help="A model's name or folder.")] = "faces-256",
+    count: Annotated[int, Option(help="Samples, and as many pictures.")] = 5000,
+    truncation: float = 1.0,
+    out: Path = Path("out/generator"),
+) -> None:
+    """Write OUT/fid.json and OUT/grid.png."""
     meter = Meter()
     if "fid" in meter.missing:
         raise InputError(meter.missing["fid"])
-    inpainter = invertfill.load(arguments.model)
-    size, files = inpainter.engine.model.size, list_images(arguments.images)[: arguments.count]
-    if len(files) < arguments.count:
-        raise InputError(f"{arguments.images}: {len(files)} images; accepted: --count up to that")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    shown = inpainter.sample(range(min(SHOWN, arguments.count)), arguments.truncation)
-    save_image(contact_sheet(shown, COLUMNS), arguments.out / "grid.png")
-
-    drawn = (inpainter.sample([seed], arguments.truncation)[0] for seed in range(arguments.count))
+    inpainter = invertfill.load(model)
+    size, files = inpainter.engine.model.size, list_images(images)[:count]
+    if len(files) < count:
+        raise InputError(f"{images}: {len(files)} images; accepted: --count up to that")
+    save_image(contact_sheet(inpainter.sample(range(min(SHOWN, count)), truncation), COLUMNS), out / "grid.png")
+    drawn = (inpainter.sample([seed], truncation)[0] for seed in range(count))
     real = (ImageOps.fit(open_image(file).convert("RGB"), (size, size)) for file in files)
-    distance = frechet_distance(
-        features(meter, drawn, arguments.count, "samples"), features(meter, real, arguments.count, "pictures")
-    )
+    distance = frechet_distance(features(meter, drawn, count, "samples"), features(meter, real, count, "pictures"))
     report = {
         "fid": distance,
-        "count": arguments.count,
-        "truncation": arguments.truncation,
-        "seeds": f"0 to {arguments.count - 1}",
-        "model": arguments.model,
-        "sha256": fingerprint(arguments.model),
-        "images": "/".join(arguments.images.resolve().parts[-2:]),
+        "count": count,
+        "truncation": truncation,
+        "seeds": f"0 to {count - 1}",
+        "model": model,
+        "sha256": fingerprint(model),
+        "images": "/".join(images.resolve().parts[-2:]),
         "by": meter.implementations["fid"],
     }
-    (arguments.out / "fid.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"FID {distance:.2f} (N = {arguments.count}); {arguments.out}")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="faces-256", help="a model's name or folder")
-    parser.add_argument("--images", type=Path, required=True, help="a folder, such as the training set")
-    parser.add_argument("--count", type=int, default=5000, help="samples, and as many pictures")
-    parser.add_argument("--truncation", type=float, default=1.0)
-    parser.add_argument("--out", type=Path, default=Path("out/generator"))
-    try:
-        run(parser.parse_args())
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    write_file(out / "fid.json", f"{json.dumps(report, indent=1)}\n".encode())
+    print(f"FID {distance:.2f} (N = {count}); {out}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -15,18 +15,19 @@ order of the rows can be compared.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from safetensors.torch import save_file
+from typer import Argument, Option
 
+from invertfill.cli import run
 from invertfill.nn.invertfill import InvertFill
-from invertfill.training.checkpoint import read_tensors
+from invertfill.training.checkpoint import read_tensors, write_tensors
 from invertfill.training.config import InversionConfig, load_config
 from invertfill.training.inversion import load_prior
 
@@ -117,8 +118,7 @@ def write_start(trunk: Path, overrides: list[str], to: Path) -> None:
     if config.prior:
         load_prior(model.generator, config.prior)
     shared = {k: v for k, v in read_tensors(trunk).items() if k.startswith(SHARED)}
-    model.load_state_dict(model.state_dict() | shared)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, to)
+    write_tensors(to, model.state_dict() | shared)
 
 
 def train(name: str, out: Path, overrides: list[str], trunk: Path | None) -> Path:
@@ -136,31 +136,30 @@ def train(name: str, out: Path, overrides: list[str], trunk: Path | None) -> Pat
     return folder
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", type=int, choices=TABLES)
-    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="runs, models and reports")
-    parser.add_argument("--images", type=Path, required=True, help="a folder of pictures to evaluate on")
-    parser.add_argument("--count", type=int, default=100, help="the first so many pictures, by name")
-    parser.add_argument("--trunk", type=Path, help="the folder of a model with the same encoder")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every row")
-    arguments = parser.parse_intermixed_args()  # parse_args takes no positionals after options before 3.12.7
-
-    table = TABLES[arguments.table]
+def main(
+    number: Annotated[int, Argument(metavar="2|3|4|5", min=2, max=5)],
+    images: Annotated[Path, Option(help="A folder of pictures to evaluate on.")],
+    overrides: Annotated[list[str] | None, Argument(metavar="[KEY=VALUE]...", help="For every row.")] = None,
+    out: Annotated[Path, Option(help="Runs, models and reports.")] = Path("runs/tables"),
+    count: Annotated[int, Option(help="The first so many pictures, by name.")] = 100,
+    trunk: Annotated[Path | None, Option(help="The folder of a model with the same encoder.")] = None,
+) -> None:
+    """Train what a table needs, evaluate it, and print the table."""
+    table = TABLES[number]
     # Tables 2 and 5 share what they train.
-    out = arguments.out / ("portraits" if arguments.table in (2, 5) else f"table-{arguments.table}")
+    place = out / ("portraits" if number in (2, 5) else f"table-{number}")
     needed = [name for name in MODELS if any(f"{{{name}}}" in how for how, _ in table.rows.values())]
-    overrides = [*arguments.overrides, *table.overrides]
-    folders = {name: str(train(name, out, overrides, arguments.trunk)) for name in needed}
+    changes = [*(overrides or []), *table.overrides]
+    folders = {name: str(train(name, place, changes, trunk)) for name in needed}
     methods = []
     for name, (how, _) in table.rows.items():
         option, method = how.format(**folders).split("=", 1)
         methods += [option, f"{name}={method}"]
-    report = arguments.out / f"report-{arguments.table}"
-    pairs = ["--images", arguments.images, "--coverage", table.coverage, "--kind", table.kind]
-    invertfill("evaluate", *pairs, "--count", arguments.count, *methods, "-o", report)
+    report = out / f"report-{number}"
+    pairs = ["--images", images, "--coverage", table.coverage, "--kind", table.kind]
+    invertfill("evaluate", *pairs, "--count", count, *methods, "-o", report)
 
-    print(f"\nTable {arguments.table}: {table.title}")
+    print(f"\nTable {number}: {table.title}")
     for found in json.loads((report / "report.json").read_text(encoding="utf-8"))["sets"]:
         print(f"\n{found['count']} pictures, {found['class']} {table.kind} masks\n")
         print(
@@ -175,4 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

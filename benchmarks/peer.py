@@ -10,20 +10,21 @@ of its own, files and all.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import onnxruntime
 from machine import describe
 from PIL import Image
+from run import invertfill as invertfill_command
+from typer import Option
 
 import invertfill
+from invertfill.cli import run
 from invertfill.engines.onnx import session_options
 from invertfill.evaluation.pairs import by_stem, read_picture
 from invertfill.imaging.masks import save_mask
@@ -31,25 +32,15 @@ from invertfill.masks.sampler import sample_masks
 from invertfill.registry import find_model
 
 SIZE = 512
-PEAK = (
-    "import sys; from invertfill.cli import main; sys.argv[0] = 'invertfill'\n"
-    "try: main()\n"
-    "finally: print('VmHWM', open('/proc/self/status').read().partition('VmHWM:')[2].split()[0], file=sys.stderr)"
-)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a name or folder")
-    parser.add_argument("pipeline", type=Path, help="migan_pipeline_v2.onnx")
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=8)
-    arguments = parser.parse_args()
-    files = list(by_stem(arguments.images).values())[: arguments.count]
+def main(model: str, pipeline: Path, images: Annotated[Path, Option()], count: int = 8) -> None:
+    """MODEL is a name or folder, PIPELINE migan_pipeline_v2.onnx."""
+    files = list(by_stem(images).values())[:count]
     pictures = [read_picture(path, SIZE) for path in files]
     holes = list(sample_masks(len(files), SIZE, "freeform", "hard", 0))
-    inpainter = invertfill.load(arguments.model)
-    peer = onnxruntime.InferenceSession(arguments.pipeline, session_options(), providers=["CPUExecutionProvider"])
+    inpainter = invertfill.load(model)
+    peer = onnxruntime.InferenceSession(pipeline, session_options(), providers=["CPUExecutionProvider"])
     ours, theirs = [], []
     for number in range(-1, len(files)):  # the first is to warm up
         picture, hole = pictures[number], holes[number]
@@ -65,14 +56,13 @@ def main() -> None:
         photo, mask, out = (Path(folder) / name for name in ("photo.png", "mask.png", "filled.png"))
         Image.fromarray(pictures[0]).save(photo)
         save_mask(holes[0], mask)
-        command = [sys.executable, "-c", PEAK, "fill", photo, "--mask", mask, "--model", arguments.model, "-o", out]
-        said = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stderr
+        peak = invertfill_command("fill", photo, "--mask", mask, "--model", model, "-o", out)
     a, b = statistics.median(ours), statistics.median(theirs)
     print(describe())
-    print(f"{arguments.model}, {len(files)} pictures, medians: {a:.3f} s, MI-GAN's pipeline {b:.3f} s: {a / b:.2f}")
-    print(f"peak of invertfill fill: {int(said.rpartition('VmHWM')[2]) / 1024:.0f} MiB")
-    print(f"on disk: {find_model(arguments.model).bytes / 1e6:.1f} MB")
+    print(f"{model}, {len(files)} pictures, medians: {a:.3f} s, MI-GAN's pipeline {b:.3f} s: {a / b:.2f}")
+    print(f"peak of invertfill fill: {peak:.0f} MiB")
+    print(f"on disk: {find_model(model).bytes / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,7 +9,6 @@ the machine's rate of matrix products, nor than its bytes at the rate of copying
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import re
@@ -17,12 +16,14 @@ import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import onnxruntime
 from machine import FLOPS, Product, best, copy_rate, describe
+from typer import Option
 
+from invertfill.cli import run
 from invertfill.engines.base import CropRequest, Engine, latent_of
 from invertfill.engines.onnx import OnnxEngine, session_options
 from invertfill.registry import ModelInfo, find_model
@@ -143,26 +144,25 @@ def table(nodes: list[Node], rate: float, copied: float, rows: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="faces-256")
-    parser.add_argument("--threads", type=int, default=0, help="0 takes all cores")
-    parser.add_argument("--times", type=int, default=10, help="runs; the median of each node counts")
-    parser.add_argument("--rows", type=int, default=30, help="nodes that are listed, slowest first")
-    parser.add_argument("--out", type=Path, help="a Markdown file; printed without it")
-    arguments = parser.parse_args()
-    model = find_model(arguments.model)
+def main(
+    model: str = "faces-256",
+    threads: Annotated[int, Option(help="0 takes all cores.")] = 0,
+    times: Annotated[int, Option(help="Runs; the median of each node counts.")] = 10,
+    rows: Annotated[int, Option(help="Nodes that are listed, slowest first.")] = 30,
+    out: Annotated[Path | None, Option(help="A Markdown file; printed without it.")] = None,
+) -> None:
+    """Tables of the parts and of the slowest nodes."""
     rate, copied = FLOPS / best(Product()), copy_rate()
-    nodes = profile(model, arguments.threads, arguments.times)
+    nodes = profile(find_model(model), threads, times)
     text = (
         f"{describe('onnxruntime', 'numpy')}\n\nMatrix products at {rate / 1e9:.0f} GFLOP/s, copying at"
-        f" {copied / 1e9:.1f} GB/s (read and written).\n\n{table(nodes, rate, copied, arguments.rows)}\n"
+        f" {copied / 1e9:.1f} GB/s (read and written).\n\n{table(nodes, rate, copied, rows)}\n"
     )
-    if arguments.out:
-        arguments.out.write_text(text)
+    if out:
+        out.write_text(text)
     else:
         print(text)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

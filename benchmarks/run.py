@@ -10,7 +10,6 @@ process of its own, on files. Rows with other engines need the extras train and 
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import os
 import statistics
@@ -21,6 +20,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from machine import FLOPS, Product, describe
@@ -28,9 +28,12 @@ from packaging.requirements import Requirement
 from PIL import Image
 from profiling import example, profile
 from rich.console import Console
+from typer import Option
 
+from invertfill.cli import run
 from invertfill.engines import open_engine
 from invertfill.errors import InputError
+from invertfill.imaging.files import make_folder
 from invertfill.options import FillOptions
 from invertfill.registry import ModelInfo, find_model
 
@@ -134,11 +137,11 @@ class Bench:
         request = example(engine)
         operations = sum(node.flops for node in profile(self.model, 0, 1))
 
-        def run() -> None:
+        def fill() -> None:
             engine.fill(request)
 
         console.print("model alone")
-        alone, multiplied = turns(run, product)
+        alone, multiplied = turns(fill, product)
         least = operations / (FLOPS / multiplied)
         model = f"model alone {alone * 1e3:.0f} ms"
         what = f"{operations / 1e9:.1f} GFLOP at {FLOPS / multiplied / 1e9:.0f} GFLOP/s {least * 1e3:.0f} ms"
@@ -152,7 +155,7 @@ class Bench:
             except InputError as error:  # without the extra
                 console.print(f"no row for {title}: {error}")
                 continue
-            alone, took = turns(run, partial(other.fill, request))
+            alone, took = turns(fill, partial(other.fill, request))
             what = f"model alone {alone * 1e3:.0f} ms, {title} {took * 1e3:.0f} ms"
             rows.append((f"the same against {title}", what, alone / took, target))
             del other
@@ -161,7 +164,7 @@ class Bench:
         large = self.photo(*LARGE, 0.01)
         memory: list[float] = []
         again, whole, huge, chosen = turns(
-            run,
+            fill,
             lambda: memory.append(self.fill(PHOTO, MASK)),
             lambda: self.fill(*large, self.folder / "out.jpg"),
             lambda: invertfill("fill", PHOTO, "--mask", MASK, "-o", self.out),
@@ -175,7 +178,7 @@ class Bench:
         rows.append(("12 megapixels, 1 % hole, against 256 px", what, huge / whole, "3"))
 
         console.print(f"{count} photos")
-        before, folder, after = (turns(work, times=1)[0] for work in (run, lambda: self.fill_many(count), run))
+        before, folder, after = (turns(work, times=1)[0] for work in (fill, lambda: self.fill_many(count), fill))
         each = statistics.mean((again, before, after))
         what = f"{folder:.1f} s, {count} x {each * 1e3:.0f} ms"
         rows.append((f"{count} photos against {count} model runs", what, folder / (count * each), "1.1"))
@@ -244,25 +247,22 @@ def plot(found: dict[str, list[tuple[float, float, float]]], path: Path) -> None
     figure.savefig(path, dpi=100)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="faces-256")
-    parser.add_argument("--count", type=int, default=200, help="photos in the folder")
-    parser.add_argument("--only", choices=("targets", "growth"))
-    parser.add_argument("--out", type=Path, help="a folder for Markdown and plots; printed without it")
-    arguments = parser.parse_args()
-    model = find_model(arguments.model)
-    texts = {}
+def main(
+    model: str = "faces-256",
+    count: Annotated[int, Option(help="Photos in the folder.")] = 200,
+    only: Annotated[str, Option(help="targets or growth.")] = "",
+    out: Annotated[Path | None, Option(help="A folder for Markdown and plots; printed without it.")] = None,
+) -> None:
+    """Both tables."""
+    found_model, texts = find_model(model), {}
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(model, Path(folder))
-        about = f"{describe('onnxruntime', 'numpy')}; model {model.name} (SHA-256 {model.sha256[:12]})\n\n"
-        if arguments.only != "growth":
+        bench = Bench(found_model, Path(folder))
+        about = f"{describe('onnxruntime', 'numpy')}; model {found_model.name} (SHA-256 {found_model.sha256[:12]})\n\n"
+        if only != "growth":
             lines = ["| what | measured | ratio or value | target, at most |", "|---|---|---|---|"]
-            lines += [
-                f"| {a} | {b} | {value:.3g} | {target} |" for a, b, value, target in bench.targets(arguments.count)
-            ]
+            lines += [f"| {a} | {b} | {value:.3g} | {target} |" for a, b, value, target in bench.targets(count)]
             texts["targets.md"] = about + "\n".join(lines) + "\n"
-        if arguments.only != "targets":
+        if only != "targets":
             found = bench.growth()
             lines = ["| what varies | value | s | peak MB |", "|---|---|---|---|"]
             for name, points in found.items():
@@ -270,15 +270,13 @@ def main() -> None:
                     peak = "" if np.isnan(memory) else f"{memory:.0f}"
                     lines.append(f"| {name} | {value:g} | {seconds:.3g} | {peak} |")
             texts["growth.md"] = about + "\n".join(lines) + "\n"
-            if arguments.out:
-                arguments.out.mkdir(parents=True, exist_ok=True)
-                plot(found, arguments.out / "growth.png")
+            if out:
+                plot(found, make_folder(out) / "growth.png")
     for name, text in texts.items():
-        if arguments.out:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            (arguments.out / name).write_text(text)
+        if out:
+            (make_folder(out) / name).write_text(text)
         print(text)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,53 +9,53 @@ best of all to the original.
 
 from __future__ import annotations
 
-import argparse
 from itertools import combinations
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from typer import Option
 
 import invertfill
+from invertfill.cli import run
+from invertfill.evaluation.metrics import as_tensor
 from invertfill.imaging.colour import to_srgb
-from invertfill.imaging.io import list_images, open_image
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import open_image
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import sample_masks
 from invertfill.notes import silent
 
 
 @torch.no_grad()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, required=True, help="a folder of square pictures")
-    parser.add_argument("--model", default="faces-256", help="a model's name or folder")
-    parser.add_argument("--coverage", default="hard", help="easy, hard, extreme, all, or such as 0.5-0.6")
-    parser.add_argument("--count", type=int, default=16, help="the first so many pictures, by name")
-    parser.add_argument("--samples", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0, help="of the masks")
-    arguments = parser.parse_args()
-
-    inpainter, lpips = invertfill.load(arguments.model), LPIPS("alex")
+def main(
+    images: Annotated[Path, Option(help="A folder of square pictures.")],
+    model: Annotated[str, Option(help="A model's name or folder.")] = "faces-256",
+    coverage: Annotated[str, Option(help="easy, hard, extreme, all, or such as 0.5-0.6.")] = "hard",
+    count: Annotated[int, Option(help="The first so many pictures, by name.")] = 16,
+    samples: int = 5,
+    seed: Annotated[int, Option(help="Of the masks.")] = 0,
+) -> None:
+    """Print the means."""
+    inpainter, lpips = invertfill.load(model), LPIPS("alex")
     size = inpainter.engine.model.size
-    files = list_images(arguments.images)[: arguments.count]
-    masks = sample_masks(len(files), size, "freeform", arguments.coverage, arguments.seed)
+    files = list_images(images)[:count]
+    masks = sample_masks(len(files), size, "freeform", coverage, seed)
     rows = []
     for file, mask in zip(files, masks, strict=True):
         original = to_srgb(open_image(file, note=silent)).resize((size, size))
-        fills = inpainter.fill_samples(original, mask, samples=arguments.samples)
-        pixels = np.stack([np.asarray(picture) for picture in (original, *fills)])
+        fills = inpainter.fill_samples(original, mask, samples=samples)
         # The features of each picture once: (1 + samples) passes, not one for each pair.
-        truth, *samples = (
-            lpips.stages(picture[None]) for picture in torch.tensor(pixels).permute(0, 3, 1, 2) / 127.5 - 1
-        )
-        first, *others = (float(lpips.distance(sample, truth)) for sample in samples)
-        apart = float(np.mean([float(lpips.distance(a, b)) for a, b in combinations(samples, 2)]))
+        truth, *drawn = (lpips.stages(as_tensor([np.asarray(picture)])) for picture in (original, *fills))
+        first, *others = (float(lpips.distance(sample, truth)) for sample in drawn)
+        apart = float(np.mean([float(lpips.distance(a, b)) for a, b in combinations(drawn, 2)]))
         rows.append((apart, first, float(np.mean(others)), min(first, *others)))
-    apart, first, others, best = np.mean(rows, 0)
-    print(f"{arguments.model}, {arguments.images}, {arguments.coverage}, {len(rows)} pictures, LPIPS AlexNet")
-    print(f"two samples of {arguments.samples} to each other  {apart:.3f}")
-    print(f"to the original: seed 0 {first:.3f}, other seeds {others:.3f}, best of all {best:.3f}")
+    apart, first, rest, best = np.mean(rows, 0)
+    print(f"{model}, {images}, {coverage}, {len(rows)} pictures, LPIPS AlexNet")
+    print(f"two samples of {samples} to each other  {apart:.3f}")
+    print(f"to the original: seed 0 {first:.3f}, other seeds {rest:.3f}, best of all {best:.3f}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

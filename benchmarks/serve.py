@@ -8,7 +8,6 @@ where a request got neither a picture nor a refusal. Linux only: memory is read 
 
 from __future__ import annotations
 
-import argparse
 import base64
 import http.client
 import io
@@ -17,13 +16,17 @@ import re
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated
 
 from PIL import Image
+from typer import Option
+
+from invertfill.cli import run
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SIDE = 1024
@@ -62,36 +65,24 @@ def ask(port: int, asked: bytes) -> str:
         connection.close()
 
 
-def at_once(calls: Sequence[Callable[[], object]]) -> None:
+def at_once(call: Callable[[], object], times: int) -> None:
     """Each in a thread of its own."""
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(times) as threads:
+        for future in [threads.submit(call) for _ in range(times)]:
+            future.result()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3, help="requests of each client")
-    parser.add_argument("--model", default="faces-256")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--queue", default="16")
-    parser.add_argument("--per-client", default="64", help="all clients here have one address")
-    options = parser.parse_args()
-
-    command = [sys.executable, "-m", "invertfill", "serve", "--port", "0", "--model", options.model]
-    command += [
-        "--workers",
-        str(WORKERS),
-        "--queue",
-        options.queue,
-        "--per-client",
-        options.per_client,
-        "--engine",
-        options.engine,
-    ]
+def main(
+    clients: int = 64,
+    rounds: Annotated[int, Option(help="Requests of each client.")] = 3,
+    model: str = "faces-256",
+    engine: str = "auto",
+    queue: int = 16,
+    per_client: Annotated[int, Option(help="All clients here have one address.")] = 64,
+) -> None:
+    """Print how many got what, how soon, and the memory."""
+    command = [sys.executable, "-m", "invertfill", "serve", "--port", "0", "--model", model, "--engine", engine]
+    command += ["--workers", str(WORKERS), "--queue", str(queue), "--per-client", str(per_client)]
     seconds: dict[str, list[float]] = defaultdict(list)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -100,15 +91,15 @@ def main() -> int:
             asked = body()
 
             def client() -> None:
-                for _ in range(options.rounds):
+                for _ in range(rounds):
                     began = time.perf_counter()
                     seconds[ask(port, asked)].append(time.perf_counter() - began)
 
-            at_once([lambda: ask(port, asked)] * 3 * WORKERS)  # a first fill loads something, in each worker
+            at_once(lambda: ask(port, asked), 3 * WORKERS)  # a first fill loads something, in each worker
             time.sleep(SETTLED)
             before = memory(process, "VmRSS")
             began = time.perf_counter()
-            at_once([client] * options.clients)
+            at_once(client, clients)
             took = time.perf_counter() - began
             time.sleep(SETTLED)
             highest, after = memory(process, "VmHWM"), memory(process, "VmRSS")
@@ -117,13 +108,13 @@ def main() -> int:
         stopped = process.wait(60)
 
     total = sum(map(len, seconds.values()))
-    print(f"{options.clients} clients, {total} requests of {len(asked) / 1e6:.1f} MB in {took:.1f} s")
+    print(f"{clients} clients, {total} requests of {len(asked) / 1e6:.1f} MB in {took:.1f} s")
     for status, times in sorted(seconds.items()):
         print(f"  {status}  {len(times):4d}  median {statistics.median(times):6.2f} s, longest {max(times):6.2f} s")
     print(f"memory: {before:.0f} MB before, {highest:.0f} MB at most, {after:.0f} MB {SETTLED} s after")
     print(f"stopped with status {stopped}")
-    return int(bool(seconds.keys() - {"200", "429", "503"}) or stopped != 0)
+    sys.exit(int(bool(seconds.keys() - {"200", "429", "503"}) or stopped != 0))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from time import process_time
 
@@ -14,6 +13,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import invertfill
+from invertfill.cli import run
+from invertfill.evaluation.metrics import as_tensor
+from invertfill.imaging.formats import list_images
 from invertfill.losses.lpips import lpips
 from invertfill.pipeline import inpainter
 from invertfill.pipeline.thin import find_crops
@@ -37,24 +39,21 @@ def lettering(height: int, width: int) -> np.ndarray:
 
 def parts(picture: np.ndarray) -> torch.Tensor:
     tiles = [row for rows in np.split(picture, ROWS) for row in np.split(rows, COLUMNS, 1)]
-    return torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2) / 127.5 - 1
+    return as_tensor(tiles)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="scenery-256")
-    given = parser.parse_args()
-    files = sorted(path for path in given.folder.iterdir() if path.is_file())[: ROWS * COLUMNS]
+def main(folder: Path, model: str = "scenery-256") -> None:
+    """Print a line for each kind of hole and square."""
+    files = list_images(folder)[: ROWS * COLUMNS]
     tiles = [np.asarray(Image.open(file).convert("RGB").resize((SIDE, SIDE))) for file in files]
     picture = np.vstack([np.hstack(tiles[row * COLUMNS :][:COLUMNS]) for row in range(ROWS)])
-    model = invertfill.load(given.model)
-    model.fill(tiles[0], np.eye(SIDE, dtype=bool))  # loads it
+    loaded = invertfill.load(model)
+    loaded.fill(tiles[0], np.eye(SIDE, dtype=bool))  # loads it
     for hole in (lines(*picture.shape[:2]), lettering(*picture.shape[:2])):
         for thin in (False, True):
             setattr(inpainter, "find_crops", find_crops if thin else _compact)  # noqa: B010
             start = process_time()
-            filled = np.asarray(model.fill(picture, hole).image)
+            filled = np.asarray(loaded.fill(picture, hole).image)
             seconds = process_time() - start
             error = np.square(filled.astype(float) - picture)[hole].mean()
             with torch.no_grad():
@@ -68,4 +67,4 @@ def _compact(hole: np.ndarray, size: int, context: float | None = None, **_: obj
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,13 +11,12 @@ flips, masks on the fly), which prepare the next batch while a step runs: above 
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -27,7 +26,10 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+from typer import Argument, Option
 
+from invertfill.cli import run
+from invertfill.imaging.files import make_folder
 from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config
 from invertfill.training.data.batches import Batch, Batches
 from invertfill.training.data.readers import ImageSet
@@ -137,13 +139,13 @@ def measure(
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("family", nargs="?", default="compact-256", help="paper-256, compact-256, faces-256 or tiny")
-    parser.add_argument("--batch", type=int, help="the configuration's by default")
-    parser.add_argument("--steps", type=int, default=16, help="timed steps (16 hold every regulariser)")
-    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
-    arguments = parser.parse_args()
+def main(
+    family: Annotated[str, Argument(help="paper-256, compact-256, faces-256 or tiny.")] = "compact-256",
+    batch: Annotated[int | None, Option(help="The configuration's by default.")] = None,
+    steps: Annotated[int, Option(help="Timed steps (16 hold every regulariser).")] = 16,
+    out: Annotated[Path | None, Option(help="A JSON file for the figures.")] = None,
+) -> None:
+    """A table of both stages."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
@@ -154,17 +156,17 @@ def main() -> None:
             pixels = np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8)
             Image.fromarray(pixels).resize((256, 256)).save(Path(name, f"{i}.png"))
         for stage in ("gan", "inversion"):
-            if (CONFIGS / f"{arguments.family}-{stage}.yaml").exists():
-                rows.append(measure(arguments.family, stage, arguments.batch, arguments.steps, device, Path(name)))
+            if (CONFIGS / f"{family}-{stage}.yaml").exists():
+                rows.append(measure(family, stage, batch, steps, device, Path(name)))
     machine = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     table = Table("", *(Path(row["config"]).stem for row in rows), title=f"{machine}, torch {torch.__version__}")
     for key in list(rows[0])[1:]:
         table.add_row(key, *(f"{row[key]:.4g}" if isinstance(row[key], float) else str(row[key]) for row in rows))
     Console().print(table)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps({"machine": machine, "torch": torch.__version__, "rows": rows}, indent=1))
+    if out:
+        report = {"machine": machine, "torch": torch.__version__, "rows": rows}
+        (make_folder(out.parent) / out.name).write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import invertfill
-from invertfill.imaging.io import open_image
+from invertfill.imaging.reading import open_image
 from invertfill.imaging.sheet import contact_sheet
 from invertfill.pipeline.inpainter import show_hole
 

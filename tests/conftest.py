@@ -7,6 +7,7 @@ import one_thread  # noqa: F401  before NumPy, torch and the engines are loaded
 # isort: split
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -184,6 +185,12 @@ def assert_filled(photo: Path, mask: Path, out: Path) -> None:
     assert after.shape == before.shape
     np.testing.assert_array_equal(after[~hole], before[~hole])
     assert (after[hole] != before[hole]).mean() > 0.9
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """The numbers of the line that says how many of what were done: the first line that begins with one."""
+    line = next(line for line in text.splitlines() if re.match(r"\d+ [a-z]", line))
+    return tuple(map(int, re.findall(r"\d+", line.partition(":")[0])))
 
 
 def assert_one_line(result: Result, *parts: str) -> None:

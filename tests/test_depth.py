@@ -13,7 +13,8 @@ import invertfill
 from invertfill.errors import InputError
 from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.depth import known_range, of_samples, samples_of
-from invertfill.imaging.io import look, open_image, save_image
+from invertfill.imaging.reading import look, open_image
+from invertfill.imaging.writing import save_image
 from invertfill.notes import Notes
 from invertfill.pipeline.levels import Levels, between_steps
 

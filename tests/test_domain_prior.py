@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import open_image
+from invertfill.imaging.reading import open_image
 from invertfill.pipeline.domain_prior import NOISE, SIZE, DomainPrior
 from invertfill.registry import DOMAIN, WEIGHTS
 

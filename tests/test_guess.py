@@ -192,11 +192,11 @@ def test_q_tells_a_set_amount_more_than_p() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"losses": {"perceptual": 0, "style": 0, "lpips": 1}}, "no place for losses.tv"),
-        ({"losses": {"perceptual": 0, "style": 0, "tv": 0, "border": 1, "lpips": 1}}, "no place for losses.border"),
-        ({"compile": True}, "no place for compile"),
-        ({"losses": {"perceptual": 0, "style": 0, "tv": 0}}, "needs rgb_branch.kind=migan, and losses.lpips"),
-        ({"model": {**CONFIG, "rgb_branch": {"kind": "unet"}}}, "needs rgb_branch.kind=migan"),
+        ({"losses": {"perceptual": 0, "style": 0, "lpips": 1}}, "losses.tv"),
+        ({"losses": {"perceptual": 0, "style": 0, "tv": 0, "border": 1, "lpips": 1}}, "losses.border"),
+        ({"compile": True}, "compile"),
+        ({"losses": {"perceptual": 0, "style": 0, "tv": 0}}, "losses.lpips"),
+        ({"model": {**CONFIG, "rgb_branch": {"kind": "unet"}}}, "rgb_branch.kind=migan"),
     ],
 )
 def test_what_does_not_apply_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -145,7 +145,7 @@ def test_the_command_line_takes_them(fill: Callable[..., Result], photo: Path, m
     assert not found[distances(pixels(mask) > 127) > 3].any()
     Image.open(mask).resize((20, 12), Image.Resampling.NEAREST).save(tmp_path / "small.png")
     refused = fill(photo, "--mask", tmp_path / "small.png", "-o", tmp_path / "no.png")
-    assert_one_line(refused, "small.png", "mask of 20x12 pixels for an image of 40x24")
+    assert_one_line(refused, "small.png", "20x12", "40x24")
     assert fill(photo, "--mask", tmp_path / "small.png", "--resize-mask", "-o", out).status == 0
 
 
@@ -162,9 +162,9 @@ def test_a_list_has_boxes(run: Callable[..., Result], tiny_model_folder: Path, p
             file.write("\n".join(map(json.dumps, lines)))
     arguments = ("batch", path, "-o", tmp_path / "out", "--model", tiny_model_folder, "--workers", 1)
     assert run(*arguments).status == 0
-    counts = [(pixels(tmp_path / "out" / name) != pixels(photo)).any(2).sum() for name, _ in rows]
-    assert counts == [20, 29]
-    assert "2 done before" in run(*arguments).out
+    changed = [(pixels(tmp_path / "out" / name) != pixels(photo)).any(2).sum() for name, _ in rows]
+    assert changed == [20, 29]
+    assert counts(run(*arguments).out)[1] == 2
     path.write_text(path.read_text().replace("30,2,3,3", "30,2,3"))
     assert_one_line(run(*arguments), f"list.{kind}, line {3 if kind == 'csv' else 2}", "X,Y,W,H")
 

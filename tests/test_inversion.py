@@ -62,7 +62,7 @@ def test_parts_learn_at_their_multiples_of_the_learning_rate() -> None:
         furthest = max(way for name, way in moved.items() if name.startswith(f"{part}."))
         assert furthest == pytest.approx(0.01 * rate, rel=1e-3), part
     assert it.ema.generator is not it.model.generator  # it lags behind, as all that learns
-    with pytest.raises(InputError, match="lr_mult is 0"):
+    with pytest.raises(InputError, match="lr_mult"):
         task("lr_mult={encoder: 0, premodulation: 0, rgb_branch: 0}")
 
 
@@ -116,7 +116,7 @@ def test_sample_grid_keeps_known_pixels_and_hides_the_hole_of_the_input() -> Non
 
 @pytest.mark.parametrize("key", ["prior", "init"])
 def test_missing_weights_are_one_line(key: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no weights there"):
+    with pytest.raises(InputError, match="accepted"):
         task(f"{key}={tmp_path / 'nothing'}")
 
 
@@ -192,7 +192,7 @@ def test_codes_are_found_by_the_pictures_names(tmp_path: Path) -> None:
     assert torch.equal(found[:2], w[[2, 0]]) and found[2:].isnan().all()
     (tmp_path / "junk.safetensors").write_bytes(b"junk")
     for name in ("nothing", "junk.safetensors"):
-        with pytest.raises(InputError, match="style codes as safetensors"):
+        with pytest.raises(InputError, match=name):
             load_codes(tmp_path / name, [])
 
 

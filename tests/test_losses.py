@@ -208,12 +208,7 @@ def test_lpips_is_differentiable_even_where_features_are_zero(net: str) -> None:
 
 @pytest.mark.parametrize(
     ("net", "picture", "expected"),
-    [
-        ("alex", "ex_p0", 0.721881),
-        ("alex", "ex_p1", 0.137566),
-        ("vgg", "ex_p0", 0.568613),
-        ("vgg", "ex_p1", 0.421664),
-    ],
+    [("alex", "ex_p0", 0.721881), ("alex", "ex_p1", 0.137566), ("vgg", "ex_p0", 0.568613), ("vgg", "ex_p1", 0.421664)],
 )
 def test_lpips_gives_upstreams_figures(
     shared: Path, monkeypatch: pytest.MonkeyPatch, net: str, picture: str, expected: float
@@ -251,11 +246,7 @@ ALEXNET = [(0, 4, 2), "r", 3, (3, 1, 2), "r", 3, (6, 1, 1), "r", (8, 1, 1), "r",
     [(vgg16, "vgg16", VGG16, losses.PERCEPTUAL_TAPS), (alexnet, "alexnet", ALEXNET, (1, 4, 7, 9, 11))],
 )
 def test_features_against_numpy(
-    need_weights: Callable[..., None],
-    build: type[FeatureNet],
-    name: str,
-    layers: list[object],
-    taps: tuple[int, ...],
+    need_weights: Callable[..., None], build: type[FeatureNet], name: str, layers: list[object], taps: tuple[int, ...]
 ) -> None:
     need_weights(f"{name}-features")
     file = load_numpy(find_weights(f"{name}-features"))

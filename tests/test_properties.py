@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import invertfill
-from invertfill.imaging.io import MODES, open_image, save_image
 from invertfill.imaging.masks import read_mask
+from invertfill.imaging.reading import MODES, open_image
+from invertfill.imaging.writing import save_image
 
 COMMON = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 sides = st.integers(1, 80)

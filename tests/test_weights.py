@@ -50,11 +50,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = torch.jit.script(Layers())
     torch.jit.save(script, folder / "inception-2015-12-05.pt")
     inception = {"mixed_10.conv.weight": script.state_dict()["layers.mixed_10.conv.weight"]}
-    for name, tensors in (
-        ("vgg16-features", FEATURES),
-        ("lpips-alexnet-linear", HEADS),
-        ("fid-inception", inception),
-    ):
+    for name, tensors in (("vgg16-features", FEATURES), ("lpips-alexnet-linear", HEADS), ("fid-inception", inception)):
         monkeypatch.setitem(PUBLISHED, name, replace(PUBLISHED[name], digest=digest(tensors)))
     monkeypatch.setenv("INVERTFILL_WEIGHTS", str(tmp_path / "weights"))
     return folder
@@ -149,7 +145,7 @@ def test_files_come_from_their_addresses(served: list[str], published: Path, run
     assert digest(load_file(find_weights("lpips-alexnet-linear"))) == digest(HEADS)
     result = run("weights", "get")  # two of the five are not served
     assert result.status == 2
-    assert sum("can't be got" in line for line in result.err.splitlines()) == 2
+    assert sum("invertfill weights get" in line for line in result.err.splitlines()) == 2
     assert find_weights("vgg16-features") and find_weights("fid-inception")
     assert not [path for path in find_weights("fid-inception").parent.iterdir() if path.suffix != ".safetensors"]
 
@@ -189,10 +185,10 @@ def test_code_in_a_file_does_not_run(
     ("arguments", "parts"),
     [
         (["vgg19"], ["vgg19", "vgg16-features", "fid-inception"]),
-        (["--from", "nowhere_at_all"], ["nowhere_at_all", "folder or installed package"]),
-        (["--from", "a/../b"], ["a/../b", "folder or installed package"]),
+        (["--from", "nowhere_at_all"], ["nowhere_at_all"]),
+        (["--from", "a/../b"], ["a/../b"]),
         (["alexnet-features", "--from", "PUBLISHED"], ["alexnet-features", "alexnet-owt-7be5be79.pth"]),
-        (["--from", "EMPTY"], ["no weights there", "alex.pth"]),
+        (["--from", "EMPTY"], ["alex.pth"]),
     ],
 )
 def test_bad_input(

@@ -9,7 +9,6 @@ seed gives the same files, in the same order.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import multiprocessing
@@ -27,16 +26,21 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image, ImageCms, features
+from typer import Option
 
+from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.imaging import deep_files
 from invertfill.imaging.depth import of_samples
-from invertfill.imaging.io import SUFFIXES, open_image, save_image
+from invertfill.imaging.files import make_folder
+from invertfill.imaging.formats import SUFFIXES
 from invertfill.imaging.masks import read_mask
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 
 SIZE = (48, 32)
 MEMORY = 4 << 30  # bytes of address space for one file
@@ -214,20 +218,19 @@ class Reader:
         return "else", reason
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=120)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=20, help="seconds for one file")
-    parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), help="where files go that end in anything else")
-    options = parser.parse_args()
-
+def main(
+    seconds: float = 120,
+    seed: int = 0,
+    limit: Annotated[float, Option(help="Seconds for one file.")] = 20,
+    keep: Annotated[Path, Option(help="Where files go that end in anything else.")] = Path("runs/fuzz"),
+) -> None:
+    """Read damaged files, and count how they end."""
     counts: Counter[tuple[str, str]] = Counter()
     slowest: dict[str, float] = {}
-    began, reader = time.monotonic(), Reader(options.limit)
+    began, reader = time.monotonic(), Reader(limit)
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, data) in enumerate(cases(options.seed)):
-            if time.monotonic() - began > options.seconds:
+        for number, (name, data) in enumerate(cases(seed)):
+            if time.monotonic() - began > seconds:
                 break
             path = Path(folder) / name
             path.write_bytes(data)
@@ -236,17 +239,16 @@ def main() -> None:
             slowest[path.suffix] = max(slowest.get(path.suffix, 0), time.monotonic() - start)
             counts[path.suffix, end] += 1
             if end == "else":
-                options.keep.mkdir(parents=True, exist_ok=True)
-                kept = options.keep / f"{options.seed}-{number}-{name}"
+                kept = make_folder(keep) / f"{seed}-{number}-{name}"
                 kept.write_bytes(data)
                 print(f"{kept}: {report}", flush=True)
     print(f"{'format':8}{'files':>8}{'picture':>9}{'line':>7}{'else':>6}{'slowest, s':>12}")
     for suffix in sorted(slowest):
         ends = [counts[suffix, end] for end in ("picture", "line", "else")]
         print(f"{suffix[1:]:8}{sum(ends):8}{ends[0]:9}{ends[1]:7}{ends[2]:6}{slowest[suffix]:12.2f}")
-    print(f"{counts.total()} files in {time.monotonic() - began:.0f} s, seed {options.seed}")
+    print(f"{counts.total()} files in {time.monotonic() - began:.0f} s, seed {seed}")
     sys.exit(1 if any(end == "else" for _, end in counts) else 0)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,13 +16,12 @@ from typing import Annotated
 
 import torch
 import typer
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from invertfill.errors import InputError
+from invertfill.cli import run
 from invertfill.losses.lpips import LPIPS
 from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig, MobileStyleGANGenerator
+from invertfill.training.checkpoint import read_tensors, write_tensors
 from invertfill.training.inversion import load_prior
 
 BATCH = 4
@@ -55,19 +54,16 @@ def main(
     """Write OUT."""
     torch.manual_seed(0)
     generator = MobileStyleGANConfig().build().requires_grad_(False).eval()
-    try:
-        load_prior(generator, weights)
-        w = load_file(codes)["w"].float()
-    except (InputError, SafetensorError, KeyError) as error:
-        raise typer.BadParameter(str(error)) from error
+    load_prior(generator, weights)
+    w = read_tensors(codes, "w")["w"].float()
     metric = visible(generator, w[torch.randperm(len(w))[:count]])
     covariance = torch.cov(w.T)
     plain = torch.diag(1 / covariance.diagonal())
     parts = ((1 - PLAIN, metric), (PLAIN, plain))
     dim = len(metric)
     scaled = sum(share * MEAN_ERROR * dim * part / (part * covariance).sum() for share, part in parts)
-    save_file({"factor": torch.linalg.cholesky(torch.as_tensor(scaled)).contiguous()}, out)
+    write_tensors(out, {"factor": torch.linalg.cholesky(torch.as_tensor(scaled))})
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -19,10 +19,12 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from invertfill.cli import run
 from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig, MobileStyleGANGenerator
+from invertfill.training.checkpoint import write_tensors
 
 
 def open_reader(path: Path) -> Any:
@@ -105,10 +107,9 @@ def main(
         "source": "generator of the PyPI package random-face 2021.7.21.1 (MobileStyleGAN, arXiv 2104.04767), 256 px",
         "terms": "non-commercial: distilled from StyleGAN2 on FFHQ",
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out, metadata)
+    write_tensors(out, tensors, metadata)
     print(f"wrote {out}")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

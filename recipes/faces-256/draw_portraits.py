@@ -19,11 +19,11 @@ import torch
 import typer
 from PIL import Image
 from rich.progress import track
-from safetensors.torch import save_file
 from torch import Tensor
 
-from invertfill.errors import InputError
+from invertfill.cli import run
 from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig, MobileStyleGANGenerator
+from invertfill.training.checkpoint import write_tensors
 from invertfill.training.inversion import load_prior
 from invertfill.training.mean_latent import long_run_mean
 
@@ -53,12 +53,8 @@ def main(
     """Draw COUNT pictures."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     generator = MobileStyleGANConfig().build().requires_grad_(False).eval()
-    try:
-        load_prior(generator, weights)
-        out.mkdir(parents=True, exist_ok=True)
-        codes.parent.mkdir(parents=True, exist_ok=True)
-    except (InputError, OSError) as error:
-        raise typer.BadParameter(str(error)) from error
+    load_prior(generator, weights)
+    out.mkdir(parents=True, exist_ok=True)
     generator = generator.to(device)
     seeds = range(first, first + count)
     w = codes_of(generator, seeds, psi, device)
@@ -70,8 +66,8 @@ def main(
             paths = [out / f"{seed}.png" for seed in seeds[start : start + BATCH]]
             # As a list: a disk that is full has to be heard of.
             list(threads.map(lambda picture, path: picture.save(path, compress_level=1), pictures, paths))
-    save_file({"seed": torch.tensor(seeds), "w": w.cpu().contiguous()}, codes)
+    write_tensors(codes, {"seed": torch.tensor(seeds), "w": w})
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -19,13 +19,14 @@ import torch.nn.functional as F
 import typer
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.nn.generators.migan import MIGANGenerator
 from invertfill.nn.invertfill import InvertFill
 from invertfill.registry import FILES
+from invertfill.training.checkpoint import write_tensors
 from invertfill.training.config import AdamConfig
 from invertfill.training.data.readers import decode, open_source
 from invertfill.training.inversion import learning_rate, load_codes
@@ -85,28 +86,23 @@ def main(
             config = json.loads(file.metadata()["config"])
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise typer.BadParameter(f"{model_folder}: no model there ({error})", param_hint="MODEL") from error
+        raise InputError(f"{model_folder}: no model there ({error})") from error
     model = InvertFill(config).eval()
     generator = cast(MIGANGenerator, model.generator)
     if getattr(generator, "prior", None) is None:
-        raise typer.BadParameter(f"{model_folder}: its generator has no prior", param_hint="MODEL")
+        raise InputError(f"{model_folder}: its generator has no prior")
     new = {k: v for k, v in model.state_dict().items() if k.startswith("generator.prior_rgb.")}
     model.load_state_dict({k: v for k, v in stored.items() if not k.startswith("generator.prior_rgb.")} | new)
     assert generator.prior is not None
-    try:
-        names, small = read_small(pictures, max(generator.prior.feature_channels), generator.size)
-        known = load_codes(codes, names)
-    except (InputError, OSError) as error:
-        raise typer.BadParameter(str(error)) from error
+    names, small = read_small(pictures, max(generator.prior.feature_channels), generator.size)
+    known = load_codes(codes, names)
     usable = ~known.isnan().any(1)
     if usable.sum() <= HELD_OUT:
-        raise typer.BadParameter(f"{pictures}: {usable.sum()} pictures with a known code", param_hint="PICTURES")
+        raise InputError(f"{pictures}: {usable.sum()} pictures with a known code; accepted: more than {HELD_OUT}")
     off = fit(generator, known[usable], small[usable], steps)
     print(f"held out: {off * 127.5:.1f} grey levels off")
-    out.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, out / FILES[0], {"config": json.dumps(model.config)})
+    write_tensors(out / FILES[0], model.state_dict(), {"config": json.dumps(model.config)})
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.masks.sampler import sample_masks
 from invertfill.nn.generators.migan import MIGANGenerator, SeparableConv, StyledConv
@@ -31,24 +32,22 @@ from invertfill.nn.generators.mobilestylegan import StyledConv as MobileConv
 from invertfill.nn.invertfill import InvertFill
 from invertfill.nn.rgb_branch import MIGANBranch
 from invertfill.registry import FILES, find_model
+from invertfill.training.checkpoint import write_tensors
 from invertfill.training.data.readers import decode, open_source
 
 PICTURES = 32  # over which the activations that BODY's coarse layers leave behind are averaged
 LATENTS = 8192  # that say which directions of w the low-rank layer keeps
 
 
-def load(name: str, kind: str, argument: str) -> InvertFill:
+def load(name: str, kind: str) -> InvertFill:
     """A model whose generator is of a kind.
 
     Raises:
-        typer.BadParameter: no such model, or its generator is of another kind.
+        InputError: no such model, or its generator is of another kind.
     """
-    try:
-        found = find_model(name)
-    except InputError as error:
-        raise typer.BadParameter(str(error), param_hint=argument) from error
+    found = find_model(name)
     if (other := found.config["generator"]["kind"]) != kind:
-        raise typer.BadParameter(f"{name}: its generator is a {other}; a {kind} is accepted", param_hint=argument)
+        raise InputError(f"{name}: its generator is a {other}; a {kind} is accepted")
     model = InvertFill(found.config)
     model.load_state_dict(load_file(found.file(FILES[0])))
     return model.eval()
@@ -126,7 +125,7 @@ def main(
 ) -> None:
     """Write OUT/model.safetensors."""
     torch.manual_seed(0)
-    body, model = load(body_name, "migan", "BODY"), load(prior_name, "mobilestylegan", "PRIOR")
+    body, model = load(body_name, "migan"), load(prior_name, "mobilestylegan")
     generator = cast(MobileStyleGANGenerator, model.generator)
     channels = [c for r, c in body.generator.feature_channels.items() if r >= first]
     widths = [
@@ -172,11 +171,9 @@ def main(
     for mine, theirs in enumerate(kept):
         joined.premodulation.hidden[mine].load_state_dict(model.premodulation.hidden[theirs].state_dict())
         joined.premodulation.affine[mine].load_state_dict(model.premodulation.affine[theirs].state_dict())
-    out.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.contiguous() for name, tensor in joined.state_dict().items()}
-    save_file(state, out / FILES[0], {"config": json.dumps(joined.config)})
+    write_tensors(out / FILES[0], joined.state_dict(), {"config": json.dumps(joined.config)})
     print(f"{out / FILES[0]}: {sum(p.numel() for p in joined.parameters()) / 1e6:.2f} M parameters")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -20,6 +20,7 @@ import typer
 from safetensors import safe_open
 from torch import Tensor
 
+from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.export import export_model
 from invertfill.nn.invertfill import InvertFill
@@ -89,25 +90,22 @@ def main(
     pictures: Annotated[Path | None, typer.Option(help="See `invertfill export`.")] = None,
 ) -> None:
     """Write the model folder OUT."""
-    try:
-        names, shares = (list(each) for each in zip(*map(share_of, sources), strict=True))
-        if abs(sum(shares) - 1) > 1e-6:
-            raise InputError(f"the shares sum to {sum(shares):g}; 1 is accepted")
-        models, origins = zip(*(read(source) for source in names), strict=True)
-        provenance = origins[0] | {
-            "mean_of": [
-                {"share": share, **{key: origin.get(key) for key in ("name", "step", "commit", "seed")}}
-                for share, origin in zip(shares, origins, strict=True)
-            ]
-        }
-        if name:
-            provenance["name"] = name
-        text = card.read_text(encoding="utf-8") if card else None
-        export_model(mean(list(models), shares), out, provenance, text, pictures)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from error
+    names, shares = (list(each) for each in zip(*map(share_of, sources), strict=True))
+    if abs(sum(shares) - 1) > 1e-6:
+        raise InputError(f"the shares sum to {sum(shares):g}; 1 is accepted")
+    models, origins = zip(*(read(source) for source in names), strict=True)
+    provenance = origins[0] | {
+        "mean_of": [
+            {"share": share, **{key: origin.get(key) for key in ("name", "step", "commit", "seed")}}
+            for share, origin in zip(shares, origins, strict=True)
+        ]
+    }
+    if name:
+        provenance["name"] = name
+    text = card.read_text(encoding="utf-8") if card else None
+    export_model(mean(list(models), shares), out, provenance, text, pictures)
     print(f"model: {out}")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -15,12 +15,13 @@ from typing import Annotated
 
 import torch
 import typer
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.nn.invertfill import InvertFill
 from invertfill.registry import FILES, find_model
+from invertfill.training.checkpoint import write_tensors
 from invertfill.training.config import DataConfig, MaskConfig
 from invertfill.training.data.batches import Batches
 from invertfill.training.data.readers import ImageSet
@@ -69,23 +70,19 @@ def main(
     count: Annotated[int, typer.Option(min=8)] = 256,
 ) -> None:
     """Write OUT."""
-    try:
-        found = find_model(model)
-        folded = InvertFill(found.config)
-        load_model(folded, found.file(FILES[0]).parent)
-        pictures = ImageSet(images, folded.generator.size, limit=count)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from error
+    found = find_model(model)
+    folded = InvertFill(found.config)
+    load_model(folded, found.file(FILES[0]).parent)
+    pictures = ImageSet(images, folded.generator.size, limit=count)
     if found.config["encoder"].get("norm") or found.config["encoder"].get("trunk") != "compact":
-        raise typer.BadParameter(f"{model}: a compact encoder without normalisation is accepted", param_hint="MODEL")
+        raise InputError(f"{model}: a compact encoder without normalisation is accepted")
     device = torch.device("cpu")
     batches = Batches(pictures, DataConfig(path=images), MaskConfig(), batch=1, seed=0, device=device)
     examples = batches.examples(count)
     assert examples.masks is not None
     unfolded = unfold(folded, examples.images, examples.masks)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in unfolded.state_dict().items()}, out)
+    write_tensors(out, unfolded.state_dict())
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -27,10 +27,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from invertfill.errors import InputError
+from invertfill.cli import run
 from invertfill.evaluation.pairs import by_stem, read_picture
 from invertfill.losses.inpainting import composite
 from invertfill.losses.lpips import LPIPS
@@ -39,7 +38,7 @@ from invertfill.nn.config import Size
 from invertfill.nn.generators.migan import MIGANConfig, MIGANGenerator, Pointwise, SeparableConv
 from invertfill.nn.generators.migan_weights import WIDTHS, load_migan
 from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
-from invertfill.training.checkpoint import read_tensors
+from invertfill.training.checkpoint import read_tensors, write_tensors
 from invertfill.training.config import AdamConfig, DataConfig, MaskConfig
 from invertfill.training.data.batches import Batch, Batches
 from invertfill.training.data.readers import ImageSet
@@ -366,11 +365,8 @@ def main(
 ) -> None:
     """Write OUT/model.safetensors."""
     torch.manual_seed(seed)
-    try:
-        wide = Pair(*load_migan(weights)).eval().requires_grad_(False)
-        images = ImageSet(pictures, SIZE, cache=False, workers=2)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from error
+    wide = Pair(*load_migan(weights)).eval().requires_grad_(False)
+    images = ImageSet(pictures, SIZE, cache=False, workers=2)
     wide = wide.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     masks = MaskConfig(kind="photo", outlines=outlines)
     data = DataConfig(path=pictures, cache=False, workers=2)
@@ -386,15 +382,14 @@ def main(
     lean = lean.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     done = distil(lean, wide, batches, steps, minutes, lr, bf16)
     batches.close()
-    out.mkdir(parents=True, exist_ok=True)
     channels = list(lean.generator.feature_channels.values())
     about = {"origin": "MI-GAN (Places2, 512 px)", "steps": done, "batch": batch, "lr": lr, "seed": seed}
-    state = {name: tensor.contiguous() for name, tensor in lean.state_dict().items()}
-    save_file(state, out / "model.safetensors", {"channels": json.dumps(channels), "provenance": json.dumps(about)})
+    metadata = {"channels": json.dumps(channels), "provenance": json.dumps(about)}
+    write_tensors(out / "model.safetensors", lean.state_dict(), metadata)
     print(f"wrote {out}")
     if val:
         compare(lean, wide, val, count)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -23,9 +23,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.losses.lpips import LPIPS
 from invertfill.masks.sampler import sample_masks
@@ -35,6 +36,7 @@ from invertfill.nn.invertfill import InvertFill
 from invertfill.nn.layers import resolutions, upsample
 from invertfill.nn.rgb_branch import MIGANBranch, RGBBranchConfig
 from invertfill.registry import FILES, find_model
+from invertfill.training.checkpoint import write_tensors
 from invertfill.training.data.readers import decode, open_source
 from invertfill.training.inversion import choose_parameters
 
@@ -219,21 +221,16 @@ def main(
 ) -> None:
     """Write OUT/model.safetensors."""
     torch.manual_seed(0)
-    try:
-        source = read_weights(weights)
-        model = start(source, style).eval()
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from error
+    source = read_weights(weights)
+    model = start(source, style).eval()
     teacher = Teacher(source).eval().requires_grad_(False)
     learn_stem(teacher, halves(model)[1], pictures, stem_steps)
     fit_rgb(teacher, model, pictures, 32)
     distil(teacher, model, pictures, steps)
     print(f"{compare(teacher, model, pictures, 16):.1f} grey levels from MI-GAN's pictures")
-    out.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, out / "model.safetensors", {"config": json.dumps(model.config)})
+    write_tensors(out / FILES[0], model.state_dict(), {"config": json.dumps(model.config)})
     print(f"wrote {out}")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

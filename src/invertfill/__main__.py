@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _end(*_: object) -> None:
-    files = sys.modules.get("invertfill.imaging.io")
+    files = sys.modules.get("invertfill.imaging.files")
     for path in list(files.unfinished) if files and hasattr(files, "unfinished") else ():
         path.unlink(missing_ok=True)
     try:

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from invertfill.errors import InputError
 from invertfill.nn.invertfill import InvertFill
 from invertfill.pipeline.domain_prior import DomainPrior
-from invertfill.registry import DOMAIN, FILES, write_sums
+from invertfill.registry import DOMAIN, FILES, read_header, write_sums
 from invertfill.training.checkpoint import newest_checkpoint, provenance_of
 from invertfill.training.data.readers import decode, open_source
 from invertfill.training.inversion import load_model, model_config
@@ -79,11 +79,7 @@ def export(
 
 
 def export_model(
-    model: InvertFill,
-    folder: Path,
-    provenance: dict[str, Any],
-    card: str | None = None,
-    pictures: Path | None = None,
+    model: InvertFill, folder: Path, provenance: dict[str, Any], card: str | None = None, pictures: Path | None = None
 ) -> Path:
     """Write a model folder; it appears complete or not at all.
 
@@ -278,10 +274,7 @@ def _point_at(graph: onnx.GraphProto, weights: Path, ranges: dict[str, tuple[int
 
 def _byte_ranges(path: Path) -> dict[str, tuple[int, int]]:
     """Of the half-precision tensors of a safetensors file: name -> (offset from the file's start, length), bytes."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    begin = 8 + length
+    header, begin = read_header(path)
     return {
         name: (begin + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
         for name, entry in header.items()

@@ -13,14 +13,19 @@ Note: TypeAlias = Callable[[str], object]
 """What takes a note; functions that may have something to say get one as their `note`."""
 
 
+Begin: TypeAlias = Callable[[str, int], Callable[[], None]]
+"""Shows progress: gets what is done and how many, and gives what is to be called after each."""
+
+
 def silent(_: str) -> None:
     """For whoever opens a picture without handing it on: nothing that matters is lost."""
 
 
 class Notes(list[str]):
-    """Notes in the order in which they came, each once. Calling it adds one."""
+    """Notes in the order in which they came, each once. Calling it adds some."""
 
-    def __call__(self, text: str) -> None:
-        if (line := one_line(text)) not in self:
-            self.append(line)
-            log.info(line)
+    def __call__(self, *texts: str) -> None:
+        for line in map(one_line, texts):
+            if line not in self:
+                self.append(line)
+                log.info(line)

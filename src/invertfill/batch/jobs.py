@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from invertfill.batch import storage
 from invertfill.errors import InputError
-from invertfill.imaging.io import ACCEPTED, check_name, is_image_name
+from invertfill.imaging.formats import ACCEPTED, check_name, is_image_name
 from invertfill.options import Box, parse_boxes
 
 LISTS = (".csv", ".jsonl")
@@ -131,9 +131,6 @@ def _of_list(source: str, out: str) -> Iterator[Job]:
         image, result, mask = (storage.place(row.get(column) or "") for column in ("image", "out", "mask"))
         try:
             check_name(result)
-        except InputError as error:
-            raise InputError(f"{line}: {error}") from None
-        try:
             box = parse_boxes(row.get("box") or ())
         except InputError as error:
             raise InputError(f"{line}: {error}") from None

@@ -18,7 +18,7 @@ from typing import Self, TextIO
 from invertfill.batch import storage
 from invertfill.batch.work import Fingerprint, Record
 from invertfill.errors import InputError
-from invertfill.imaging.io import make_folder
+from invertfill.imaging.files import make_folder
 
 FOLDER = "invertfill-batch"
 EVERY = 60.0  # seconds between two files in an object store

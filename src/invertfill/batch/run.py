@@ -24,7 +24,7 @@ from invertfill.batch.jobs import Job
 from invertfill.batch.manifest import Manifest
 from invertfill.batch.work import FOREIGN, Fingerprint, Record, Worker
 from invertfill.errors import InputError
-from invertfill.imaging.io import make_folder
+from invertfill.imaging.files import make_folder
 from invertfill.options import FillOptions
 from invertfill.registry import find_models
 
@@ -299,17 +299,5 @@ def _open_report(path: Path) -> Iterator[TextIO]:
 
 
 def _report_line(record: Record) -> str:
-    job = record.job
-    return json.dumps(
-        {
-            "image": job.image,
-            "mask": job.mask,
-            "out": job.out,
-            "status": record.status,
-            "reason": record.reason,
-            "model": record.model,
-            "why": record.why,
-            "notes": record.notes,
-            "seconds": record.seconds,
-        }
-    )
+    told = {name: getattr(record, name) for name in ("status", "reason", "model", "why", "notes", "seconds")}
+    return json.dumps({"image": record.job.image, "mask": record.job.mask, "out": record.job.out, **told})

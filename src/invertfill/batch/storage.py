@@ -5,15 +5,17 @@ Places are strings, since an address is no `Path`. Local ones need no fsspec.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import make_folder, write_file
+from invertfill.imaging.files import make_folder, write_file
 
 # Here a file appears whole or not at all; elsewhere it is written beside and then moved, as on the local disk.
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}
@@ -60,26 +62,27 @@ def is_folder(place: str) -> bool:
     if not is_address(place):
         return os.path.isdir(place)
     fs, path = _open(place)
-    try:
+    with _failing(place, "cannot be read"):
         return bool(fs.isdir(path))
-    except Exception as error:
-        _fail(place, "cannot be read", error)
 
 
 def list_files(folder: str, *, recursive: bool = True) -> list[str]:
     """The files of a folder, relative to it, sorted. Hidden folders are left out."""
     if is_address(folder):
         fs, path = _open(folder)
-        try:
+        with _failing(folder, "cannot be read"):
             found = fs.find(path, maxdepth=None if recursive else 1)
-        except Exception as error:
-            _fail(folder, "cannot be read", error)
         names = [name.removeprefix(path).lstrip("/") for name in found]
     else:
         names = []
-        for here, folders, files in os.walk(folder, onerror=lambda error: _fail(folder, "cannot be read", error)):
-            folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-            names += [os.path.relpath(os.path.join(here, name), folder) for name in files]
+
+        def stop(error: OSError) -> None:
+            raise error
+
+        with _failing(folder, "cannot be read"):
+            for here, folders, files in os.walk(folder, onerror=stop):
+                folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+                names += [os.path.relpath(os.path.join(here, name), folder) for name in files]
     return sorted(names)
 
 
@@ -90,10 +93,8 @@ def find(pattern: str) -> tuple[str, list[str]]:
     if is_address(pattern):
         fs, path = _open(pattern)
         start = len(str(_open(folder)[1]))
-        try:
+        with _failing(pattern, "cannot be read"):
             return folder, sorted(name[start:].lstrip("/") for name in fs.glob(path))
-        except Exception as error:
-            _fail(pattern, "cannot be read", error)
     files = [name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)]
     return folder, sorted(os.path.relpath(name, folder or ".") for name in files)
 
@@ -108,22 +109,16 @@ def read(place: str) -> bytes:
 
 def read_if_there(place: str) -> bytes | None:
     """None where there is no such file. Raises InputError where it can't be read."""
-    try:
-        if not is_address(place):
-            if not os.path.exists(place):
-                return None
-            if not os.path.isfile(place):  # nobody knows when a pipe or a device ends
-                raise InputError(f"{place}: a folder, a pipe or a device, where a file is wanted")
+    with _failing(place, "cannot be read"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if is_address(place):
+            fs, path = _open(place)
+            data: bytes = fs.cat_file(path)
+            return data
+        if os.path.isfile(place):
             return Path(place).read_bytes()
-        fs, path = _open(place)
-        data: bytes = fs.cat_file(path)
-        return data
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except InputError:
-        raise
-    except Exception as error:  # what stores raise has no common base but Exception
-        _fail(place, "cannot be read", error)
+        if os.path.exists(place):  # nobody knows when a pipe or a device ends
+            raise InputError(f"{place}: a folder, a pipe or a device, where a file is wanted")
+    return None
 
 
 def write(place: str, data: bytes) -> None:
@@ -133,7 +128,7 @@ def write(place: str, data: bytes) -> None:
         write_file(Path(place), data)
         return
     fs, path = _open(place)
-    try:
+    with _failing(place, "cannot be written"):
         if WHOLE & set(fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
             fs.pipe_file(path, data)
             return
@@ -141,8 +136,6 @@ def write(place: str, data: bytes) -> None:
         beside = f"{parent(path)}/.invertfill-{secrets.token_hex(8)}"
         fs.pipe_file(beside, data)
         fs.mv(beside, path)
-    except Exception as error:
-        _fail(place, "cannot be written", error)
 
 
 def _open(place: str) -> tuple[Any, str]:
@@ -151,13 +144,18 @@ def _open(place: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError:
         raise InputError(f'{place}: addresses need fsspec; pip install "invertfill[cluster]"') from None
-    try:
+    with _failing(place, "cannot be opened"):  # an unknown protocol, a package that isn't there, no credentials
         fs, path = url_to_fs(place)
-    except Exception as error:  # an unknown protocol, a package that isn't there, no credentials
-        _fail(place, "cannot be opened", error)
     return fs, path
 
 
-def _fail(place: str, what: str, error: Exception) -> NoReturn:
-    reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-    raise InputError(f"{place}: {what} ({reason})") from None
+@contextlib.contextmanager
+def _failing(place: str, what: str) -> Iterator[None]:
+    """What stores raise, which has no common base but Exception, ends as an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        raise InputError(f"{place}: {what} ({reason})") from None

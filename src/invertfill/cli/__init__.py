@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from invertfill import __version__
-from invertfill.cli import fill, models, research, serve, weights
+from invertfill.cli import fill, models, research, serve
 from invertfill.cli.output import FAILURES_SHOWN, say
 from invertfill.errors import InputError, InputErrors, shortened
 
 # Plain help and errors: importing Rich's renderers would double the time that --help takes.
-app = typer.Typer(
-    help="Fill the holes of a picture by inverting a generator.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-for group in (fill, serve, models, research, weights):
+PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+app = typer.Typer(help="Fill the holes of a picture by inverting a generator.", no_args_is_help=True, **PLAIN)
+for group in (fill, serve, models, research):
     app.add_typer(group.app)
 
 
@@ -40,11 +35,18 @@ def options(
 ) -> None: ...
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(command: Callable[..., None]) -> None:
+    """Run a script of recipes, benchmarks or tools: its parameters are the command line, as of the commands here."""
+    script = typer.Typer(**PLAIN)
+    script.command()(command)
+    main(command=script, name=None)
+
+
+def main(arguments: Sequence[str] | None = None, command: typer.Typer = app, name: str | None = "invertfill") -> None:
     """Run the command line. Bad input ends in one line on standard error and exit status 2."""
     try:
         try:
-            app(arguments, prog_name="invertfill", obj=list(sys.argv[1:] if arguments is None else arguments))
+            command(arguments, prog_name=name, obj=list(sys.argv[1:] if arguments is None else arguments))
         finally:
             _flush()
     except KeyboardInterrupt:

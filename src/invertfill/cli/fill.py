@@ -53,10 +53,10 @@ def fill(
     frames of a file are filled. In a folder, the results keep the pictures' file names. With --samples, the results are
     OUT-0.png, OUT-1.png and so on, by their seeds.
     """
-    from invertfill.imaging.io import check_output, save_image
     from invertfill.imaging.sheet import contact_sheet as sheet_of
     from invertfill.imaging.sheet import thumbnail
     from invertfill.imaging.sources import check_there
+    from invertfill.imaging.writing import check_output, save_image
     from invertfill.pipeline.inpainter import open_inpainter, show_hole
 
     if mask is not None:
@@ -69,8 +69,7 @@ def fill(
         with _notes_said(image, notes):
             small = []
             for place, result in zip(places, open_inpainter(options).fill_samples(image, mask), strict=True):
-                for note in result.notes:
-                    notes(note)
+                notes(*result.notes)
                 result.save(place, note=notes)
                 if contact_sheet:
                     small.append(thumbnail(result.image, SHEET_SIDE))
@@ -108,8 +107,7 @@ def batch(
         int | None, typer.Option(min=1, help="Processes; without it, one for each core, at most 8.")
     ] = None,
     overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace files in the results' places that no batch made."),
+        bool, typer.Option("--overwrite", help="Replace files in the results' places that no batch made.")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each picture.")] = None,
     cluster: Annotated[bool, typer.Option("--cluster", help="On Ray; needs the cluster extra.")] = False,
@@ -154,26 +152,20 @@ def outpaint(
     options: FillOptions,
 ) -> None:
     """Draw what lies beyond a picture's sides. The picture itself stays as it is."""
-    from invertfill.imaging.io import check_output, open_image
+    from invertfill.imaging.reading import open_image
+    from invertfill.imaging.writing import check_output
     from invertfill.pipeline.inpainter import open_inpainter
-    from invertfill.pipeline.outpainting import margins_for_aspect, parse_margins
+    from invertfill.pipeline.outpainting import parse_margins
 
     check_output(out, image)
     notes = Notes()
     with _notes_said(image, notes):
         size = open_image(image, note=notes).size
-        margins = parse_margins(size, left, top, right, bottom)
-        if aspect is not None:
-            if margins.any:
-                raise InputError("--aspect together with margins; accepted: one or the other")
-            margins = margins_for_aspect(size, aspect)
-            if not margins.any:
-                notes(f"{image}: has the aspect ratio {aspect} already; the result is a copy")
-        elif not margins.any:
-            raise InputError("nothing to add; accepted: --left, --right, --top, --bottom or --aspect")
+        margins = parse_margins(size, left, top, right, bottom, aspect)
+        if not margins.any:
+            notes(f"{image}: has the aspect ratio {aspect} already; the result is a copy")
         result = open_inpainter(options).outpaint(image, **asdict(margins))
-        for note in result.notes:
-            notes(note)
+        notes(*result.notes)
         result.save(out, note=notes)
 
 
@@ -187,8 +179,8 @@ def sample(
     options: FillOptions,
 ) -> None:
     """Draw what the model's generator knows, as a grid."""
-    from invertfill.imaging.io import check_output, save_image
     from invertfill.imaging.sheet import contact_sheet
+    from invertfill.imaging.writing import check_output, save_image
     from invertfill.pipeline.inpainter import open_inpainter
 
     check_output(out)

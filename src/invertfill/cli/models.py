@@ -1,12 +1,19 @@
-"""What is installed: ``invertfill models``."""
+"""What is installed, and what can be got: ``invertfill models`` and ``invertfill weights get``."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from invertfill.cli.output import needs_extra, progress_bars
+from invertfill.errors import one_line
 from invertfill.options import AUTO
 
 app = typer.Typer()
+weights = typer.Typer(help="Weights of the networks that losses and metrics look through.", no_args_is_help=True)
+app.add_typer(weights, name="weights")
 
 
 @app.command()
@@ -23,3 +30,34 @@ def models() -> None:
         print(f"  licence  {model.licence}")
         print(f"  source   {model.source}")
         print(f"  SHA-256  {model.sha256}")
+
+
+@weights.command()
+def get(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Such as vgg16-features; without any, all.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER|PACKAGE",
+            help="Where the published files lie: a folder, or an installed package that carries them, such as "
+            "torchmetrics; without it, they are downloaded from their authors.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The folder to write to; without it, the one that is read.")
+    ] = None,
+) -> None:
+    """Get the weights of VGG16, AlexNet, LPIPS and FID's Inception.
+
+    Losses and metrics read them from the folder that INVERTFILL_WEIGHTS names, or else from ~/.cache/invertfill. Each
+    file is checked; what is there already stays. Needs the train or the eval extra.
+    """
+    with needs_extra("train"):
+        from invertfill.losses.weights import get_weights
+    with progress_bars() as begin:
+        paths = get_weights(names or [], source, out, begin)
+    for path in paths:
+        print(one_line(path))

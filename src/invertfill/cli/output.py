@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from invertfill.errors import InputError, one_line
+from invertfill.notes import Begin
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -98,8 +99,8 @@ def interrupts_raised() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_bars() -> Iterator[Callable[[str, int], Callable[[], None]]]:
-    """Bars of work that the same command goes on with: gives (what, how many) -> to be called after each."""
+def progress_bars() -> Iterator[Begin]:
+    """Bars of work that the same command goes on with: see `Begin`."""
     progress = progress_bar()
     progress.disable = not progress.console.is_terminal  # bad input is all that standard error then holds
 

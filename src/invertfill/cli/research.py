@@ -114,20 +114,15 @@ def evaluate(
     if images is None:
         raise InputError("no --images; accepted: --images DIR, or --list")
     with needs_extra("eval"):
+        from invertfill.evaluation.pairs import Source
         from invertfill.evaluation.run import Request, run
+    classes = [name for name in dict.fromkeys(coverage.split(",")) if name]
     request = Request(
-        images=images,
+        Source(images, size, masks, classes, kind, outlines, seed, count),
         out=out,
-        masks=masks,
-        coverage=[name for name in dict.fromkeys(coverage.split(",")) if name],
-        kind=kind,
-        outlines=outlines,
-        seed=seed,
         models=model or [],
         predictions=predictions or [],
         methods=method or [],
-        count=count,
-        size=size,
         relative_to=relative_to,
         gallery=gallery,
         pairs=pairs,

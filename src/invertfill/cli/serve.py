@@ -10,6 +10,7 @@ import typer
 from invertfill.cli.options import takes_options
 from invertfill.cli.output import needs_extra
 from invertfill.options import AUTO, FillOptions
+from invertfill.serve.settings import Limits, Settings, check_access
 
 app = typer.Typer()
 
@@ -35,12 +36,14 @@ def serve(
             help="A name that `invertfill models` lists, or FOLDER; the first is the default. All without it."
         ),
     ] = None,
-    max_upload: Annotated[int, typer.Option(min=1, help="Megabytes of a request.")] = 50,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Millions, of a picture given or made.")] = 50,
-    max_samples: Annotated[int, typer.Option(min=1, help="Pictures of one request.")] = 8,
-    queue: Annotated[int, typer.Option(min=0, help="Requests that wait; more get 503.")] = 16,
-    per_client: Annotated[int, typer.Option(min=1, help="Requests of one address at once; more get 429.")] = 8,
-    time_limit: Annotated[float, typer.Option(min=1, help="Seconds from a request to its answer.")] = 120,
+    max_upload: Annotated[int, typer.Option(min=1, help="Megabytes of a request.")] = Limits.upload,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Millions, of a picture given or made.")] = Limits.pixels,
+    max_samples: Annotated[int, typer.Option(min=1, help="Pictures of one request.")] = Limits.samples,
+    queue: Annotated[int, typer.Option(min=0, help="Requests that wait; more get 503.")] = Limits.queue,
+    per_client: Annotated[
+        int, typer.Option(min=1, help="Requests of one address at once; more get 429.")
+    ] = Limits.per_client,
+    time_limit: Annotated[float, typer.Option(min=1, help="Seconds from a request to its answer.")] = Limits.seconds,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Fills at once; without it, one for each core, at most 2.")
     ] = None,
@@ -53,8 +56,6 @@ def serve(
     """
     with needs_extra("app"):
         from invertfill.serve.run import serve
-    from invertfill.serve.settings import Limits, Settings, check_access
-
     check_access(host, token, no_auth)
     limits = Limits(max_upload, max_pixels, max_samples, queue, per_client, time_limit)
     if workers is not None:

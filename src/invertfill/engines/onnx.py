@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 import onnxruntime
@@ -22,41 +22,33 @@ class OnnxEngine:
     def __init__(self, model: ModelInfo, threads: int = 0) -> None:
         self.model = model
         self.threads = threads
+        self._session = cache(self._open)  # when it is first needed: a fill needs one of the three
 
     def fill(self, request: CropRequest) -> np.ndarray:
         inputs = self.inputs(request)
         pictures = ({name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(request.image)))
-        return np.concatenate([self._run(self._fill, one) for one in pictures])  # the graph takes one at a time
+        return np.concatenate(
+            [self._run(self._session("fill"), one) for one in pictures]
+        )  # the graph takes one at a time
 
     def inputs(self, request: CropRequest) -> dict[str, np.ndarray]:
         """What fill.onnx takes, by name."""
         image, mask = request.image, request.mask
         inputs = {"image": image, "mask": mask, "deviation" if self.model.guesses_z else "w_mean": request.latent}
         noise = self.model.noise
-        if noise is not None and "noise" in self._input_names(self._fill):  # graphs of earlier versions hold it
+        if noise is not None and "noise" in self._input_names(
+            self._session("fill")
+        ):  # graphs of earlier versions hold it
             inputs["noise"] = np.broadcast_to(noise, mask.shape) if request.noise is None else request.noise
         return inputs
 
     def mapping(self, z: np.ndarray) -> np.ndarray:
-        return self._run(self._mapping, {"z": z})
+        return self._run(self._session("mapping"), {"z": z})
 
     def synthesis(self, w: np.ndarray) -> np.ndarray:
-        return np.concatenate([self._run(self._synthesis, {"w": one}) for one in w[:, None]])
+        return np.concatenate([self._run(self._session("synthesis"), {"w": one}) for one in w[:, None]])
 
-    # Sessions are made when they are first needed: a fill needs one of the three.
-    @cached_property
-    def _fill(self) -> onnxruntime.InferenceSession:
-        return self._session("fill")
-
-    @cached_property
-    def _mapping(self) -> onnxruntime.InferenceSession:
-        return self._session("mapping")
-
-    @cached_property
-    def _synthesis(self) -> onnxruntime.InferenceSession:
-        return self._session("synthesis")
-
-    def _session(self, graph: str) -> onnxruntime.InferenceSession:
+    def _open(self, graph: str) -> onnxruntime.InferenceSession:
         path = self.model.file(f"{graph}.onnx")
         try:
             return onnxruntime.InferenceSession(path, session_options(self.threads), providers=["CPUExecutionProvider"])

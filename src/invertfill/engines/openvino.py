@@ -16,7 +16,7 @@ class OpenVinoEngine(OnnxEngine):
 
     name = "openvino"
 
-    def _session(self, graph: str) -> Any:
+    def _open(self, graph: str) -> Any:
         path = self.model.file(f"{graph}.onnx")
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",

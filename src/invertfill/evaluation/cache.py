@@ -21,7 +21,7 @@ import numpy as np
 
 import invertfill
 from invertfill.errors import InputError
-from invertfill.imaging.io import make_folder, write_file
+from invertfill.imaging.files import make_folder, write_file
 
 PACKAGE = Path(invertfill.__file__).parent
 

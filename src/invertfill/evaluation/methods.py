@@ -14,7 +14,7 @@ from invertfill.errors import InputError
 from invertfill.evaluation.cache import code_version
 from invertfill.evaluation.pairs import Pair, PairSet, Problems, by_stem
 from invertfill.imaging.colour import to_srgb
-from invertfill.imaging.io import open_image
+from invertfill.imaging.reading import open_image
 from invertfill.notes import silent
 from invertfill.options import AUTO, FillOptions
 from invertfill.pipeline.inpainter import open_inpainter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +14,14 @@ from PIL import Image, ImageOps
 from invertfill.errors import InputError, InputErrors
 from invertfill.evaluation.metrics import LEAST_SIDE
 from invertfill.imaging.colour import to_srgb
-from invertfill.imaging.io import list_images, open_image, save_image
+from invertfill.imaging.formats import list_images
 from invertfill.imaging.masks import read_mask, save_mask
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
 from invertfill.masks.names import OUTLINED
 from invertfill.masks.sampler import check_kind, coverage_range, mask_set_hash, sample_masks
-from invertfill.notes import silent
+from invertfill.notes import Begin, silent
 
-Begin = Callable[[str, int], Callable[[], None]]  # (what, how many) -> to be called after each: progress
 RESIZE = "Pillow bicubic, antialiased"
 
 
@@ -132,21 +133,11 @@ def by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_pairs(
-    images: Path,
-    *,
-    size: int,
-    masks: Path | None,
-    coverage: Sequence[str],
-    kind: str,
-    outlines: Path | None,
-    seed: int,
-    count: int | None,
-    begin: Begin,
-) -> list[PairSet]:
-    """Read and check every picture and mask.
+@dataclass(frozen=True)
+class Source:
+    """Where pairs come from.
 
-    Args:
+    Attributes:
         images: a folder of pictures.
         size: side that they are brought to.
         masks: a folder of masks with the same names, of that size; `coverage`, if given, is then one class that all
@@ -154,12 +145,27 @@ def read_pairs(
         coverage: classes or ranges, one set of pairs each.
         kind, outlines, seed: of the masks that are drawn.
         count: so many pictures, the first by name; None: all.
-        begin: progress.
+    """
+
+    images: Path
+    size: int
+    masks: Path | None
+    coverage: Sequence[str]
+    kind: str
+    outlines: Path | None
+    seed: int
+    count: int | None
+
+
+def read_pairs(source: Source, begin: Begin) -> list[PairSet]:
+    """Read and check every picture and mask.
 
     Raises:
         InputError: a bad picture, mask or value.
         InputErrors: several.
     """
+    images, size, masks, coverage = source.images, source.size, source.masks, source.coverage
+    kind, outlines, count = source.kind, source.outlines, source.count
     if size < LEAST_SIDE:
         raise InputError(f"--size {size}; accepted: {LEAST_SIDE} or more")
     files = by_stem(images)
@@ -186,15 +192,15 @@ def read_pairs(
         for name in coverage:
             step = begin(f"drawing masks, {name}", len(files))
             drawn = []
-            for mask in sample_masks(len(files), size, kind, name, seed, outlines):
+            for mask in sample_masks(len(files), size, kind, name, source.seed, outlines):
                 drawn.append(np.packbits(mask).tobytes())
                 step()
-            sets.append((name, f"{kind}, seed {seed}{origin}", drawn))
+            sets.append((name, f"{kind}, seed {source.seed}{origin}", drawn))
     return [
         PairSet(
-            name, source, [Pair(*file, size, hashes[file[0]], b) for file, b in zip(files.items(), bits, strict=True)]
+            name, about, [Pair(*file, size, hashes[file[0]], b) for file, b in zip(files.items(), bits, strict=True)]
         )
-        for name, source, bits in sets
+        for name, about, bits in sets
     ]
 
 

@@ -14,9 +14,10 @@ from invertfill.errors import InputError
 from invertfill.evaluation.cache import Cache, Entry, key_of
 from invertfill.evaluation.methods import BATCH, Method
 from invertfill.evaluation.metrics import LEAST_FOR_FID, Meter, frechet_distance
-from invertfill.evaluation.pairs import Begin, Pair, PairSet, hash_of
-from invertfill.imaging.io import open_image, save_image
-from invertfill.notes import silent
+from invertfill.evaluation.pairs import Pair, PairSet, hash_of
+from invertfill.imaging.reading import open_image
+from invertfill.imaging.writing import save_image
+from invertfill.notes import Begin, silent
 
 
 @dataclass

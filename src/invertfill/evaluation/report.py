@@ -34,7 +34,8 @@ from invertfill.evaluation.summary import (
     measured,
     to_csv,
 )
-from invertfill.imaging.io import encode_image, save_image, write_file
+from invertfill.imaging.files import write_file
+from invertfill.imaging.writing import encode_image, save_image
 
 HOLE = 127  # grey, in a picture of the input
 CAPTION = 22  # pixels above a sheet's columns

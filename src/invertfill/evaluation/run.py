@@ -11,10 +11,11 @@ from invertfill.engines.torch import pick_device
 from invertfill.errors import InputError, one_line
 from invertfill.evaluation.methods import BaselineMethod, Method, ModelMethod, Predictions
 from invertfill.evaluation.metrics import METRICS, Meter
-from invertfill.evaluation.pairs import Begin, Problems, read_pairs, write_pairs
+from invertfill.evaluation.pairs import Problems, Source, read_pairs, write_pairs
 from invertfill.evaluation.protocol import SetResult, check_names, evaluate
 from invertfill.evaluation.report import About, table, write_report
-from invertfill.imaging.io import make_folder
+from invertfill.imaging.files import make_folder
+from invertfill.notes import Begin
 from invertfill.options import FillOptions
 
 
@@ -22,18 +23,11 @@ from invertfill.options import FillOptions
 class Request:
     """What is asked for; see the command's options."""
 
-    images: Path
+    source: Source
     out: Path | None
-    masks: Path | None
-    coverage: Sequence[str]
-    kind: str
-    outlines: Path | None
-    seed: int
     models: Sequence[str]
     predictions: Sequence[str]
     methods: Sequence[str]
-    count: int | None
-    size: int
     relative_to: str | None
     gallery: int
     pairs: Path | None
@@ -76,17 +70,7 @@ def run(request: Request, begin: Begin) -> Report:
     if request.relative_to is not None and request.relative_to not in [method.name for method in methods]:
         accepted = ", ".join(method.name for method in methods)
         raise InputError(f"--relative-to {request.relative_to}; accepted: {accepted}")
-    sets = read_pairs(
-        request.images,
-        size=request.size,
-        masks=request.masks,
-        coverage=request.coverage,
-        kind=request.kind,
-        outlines=request.outlines,
-        seed=request.seed,
-        count=request.count,
-        begin=begin,
-    )
+    sets = read_pairs(request.source, begin)
     problems = Problems()
     for method in methods:
         method.check(sets, problems)
@@ -101,7 +85,7 @@ def run(request: Request, begin: Begin) -> Report:
     make_folder(request.out)
     meter = Meter(device)
     results = evaluate(sets, methods, meter, request.out, begin)
-    about = About(str(request.images), request.size, request.command, request.relative_to)
+    about = About(str(request.source.images), request.source.size, request.command, request.relative_to)
     page = write_report(results, about, meter, request.out, request.gallery)
     for found in results.sets:
         report.lines.extend([f"{found.pairs.name}: {len(found.pairs.pairs)} pictures", *_aligned(found, about), ""])
@@ -120,9 +104,10 @@ def run(request: Request, begin: Begin) -> Report:
 
 
 def _check(request: Request) -> None:
-    if request.masks is None and not request.coverage:
+    source = request.source
+    if source.masks is None and not source.coverage:
         raise InputError("no masks; accepted: --masks DIR, or --coverage such as hard,extreme,all")
-    if request.masks is not None and len(request.coverage) > 1:
+    if source.masks is not None and len(source.coverage) > 1:
         raise InputError("--masks with several classes of --coverage; accepted: one, which all masks must lie in")
     given = bool(request.models or request.predictions or request.methods)
     if not given and request.pairs is None:
@@ -131,12 +116,8 @@ def _check(request: Request) -> None:
         )
     if given and request.out is None:
         raise InputError("no -o; accepted: -o with a folder for the report")
-    inputs = [
-        request.images,
-        request.masks,
-        request.outlines,
-        *(Path(text.partition("=")[2]) for text in request.predictions),
-    ]
+    predictions = (Path(text.partition("=")[2]) for text in request.predictions)
+    inputs = [source.images, source.masks, source.outlines, *predictions]
     for folder in filter(None, (request.out, request.pairs)):
         for other in filter(None, inputs):
             if os.path.realpath(folder) == os.path.realpath(other):

@@ -25,6 +25,7 @@ ITEMS = {"GainMap": "gain map", "MotionPhoto": "motion video", "Depth": "depth m
 ITEM = f"{GOOGLE}1.0/container/item/"
 NOTE = "http://ns.adobe.com/xmp/note/"
 XMLNS = "http://www.w3.org/2000/xmlns/"
+DESCRIPTION = 270  # of EXIF and TIFF
 STACK = ("images=", "channels=", "slices=", "frames=", "hyperstack=")  # of ImageJ's description
 JPEG_WORDS = {b"urn:iso:std:iso:ts:21496:-1": "gain map", b"MotionPhoto_Data": "motion video"}
 META_WORDS = {b"tmap": "gain map", b"hdrgainmap": "gain map"}  # of the box that says what an AVIF or HEIC holds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +12,11 @@ from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.imaging import gif, tiff
-from invertfill.imaging.io import LARGEST, Encoded, FileSource, ImageSource, encode_image, kind_of, opened
+from invertfill.imaging.formats import kind_of
 from invertfill.imaging.quality import ANIMATION, lossy
+from invertfill.imaging.reading import LARGEST, opened
+from invertfill.imaging.sources import Encoded, FileSource, ImageSource
+from invertfill.imaging.writing import encode_image
 from invertfill.notes import Note, log
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
@@ -98,7 +101,7 @@ def read_frames(source: object, most: int | None = None) -> Reader | None:
             notes = (f"{source}: {others} smaller copies or mattes of its pages go",) if others else ()
             if len(pages) == 1 and not others:
                 return None
-            return Reader(len(pages), _pages(pages, str(source)), None, notes)
+            return Reader(len(pages), (Encoded(str(source), page()) for page in pages), None, notes)
         if image.format not in ANIMATED:
             return None
         pictures, timing = _read_animation(image, str(source), most or LARGEST_IN_ALL)
@@ -158,11 +161,6 @@ def _encode(frames: Frames, kind: str, name: str | Path, quality: int | None, no
     if quality is None and timing.lossy:
         quality = ANIMATION
     return encode_image(first, name, quality=quality, frames=more, note=note)
-
-
-def _pages(pages: Sequence[Callable[[], bytes]], name: str) -> Iterator[ImageSource]:
-    for page in pages:
-        yield Encoded(name, page())
 
 
 def _one_by_one(pictures: list[Image.Image]) -> Iterator[ImageSource]:

@@ -84,8 +84,9 @@ def _blocks(frames: Sequence[Image.Image], disposals: Sequence[int], note: Note)
         draw = now[..., 3] > 0
         if before is not None:
             draw &= (now != before).any(2)
-        box = _bounds(draw) if disposal in (0, KEEP, RESTORE) else (0, 0, *frame.size)  # what is cleared is a whole one
-        left, top, right, bottom = box
+        left, top, right, bottom = 0, 0, *frame.size  # what is cleared is a whole one
+        if disposal in (0, KEEP, RESTORE):
+            left, top, right, bottom = Image.fromarray(draw).getbbox() or (0, 0, 1, 1)  # at least one pixel
         yield _block(left, top, now[top:bottom, left:right], draw[top:bottom, left:right], see_through, note)
         before = now if disposal in (0, KEEP) else None
 
@@ -112,14 +113,6 @@ def _block(x: int, y: int, pixels: np.ndarray, draw: np.ndarray, see_through: bo
     if room == COLOURS:
         return _Block(x, y, places, colours, None)
     return _Block(x, y, places, np.vstack([colours, np.zeros((1, 3), np.uint8)]), len(colours))
-
-
-def _bounds(draw: np.ndarray) -> tuple[int, int, int, int]:
-    """The least box; where nothing is to be drawn, of one pixel."""
-    down, across = np.flatnonzero(draw.any(1)), np.flatnonzero(draw.any(0))
-    if not len(down):
-        return 0, 0, 1, 1
-    return int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
 
 
 def _codes(places: np.ndarray) -> bytes:

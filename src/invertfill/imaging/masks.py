@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import open_as_stored, save_image
 from invertfill.imaging.mask_levels import hole_of_array, hole_of_image
+from invertfill.imaging.reading import open_as_stored
 from invertfill.imaging.sources import FileSource, ImageSource, name_of, settle
+from invertfill.imaging.writing import save_image
 from invertfill.notes import Note, silent
 from invertfill.options import Box
 

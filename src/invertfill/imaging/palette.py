@@ -40,7 +40,7 @@ def restored(picture: Image.Image) -> Image.Image:
         if changed.any():
             used, where = np.unique(places if changed.all() else places[~changed], return_index=True)
             colours = (before if changed.all() else before[~changed]).reshape(-1, 4)[where]
-            places[changed] = used[nearest(now[changed], colours)]
+            places[changed] = used[nearest(weighted(now[changed]), weighted(colours))]
         result = Image.fromarray(places)
         result.putpalette(
             given.palette.tobytes() if given.palette else [], given.palette.mode if given.palette else "L"
@@ -52,22 +52,14 @@ def restored(picture: Image.Image) -> Image.Image:
 
 
 def nearest(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Which of the colours (K, 4) is nearest to each pixel (N, 4), both uint8 RGBA: (N,) int.
-
-    What is see-through shows no colour, so that the distance is one of colours times alpha.
-    """
-    different, which = np.unique(pixels, axis=0, return_inverse=True)
-    targets = _weighted(colours)
-    found = np.empty(len(different), int)
-    step = max(1, CHUNK // max(1, len(colours)))
-    for start in range(0, len(different), step):
-        part = _weighted(different[start : start + step])
-        distance = (targets**2).sum(1)[None] - 2 * part @ targets.T
-        found[start : start + step] = distance.argmin(1)
-    return found[which.reshape(-1)]
+    """Which of the colours (K, C) is nearest to each of the pixels (N, C), at least one: (N,) int."""
+    targets, step = colours.astype(np.float32), max(1, CHUNK // len(colours))
+    parts = (pixels[start : start + step].astype(np.float32) for start in range(0, len(pixels), step))
+    return np.concatenate([((targets**2).sum(1) - 2 * part @ targets.T).argmin(1) for part in parts])
 
 
-def _weighted(colours: np.ndarray) -> np.ndarray:
+def weighted(colours: np.ndarray) -> np.ndarray:
+    """(N, 4) uint8 RGBA -> float32, colours times alpha: what is see-through shows none."""
     values = colours.astype(np.float32)
     values[:, :3] *= values[:, 3:] / 255
     return values

@@ -11,12 +11,7 @@ GROUND, INK = (64, 64, 64), "white"  # not the white of holes
 
 
 def contact_sheet(
-    pictures: Sequence[Image.Image],
-    columns: int,
-    *,
-    labels: Sequence[str] = (),
-    side: int | None = None,
-    gap: int = 0,
+    pictures: Sequence[Image.Image], columns: int, *, labels: Sequence[str] = (), side: int | None = None, gap: int = 0
 ) -> Image.Image:
     """Pictures in rows.
 

@@ -23,24 +23,15 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from invertfill.errors import InputError, InputErrors
-from invertfill.imaging.io import make_folder, write_file
+from invertfill.imaging.files import make_folder, write_file
+from invertfill.notes import Begin
 
 WEIGHTS_VARIABLE = "INVERTFILL_WEIGHTS"
 CHUNK = 1_000_000  # bytes
 TIMEOUT = 60  # seconds without an answer
-DAMAGED = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    EOFError,
-    AttributeError,
-    UnpicklingError,
-    SafetensorError,
-)
+DAMAGED = (OSError, RuntimeError, ValueError, LookupError, EOFError, AttributeError, UnpicklingError, SafetensorError)
 
 Tensors = dict[str, Tensor]
-Begin = Callable[[str, int], Callable[[], None]]  # (what, how many MB) -> to be called after each: progress
 
 
 def _convolutions(found: Tensors) -> Tensors:

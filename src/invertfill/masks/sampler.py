@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 
 from invertfill.errors import InputError
-from invertfill.imaging.io import list_images
+from invertfill.imaging.formats import list_images
 from invertfill.imaging.masks import read_mask
 from invertfill.masks.names import COVERAGE, KINDS, OUTLINED
 from invertfill.masks.shapes import Outline, draw
@@ -35,13 +35,14 @@ def coverage_range(text: str) -> tuple[float, float]:
     return low, high
 
 
+@lru_cache(maxsize=4)
 def read_outlines(folder: Path) -> tuple[Outline, ...]:
     """The outlines of things in a folder of masks of any size, by name, white = the thing; read once.
 
     Raises:
         InputError: no such folder, no image in it, one that can't be read, or one without any white.
     """
-    return _read_outlines(Path(folder))
+    return tuple(Outline.of(read_mask(path, None)) for path in list_images(folder))
 
 
 def check_kind(kind: str, outlines: Path | None = None) -> tuple[Outline, ...]:
@@ -112,11 +113,3 @@ def mask_set_hash(masks: Iterable[np.ndarray]) -> str:
         digest.update(repr(mask.shape).encode())
         digest.update(np.packbits(mask.astype(bool)).tobytes())
     return digest.hexdigest()
-
-
-@lru_cache(maxsize=4)
-def _read_outlines(folder: Path) -> tuple[Outline, ...]:
-    found = []
-    for path in list_images(folder):
-        found.append(Outline.of(read_mask(path, None)))
-    return tuple(found)

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from invertfill.errors import InputError
+from invertfill.imaging.windows import widened
 
 SIDE = 512  # that the figures in pixels belong to
 LARGE, SMALL, BLOB = (0.1, 0.9), (0.03, 0.12), (0.03, 0.3)  # coverage of the parts of "photo"; of people it is BLOB's
@@ -233,7 +234,7 @@ def lettering(size: int, rng: np.random.Generator) -> np.ndarray:
                 _paste(canvas, word, size / 2 + u * cos - v * sin, size / 2 + u * sin + v * cos)
     mask = np.asarray(canvas) > INK
     if rng.random() < 0.4:  # as a person does who paints over letters
-        mask = _grown(mask, round(rng.uniform(0.02, 0.05) * pixels))
+        mask = widened(mask, round(rng.uniform(0.02, 0.05) * pixels))
     return mask
 
 
@@ -280,18 +281,6 @@ def _paste(canvas: Image.Image, part: Image.Image, x: float, y: float) -> None:
     left, top = round(x - part.width / 2), round(y - part.height / 2)
     if -part.width < left < canvas.width and -part.height < top < canvas.height:
         canvas.paste(255, (left, top), part)
-
-
-def _grown(mask: np.ndarray, reach: int) -> np.ndarray:
-    """By so many pixels to all sides."""
-    for _ in range(2):  # along the rows, then along the columns
-        for _ in range(reach):
-            wider = mask.copy()
-            wider[1:] |= mask[:-1]
-            wider[:-1] |= mask[1:]
-            mask = wider
-        mask = mask.T
-    return mask
 
 
 def blobs(size: int, low: float, high: float, rng: np.random.Generator) -> np.ndarray:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from invertfill.nn.config import Count, Section, Times
+from invertfill.nn.layers import EqualLinear
 
 
 class EncoderConfig(Section):
@@ -73,19 +74,6 @@ class Gaussian(NamedTuple):
         ratio = self.log_variance - other.log_variance
         square = (self.mean - other.mean).square() / other.log_variance.exp()
         return 0.5 * (ratio.exp() + square - 1 - ratio).sum(1)
-
-
-class EqualLinear(nn.Module):
-    """Linear layer with equalised learning rate: unit-variance weights, scaled by 1/sqrt(fan-in) when used."""
-
-    def __init__(self, in_features: int, out_features: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features))
-        self.bias = nn.Parameter(torch.zeros(out_features))
-        self.scale = 1 / math.sqrt(in_features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.scale, self.bias)
 
 
 class SqueezeExcite(nn.Module):

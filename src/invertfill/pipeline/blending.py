@@ -37,6 +37,15 @@ def spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return values * weight + (1 - weight) * _upsample(coarse)
 
 
+def spread_any(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """`spread` of (C, H, W) of any size and type, of which (H, W) bool are known: (C, H, W) float32."""
+    height, width = known.shape
+    side = 1 << (max(height, width) - 1).bit_length()  # the pyramid is of powers of two
+    padded = np.zeros((len(values) + 1, side, side), np.float32)
+    padded[:, :height, :width] = np.concatenate([values * known, known[None]])
+    return spread(padded[:-1], padded[-1:])[:, :height, :width]
+
+
 def _pool(x: np.ndarray) -> np.ndarray:
     """(C, s, s) -> (C, s/2, s/2): sums of 2 x 2."""
     rows = x[:, ::2] + x[:, 1::2]

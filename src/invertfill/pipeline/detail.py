@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from invertfill.imaging.windows import mean_around
 from invertfill.pipeline.crops import Box, Crop, bounds, enlarge_like
 
 SIDE = 128  # the places are sought at this size: finer, a fill and a photograph differ too much
@@ -85,8 +86,9 @@ def find_shifts(low: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarr
     for dy, dx in _candidates(low, hole):
         box = x0 + dx, y0 + dy, x1 + dx, y1 + dy
         there, known = _shifted(low, box), _shifted(~hole, box)
-        share = _average(known.astype(np.float32))
-        cost = _average(np.square(here - there).sum(2) * known) / np.maximum(share, TINY) + UNLIKE * (1 - share)
+        share = mean_around(known.astype(np.float32), SMOOTH)
+        off = mean_around(np.square(here - there).sum(2) * known, SMOOTH)
+        cost = off / np.maximum(share, TINY) + UNLIKE * (1 - share)
         better = known & hole[y0:y1, x0:x1] & (cost < cheapest)
         cheapest[better] = cost[better]
         shifts[y0:y1, x0:x1][better] = dy, dx
@@ -123,7 +125,7 @@ def _candidates(low: np.ndarray, hole: np.ndarray) -> Iterator[tuple[int, int]]:
 def _contrast(low: np.ndarray) -> np.ndarray:
     """Local standard deviation of the brightness, (c, c)."""
     grey = low.mean(2)
-    return np.sqrt(np.maximum(_average(grey * grey) - np.square(_average(grey)), 0)) + 0.005
+    return np.sqrt(np.maximum(mean_around(grey * grey, SMOOTH) - np.square(mean_around(grey, SMOOTH)), 0)) + 0.005
 
 
 def _shifted(x: np.ndarray, box: Box) -> np.ndarray:
@@ -134,14 +136,3 @@ def _shifted(x: np.ndarray, box: Box) -> np.ndarray:
     inside = x[rows, columns]
     out[rows.start - top :, columns.start - left :][: len(inside), : inside.shape[1]] = inside
     return out
-
-
-def _average(x: np.ndarray) -> np.ndarray:
-    """Means over squares, the border repeated."""
-    n = 2 * SMOOTH + 1
-    for axis in (0, 1):
-        pad = [(0, 0), (0, 0)]
-        pad[axis] = (SMOOTH + 1, SMOOTH)
-        total = np.pad(x, pad, "edge").cumsum(axis, dtype=np.float64)
-        x = (total.take(range(n, total.shape[axis]), axis) - total.take(range(total.shape[axis] - n), axis)) / n
-    return x.astype(np.float32)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from invertfill.imaging import palette
 from invertfill.pipeline.crops import groups_of, on_grid
 
 RING = 4  # pixels around a hole that say whether all there is one colour
@@ -77,12 +78,8 @@ def few_colours(pixels: np.ndarray, known: np.ndarray) -> np.ndarray | None:
 
 def nearest(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Pixels (N,) or (N, C), each as the nearest of the colours (K, C)."""
-    values = pixels.reshape(len(pixels), -1).astype(np.float32)
-    best, least = np.zeros(len(values), np.int64), np.full(len(values), np.inf, np.float32)
-    for i, colour in enumerate(colours.astype(np.float32)):
-        off = np.square(values - colour).sum(1)
-        best[off < least], least = i, np.minimum(off, least)
-    return colours[best].reshape(pixels.shape).astype(pixels.dtype)
+    found = palette.nearest(pixels.reshape(len(pixels), -1), colours)
+    return colours[found].reshape(pixels.shape).astype(pixels.dtype)
 
 
 def _colour_around(pixels: np.ndarray, own: np.ndarray, known: np.ndarray) -> np.ndarray | None:

@@ -12,9 +12,9 @@ from PIL import Image
 
 from invertfill.errors import InputError
 from invertfill.imaging.frames import Frames, Reader, read_frames
-from invertfill.imaging.io import open_image
 from invertfill.imaging.masks import MaskSource
-from invertfill.imaging.palette import nearest
+from invertfill.imaging.palette import nearest, weighted
+from invertfill.imaging.reading import open_image
 from invertfill.imaging.sources import ImageSource, settle
 from invertfill.notes import Notes, silent
 from invertfill.options import DEFAULTS, OF_HOLE, FillOptions
@@ -68,8 +68,7 @@ def fill_frames(inpainter: Filler, reader: Reader, mask: Any, name: str, **chang
             raise InputError(f"{_named(str(error), name)} ({what} {index + 1} of {reader.count})") from None
         results.append(result)
     filled = [result for result in results if result.model] or results[:1]
-    for line in (line for result in filled for line in result.notes):
-        notes(_named(line, name))
+    notes(*(_named(line, name) for result in filled for line in result.notes))
     pictures = tuple(result.image for result in results)
     return replace(
         filled[0],
@@ -124,7 +123,7 @@ def _with_few_colours(image: Image.Image, hole: np.ndarray) -> Image.Image:
     colours = np.unique(pixels[~hole], axis=0)
     if hole.all() or len(colours) > 256:
         return image
-    pixels[hole] = colours[nearest(pixels[hole], colours)]
+    pixels[hole] = colours[nearest(weighted(pixels[hole]), weighted(colours))]
     result = Image.fromarray(pixels).convert(image.mode)
     result.info = image.info
     return result

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from invertfill.imaging.windows import mean_around
 from invertfill.pipeline.crops import bounds
 
 WINDOW = 32  # side in pixels of the windows; every second half of it one is looked at
@@ -65,8 +66,8 @@ def add_grain(
 def _own(picture: np.ndarray, part: np.ndarray) -> np.ndarray:
     """(H, W, 3): the variance of the residual around each pixel, within the part."""
     weight = part[..., None].astype(np.float32)
-    energy = np.square(picture - _mean(picture.astype(np.float32), REACH)) * weight
-    return _mean(energy, OWN_REACH) / np.maximum(_mean(weight, OWN_REACH), 1e-3)
+    energy = np.square(picture - mean_around(picture.astype(np.float32), REACH)) * weight
+    return mean_around(energy, OWN_REACH) / np.maximum(mean_around(weight, OWN_REACH), 1e-3)
 
 
 def _grain(picture: np.ndarray, unknown: np.ndarray) -> np.ndarray | None:
@@ -94,7 +95,7 @@ def _grain(picture: np.ndarray, unknown: np.ndarray) -> np.ndarray | None:
 
 def _residual(picture: np.ndarray) -> np.ndarray:
     inner = slice(REACH, -REACH)
-    return (picture - _mean(picture, REACH))[inner, inner]
+    return (picture - mean_around(picture, REACH))[inner, inner]
 
 
 def _noise(spots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -106,14 +107,3 @@ def _noise(spots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             kernel = np.fft.rfft2(spot[..., channel] - spot[..., channel].mean(), (TILE, TILE))
             total[..., channel] += np.fft.irfft2(white * kernel, (TILE, TILE))
     return total / np.float32(WINDOW * np.sqrt(len(spots)))
-
-
-def _mean(values: np.ndarray, reach: int) -> np.ndarray:
-    """(H, W, C): of squares of 2 reach + 1 pixels around each, the border repeated."""
-    n = 2 * reach + 1
-    for axis in (0, 1):
-        pad = [(0, 0)] * values.ndim
-        pad[axis] = (reach + 1, reach)
-        total = np.pad(values, pad, "edge").cumsum(axis, dtype=np.float64)
-        values = (total.take(range(n, total.shape[axis]), axis) - total.take(range(total.shape[axis] - n), axis)) / n
-    return values.astype(np.float32)

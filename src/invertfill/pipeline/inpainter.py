@@ -17,9 +17,9 @@ from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, put_part, refresh, samples_of
 from invertfill.imaging.frames import Reader, read_frames
-from invertfill.imaging.io import open_image
 from invertfill.imaging.masks import MaskSource
 from invertfill.imaging.palette import restored
+from invertfill.imaging.reading import open_image
 from invertfill.imaging.sources import ImageSource, name_of, settle
 from invertfill.notes import Note, Notes, silent
 from invertfill.options import AUTO, DEFAULTS, OF_HOLE, FillOptions

@@ -24,7 +24,6 @@ class Levels:
         dtype: of the samples.
         low, high: what is seen as 0 and as 255; see `known_range`.
         least, most: (C,) the known extremes of each channel of colour, which no filled value goes beyond.
-        opaque: the value of an alpha channel there.
     """
 
     dtype: np.dtype
@@ -32,21 +31,17 @@ class Levels:
     high: float
     least: np.ndarray
     most: np.ndarray
-    opaque: float = 0
 
     @classmethod
     def of(cls, samples: np.ndarray, known: np.ndarray) -> Levels:
         """For samples (H, W) or (H, W, C), of which (H, W) bool are known."""
         colour = _colour(samples)
-        top = np.iinfo(samples.dtype).max if samples.dtype.kind in "iu" else 1
-        opaque = top
         if not known.any():
-            return cls(samples.dtype, 0, top, np.zeros(1), np.full(1, top), opaque)
-        if samples.dtype.kind != "u" and has_alpha(samples):
-            opaque = max(1, samples[..., -1][known].max())
+            top = np.iinfo(samples.dtype).max if samples.dtype.kind in "iu" else 1
+            return cls(samples.dtype, 0, top, np.zeros(1), np.full(1, top))
         channels = [colour[..., i][known] for i in range(colour.shape[2])]
         least, most = np.array([c.min() for c in channels]), np.array([c.max() for c in channels])
-        return cls(samples.dtype, *known_range(colour, known), least, most, opaque)
+        return cls(samples.dtype, *known_range(colour, known), least, most)
 
     def seen(self, samples: np.ndarray) -> np.ndarray:
         """(H, W) or (H, W, C) -> (H, W, 1 or 3) float32, 0 to 255."""
@@ -60,15 +55,15 @@ class Levels:
         return levels
 
     def values(self, levels: np.ndarray, like: np.ndarray) -> np.ndarray:
-        """(N, 1 or 3) -> (N,) or (N, C), as the samples `like` are: (H, W) or (H, W, C). Alpha is opaque."""
+        """(N, 1 or 3) -> (N,) or (N, C), as the samples `like` are: (H, W) or (H, W, C). Alpha is 0."""
         colour = levels.astype(np.float64) / self._scale + self.low
         if self.dtype.kind in "iu":
             colour = colour.round()
         colour = colour.clip(self.least, self.most)
         if like.ndim == 2:
             return colour[:, 0].astype(self.dtype)
-        if has_alpha(like):
-            colour = np.concatenate([colour, np.full((len(colour), 1), self.opaque)], 1)
+        if like.shape[2] in (2, 4):
+            colour = np.concatenate([colour, np.zeros((len(colour), 1))], 1)
         return colour.astype(self.dtype)
 
     @property
@@ -98,13 +93,8 @@ def between_steps(output: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np
     return result
 
 
-def has_alpha(samples: np.ndarray) -> bool:
-    """Of (H, W) or (H, W, C)."""
-    return samples.ndim == 3 and samples.shape[2] in (2, 4)
-
-
 def _colour(samples: np.ndarray) -> np.ndarray:
     """(H, W) or (H, W, C) -> (H, W, 1 or 3), without alpha."""
     if samples.ndim == 2:
         return samples[..., None]
-    return samples[..., :-1] if has_alpha(samples) else samples
+    return samples[..., :-1] if samples.shape[2] in (2, 4) else samples

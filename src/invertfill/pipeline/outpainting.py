@@ -55,11 +55,13 @@ def _split(before: int, after: int, most: int) -> tuple[int, int]:
     return first, most - first
 
 
-def parse_margins(size: tuple[int, int], left: str, top: str, right: str, bottom: str) -> Margins:
-    """Margins from pixels ("120") or shares of the picture's side along the axis ("25%").
+def parse_margins(
+    size: tuple[int, int], left: str, top: str, right: str, bottom: str, aspect: str | None = None
+) -> Margins:
+    """Margins from pixels ("120") or shares of the picture's side along the axis ("25%"), or else by an aspect ratio.
 
     Raises:
-        InputError: anything else, or a result of more than ``LARGEST`` pixels.
+        InputError: anything else, nothing or both, or a result of more than ``LARGEST`` pixels.
     """
 
     def pixels(name: str, text: str, side: int) -> int:
@@ -78,7 +80,11 @@ def parse_margins(size: tuple[int, int], left: str, top: str, right: str, bottom
         pixels("right", right, width),
         pixels("bottom", bottom, height),
     )
-    return _not_too_large(margins, size)
+    if margins.any and aspect:
+        raise InputError("margins together with aspect; accepted: one or the other")
+    if not margins.any and not aspect:
+        raise InputError("nothing to add; accepted: left, right, top, bottom or aspect")
+    return margins_for_aspect(size, aspect) if aspect else _not_too_large(margins, size)
 
 
 def margins_for_aspect(size: tuple[int, int], aspect: str) -> Margins:

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from invertfill.imaging.depth import samples_of, view
+from invertfill.imaging.files import write_file
 from invertfill.imaging.frames import Frames, encode_frames
-from invertfill.imaging.io import check_output, encode_image, write_file
+from invertfill.imaging.writing import check_output, encode_image
 from invertfill.notes import Note, log
 
 
@@ -47,7 +48,7 @@ class FillResult:
     faces: int = 0
 
     def save(self, path: str | Path, *, note: Note = log.info) -> Path:
-        """Write the picture with its metadata; see `invertfill.imaging.io.save_image`.
+        """Write the picture with its metadata; see `invertfill.imaging.writing.save_image`.
 
         Args:
             path: its suffix says the format.

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from invertfill.imaging.windows import widened
 from invertfill.notes import Note, silent
 from invertfill.pipeline.crops import Crop, bounds, centred, find_compact_crops, groups_of, on_grid
 
@@ -68,7 +69,7 @@ def _sort(hole: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Of (H, W) bool what belongs to compact holes, and what is thin enough for squares of `side`, (H, W) bool each."""
     cell = max(1, side // CELLS)
     some, full = on_grid(hole, cell)
-    thin = some & ~_widened(~_widened(~full, THICK, outside=True), THICK + AROUND)
+    thin = some & ~widened(~widened(~full, THICK, outside=True), THICK + AROUND)
     compact = np.zeros_like(some)
     for y, x in groups_of(some):
         group = hole[y.min() * cell : (y.max() + 1) * cell, x.min() * cell : (x.max() + 1) * cell]
@@ -87,16 +88,6 @@ def _is_compact(hole: np.ndarray, speck: int) -> bool:
     total = np.pad(hole[top:bottom:step, left:right:step].cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     rows = total[inner:] - total[:-inner]
     return bool((rows[:, inner:] - rows[:, :-inner] == inner**2).any())
-
-
-def _widened(cells: np.ndarray, by: int, outside: bool = False) -> np.ndarray:
-    """(R, C) bool, with the cells within so many of True ones."""
-    for axis in (0, 1):
-        pad = [(0, 0), (0, 0)]
-        pad[axis] = by, by
-        padded = np.pad(cells, pad, constant_values=outside)
-        cells = np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis).any(-1))
-    return cells
 
 
 def _pixels(hole: np.ndarray, cells: np.ndarray, cell: int) -> np.ndarray:

@@ -10,7 +10,8 @@ from PIL import Image
 from PIL.ImageFilter import GaussianBlur
 
 from invertfill.imaging.depth import samples_of
-from invertfill.pipeline.blending import spread
+from invertfill.imaging.windows import widened
+from invertfill.pipeline.blending import spread_any
 from invertfill.pipeline.crops import bounds
 
 ERASED = 12  # of 255: up to this alpha, 5 %, a pixel is erased. Soft erasers leave 1 or 2 % behind.
@@ -51,7 +52,7 @@ def soft_hole(alpha: np.ndarray) -> np.ndarray:
     through = alpha < opaque_in(alpha)
     if not hole.any() or np.array_equal(hole, through):
         return hole
-    grown, through = _beside(hole) & through, through | hole
+    grown, through = widened(hole, 1) & through, through | hole
     while True:
         before = grown.sum()
         grown = _along_rows(_along_rows(grown, through).T, through.T).T
@@ -82,16 +83,11 @@ def continued(alpha: np.ndarray, hole: np.ndarray) -> np.ndarray:
     margin = EDGE + max(bottom - top, right - left) // 4
     rows, columns = slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
     part, inside = alpha[rows, columns], hole[rows, columns]
-    result, around = alpha.copy(), part[_beside(inside) & ~inside]
+    result, around = alpha.copy(), part[widened(inside, 1) & ~inside]
     if len(around) == 0 or around.min() == around.max():
         result[hole] = around[0] if len(around) else 255
         return result
-    height, width = part.shape
-    side = 1 << (max(height, width) - 1).bit_length()
-    values, known = np.zeros((2, 1, side, side), np.float32)
-    known[0, :height, :width] = ~inside
-    values[0, :height, :width] = part * known[0, :height, :width]
-    smooth = spread(values, known)[0, :height, :width]
+    smooth = spread_any(part[None], ~inside)[0]
     low, high = int(around.min()), int(around.max())
     if low <= ERASED and not ((around > ERASED) & (around < high - ERASED)).any():
         smooth = low + (high - low) * _outlined(smooth > (low + high) / 2, inside)
@@ -117,19 +113,6 @@ def _outlined(shape: np.ndarray, hole: np.ndarray) -> np.ndarray:
         radius /= 2
     drawn = Image.fromarray(small.astype(np.uint8) * 255).resize(shape.shape[::-1], Image.Resampling.BICUBIC)
     return np.asarray(drawn.filter(GaussianBlur(1)), np.float32) / 255
-
-
-def _beside(mask: np.ndarray) -> np.ndarray:
-    """With the pixels that touch, at a corner too."""
-    wide = mask.copy()
-    for axis in (0, 1):
-        near = wide.copy()
-        ahead, behind = [slice(None)] * 2, [slice(None)] * 2
-        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-        near[tuple(ahead)] |= wide[tuple(behind)]
-        near[tuple(behind)] |= wide[tuple(ahead)]
-        wide = near
-    return wide
 
 
 def _along_rows(seeds: np.ndarray, through: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import mimetypes
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from PIL import Image
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -42,6 +42,12 @@ REFUSALS = {
     429: "Too many requests of one client at once.",
     503: "The queue is full, or the work took too long.",
 }
+
+
+class Refused(BaseModel):
+    """What a request gets that isn't served: a sentence."""
+
+    error: str
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -153,25 +159,8 @@ def _answer(request: Request, result: Result) -> Response:
         (picture,) = result.pictures
         said = {NOTE: "; ".join(result.notes), MODEL: result.model, WHY: result.why}
         headers = {name: one_line(text).encode("ascii", "replace").decode() for name, text in said.items() if text}
-        return Response(picture.data, media_type=_media_type(picture.suffix), headers=headers)
-    pictures = [
-        {
-            "seed": picture.seed,
-            "type": _media_type(picture.suffix),
-            "width": picture.size[0],
-            "height": picture.size[1],
-            "data": base64.b64encode(picture.data).decode(),
-        }
-        for picture in result.pictures
-    ]
-    return JSONResponse({"pictures": pictures, "model": result.model, "why": result.why, "notes": result.notes})
-
-
-def _media_type(suffix: str) -> str:
-    return MEDIA_TYPES.get(suffix) or mimetypes.types_map[suffix]
-
-
-MEDIA_TYPES = {".webp": "image/webp", ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif"}
+        return Response(picture.data, media_type=picture.type, headers=headers)
+    return Response(result.model_dump_json(), media_type=JSON)
 
 
 def _described(form: type[PreviewForm], example: dict[str, str], models: list[str], limits: Limits) -> dict[str, Any]:
@@ -185,43 +174,13 @@ def _described(form: type[PreviewForm], example: dict[str, str], models: list[st
     files = {name: {**binary, "description": fields[name]["description"]} for name in {"image", "mask"} & fields.keys()}
     uploaded = {**written, "properties": {**fields, **files}}
     body = {MULTIPART: {"schema": uploaded}, JSON: {"schema": written, "example": example}}
-    sentence = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
-    answer = {
-        "type": "object",
-        "required": ["pictures", "model", "why", "notes"],
-        "properties": {
-            "pictures": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["seed", "type", "width", "height", "data"],
-                    "properties": {
-                        "seed": {"type": "integer"},
-                        "type": {"type": "string"},
-                        "width": {"type": "integer"},
-                        "height": {"type": "integer"},
-                        "data": {"type": "string", "contentEncoding": "base64"},
-                    },
-                },
-            },
-            "model": {"type": "string"},
-            "why": {"type": "string"},
-            "notes": {"type": "array", "items": {"type": "string"}},
-        },
-    }
     return {
         "summary": (form.__doc__ or "").rstrip("."),
         "response_class": Response,
         "openapi_extra": {"requestBody": {"required": True, "content": body}},
         "responses": {
-            200: {
-                "description": "The picture, or JSON.",
-                "content": {"image/*": {"schema": binary}, JSON: {"schema": answer}},
-            },
-            **{
-                status: {"description": meaning, "content": {JSON: {"schema": sentence}}}
-                for status, meaning in REFUSALS.items()
-            },
+            200: {"description": "The picture, or JSON.", "content": {"image/*": {"schema": binary}}, "model": Result},
+            **{status: {"description": meaning, "model": Refused} for status, meaning in REFUSALS.items()},
         },
     }
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import io
+import mimetypes
 import os
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, PlainSerializer
 
 from invertfill.errors import InputError
 from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.frames import read_frames
-from invertfill.imaging.io import look, open_image
+from invertfill.imaging.reading import look, open_image
 from invertfill.imaging.sources import Encoded, ImageSource
 from invertfill.notes import Notes
 from invertfill.options import AUTO
 from invertfill.pipeline.frames import fill_frames
 from invertfill.pipeline.inpainter import Inpainter, open_inpainter
-from invertfill.pipeline.outpainting import Margins, margins_for_aspect, parse_margins
+from invertfill.pipeline.outpainting import Margins, parse_margins
 from invertfill.pipeline.result import FillResult
 from invertfill.registry import ModelInfo, find_models
 from invertfill.serve.forms import FillForm, Form, OutpaintForm, PreviewForm
@@ -31,21 +35,27 @@ from invertfill.serve.settings import Settings
 PREVIEW = 2048  # pixels, the longer side: more than a screen shows of a page
 Draw: TypeAlias = Callable[[Inpainter, dict[str, Any], Notes], Iterator[FillResult]]  # by options, one for each seed
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+MEDIA_TYPES = {".webp": "image/webp", ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif"}
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(BaseModel):
     """A file that was made."""
 
     seed: int
-    suffix: str
-    size: tuple[int, int]
-    data: bytes = field(repr=False)
+    type: str
+    width: int
+    height: int
+    data: Annotated[bytes, PlainSerializer(lambda data: b64encode(data).decode(), return_type=str, when_used="json")]
+
+    @classmethod
+    def of(cls, data: bytes, suffix: str, size: tuple[int, int], seed: int = 0) -> Picture:
+        """Of a file's content, the suffix of its format, and its width and height."""
+        kind = MEDIA_TYPES.get(suffix) or mimetypes.types_map[suffix]
+        return cls(seed=seed, type=kind, width=size[0], height=size[1], data=data)
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of a form.
+class Result(BaseModel):
+    """What became of a form, and what is answered.
 
     Attributes:
         notes: a line each: what the user should know.
@@ -126,7 +136,7 @@ class Service:
             small.thumbnail((PREVIEW, PREVIEW))
             data = io.BytesIO()
             small.save(data, "WEBP", quality=90)
-            return Result([Picture(0, ".webp", small.size, data.getvalue())], notes)
+            return Result(pictures=[Picture.of(data.getvalue(), ".webp", small.size)], notes=notes)
 
     def _make(self, form: Form, unwanted: threading.Event, draw: Draw) -> Result:
         inpainter = self._inpainters.get(form.model or next(iter(self.models)))
@@ -144,14 +154,13 @@ class Service:
                 _check_wanted(unwanted)
                 if (result := next(drawn, None)) is None:
                     break
-                for line in result.notes:
-                    notes(line)
+                notes(*result.notes)
                 model, why = result.model, result.why
                 data = result.encode(f"image{suffix}", note=notes)
-                pictures.append(Picture(result.seed, suffix, result.image.size, data))
+                pictures.append(Picture.of(data, suffix, result.image.size, result.seed))
                 self.metrics.drawn()
         self.metrics.worked(perf_counter() - began)
-        return Result(pictures, notes, model, why)
+        return Result(pictures=pictures, notes=notes, model=model, why=why)
 
     def _each(self, sources: Iterator[ImageSource], unwanted: threading.Event) -> Iterator[ImageSource]:
         """The pages or frames of a file, as long as somebody waits for them."""
@@ -162,13 +171,9 @@ class Service:
             yield source
 
     def _margins(self, form: OutpaintForm, size: tuple[int, int]) -> Margins:
-        margins = parse_margins(size, form.left, form.top, form.right, form.bottom)
-        if form.aspect:
-            if margins.any:
-                raise InputError("aspect together with margins; accepted: one or the other")
-            margins = margins_for_aspect(size, form.aspect)
+        margins = parse_margins(size, form.left, form.top, form.right, form.bottom, form.aspect)
         if not margins.any:
-            raise InputError("nothing to add; accepted: left, right, top, bottom or another aspect")
+            raise InputError("nothing to add; accepted: another aspect")
         self._check_size((size[0] + margins.left + margins.right, size[1] + margins.top + margins.bottom))
         return margins
 

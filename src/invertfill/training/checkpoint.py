@@ -67,11 +67,11 @@ def save_checkpoint(
     place, draft = parent / f"{PREFIX}{step:08d}", parent / f"{UNFINISHED}{step:08d}"
     draft.mkdir()
     for name, module in modules.items():
-        save_file(_plain(module.state_dict()), draft / f"{name}.safetensors")
+        write_tensors(draft / f"{name}.safetensors", module.state_dict())
     numbers = {}
     for name, optimizer in optimizers.items():
         tensors, numbers[name] = _split(optimizer)
-        save_file(_plain(tensors), draft / f"{name}.adam.safetensors")
+        write_tensors(draft / f"{name}.adam.safetensors", tensors)
     files = {path.name: path.stat().st_size for path in sorted(draft.iterdir())}
     state = {"step": step, "config": config, "origin": origin, "optimizers": numbers, "files": files}
     (draft / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
@@ -153,16 +153,26 @@ def load_checkpoint(checkpoint: Path, modules: Mapping[str, nn.Module], optimize
     return int(state["step"])
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, *needed: str) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU.
 
     Raises:
-        InputError: missing or damaged.
+        InputError: missing or damaged, or without one of the names that are needed.
     """
+    accepted = f"accepted: safetensors{' with ' * bool(needed)}{' and '.join(map(repr, needed))}"
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: can't be read ({error}); a safetensors file is accepted") from error
+        raise InputError(f"{path}: can't be read ({error}); {accepted}") from error
+    if missing := [name for name in needed if name not in tensors]:
+        raise InputError(f"{path}: holds no {missing[0]!r}; {accepted}")
+    return tensors
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, and make its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, metadata)
 
 
 def load_module(module: nn.Module, path: Path, part: str = "", optional: tuple[str, ...] = ()) -> None:
@@ -184,10 +194,6 @@ def load_module(module: nn.Module, path: Path, part: str = "", optional: tuple[s
         module.load_state_dict(kept | (inside or tensors))
     except RuntimeError as error:
         raise InputError(f"{path}: weights of another architecture: {str(error).splitlines()[-1].strip()}") from error
-
-
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
 
 
 def _split(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -8,6 +8,7 @@ in one line that names the key, what is allowed, and the nearest known key.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -339,18 +340,15 @@ def _explain(schema: type[BaseModel], error: ValidationError) -> str:
     key, parent = _place(schema, problem["loc"])
     if problem["type"] == "extra_forbidden":
         prefix, _, leaf = key.rpartition(".")
-        nearest = difflib.get_close_matches(leaf, _keys(schema), n=1, cutoff=0.0)
-        inside = difflib.get_close_matches(leaf, list(parent.model_fields), n=1)
-        guess = f"{prefix}.{inside[0]}".lstrip(".") if inside else _full_name(schema, nearest[0])
+        if inside := difflib.get_close_matches(leaf, list(parent.model_fields), n=1):
+            guess = f"{prefix}.{inside[0]}".lstrip(".")
+        else:
+            guess = max(_keys(schema), key=lambda k: difflib.SequenceMatcher(None, leaf, k.rpartition(".")[2]).ratio())
         return f"unknown key {key!r}; the nearest known key is {guess!r}; allowed here: {_listed(parent)}"
     if problem["type"] == "missing":
         return f"key {key!r} is missing; {_listed(schema)} are known"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    value = problem["input"]
-    given = "" if isinstance(value, dict) else f" is {value!r}"
-    choices = [c.strip().strip("'") for c in problem.get("ctx", {}).get("expected", "").replace(" or ", ",").split(",")]
-    near = difflib.get_close_matches(str(value), choices, n=1) if problem["type"] == "literal_error" else []
-    return f"key {key!r}{given}: {message}" + (f" (nearest: {near[0]!r})" if near else "")
+    given = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"
+    return f"key {key!r}{given}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -379,20 +377,12 @@ def _place(schema: type[BaseModel], location: tuple[int | str, ...]) -> tuple[st
     return ".".join(keys), options[0]
 
 
-def _keys(schema: type[BaseModel]) -> list[str]:
-    inner = [m for f in schema.model_fields.values() for m in _models(f.annotation)]
-    return [*schema.model_fields, *(key for model in inner for key in _keys(model))]
-
-
-def _full_name(schema: type[BaseModel], leaf: str) -> str:
-    """Dotted name of the first key called `leaf`."""
-    if leaf in schema.model_fields:
-        return leaf
+def _keys(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all keys."""
     for name, field in schema.model_fields.items():
+        yield f"{prefix}{name}"
         for model in _models(field.annotation):
-            if leaf in _keys(model):
-                return f"{name}.{_full_name(model, leaf)}"
-    return leaf
+            yield from _keys(model, f"{prefix}{name}.")
 
 
 def _listed(schema: type[BaseModel]) -> str:

@@ -101,11 +101,7 @@ class GanTask:
             on_fake = self.discriminator(self._augment(fake))
         loss = discriminator_loss(on_real, on_fake)
         self._update("discriminator", loss)
-        return {
-            "discriminator": loss.detach(),
-            "real": on_real.detach().mean(),
-            "fake": on_fake.detach().mean(),
-        }
+        return {"discriminator": loss.detach(), "real": on_real.detach().mean(), "fake": on_fake.detach().mean()}
 
     def _regularise_discriminator(self, real: Tensor) -> Tensor:
         # In full precision, as is the path length: second derivatives lose too much in bf16.

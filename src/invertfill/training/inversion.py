@@ -16,21 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from invertfill.errors import InputError
 from invertfill.losses import adversarial
 from invertfill.losses.blending import match_border
 from invertfill.losses.features import vgg16
-from invertfill.losses.inpainting import (
-    Features,
-    composite,
-    hole_loss,
-    msr_loss,
-    total_loss,
-)
+from invertfill.losses.inpainting import Features, composite, hole_loss, msr_loss, total_loss
 from invertfill.losses.lpips import LPIPS
 from invertfill.nn.encoder import fold_norm
 from invertfill.nn.invertfill import InvertFill
@@ -297,12 +289,8 @@ def load_codes(path: Path, names: Sequence[str]) -> Tensor:
     Raises:
         InputError: no such file, or another content.
     """
-    try:
-        stored = load_file(path)
-        seeds, w = stored["seed"], stored["w"].float()
-    except (OSError, SafetensorError, KeyError) as error:
-        raise InputError(f"{path}: style codes as safetensors with 'seed' and 'w' are accepted ({error})") from error
-    place = {int(seed): i for i, seed in enumerate(seeds)}
+    stored = read_tensors(path, "seed", "w")
+    w, place = stored["w"].float(), {int(seed): i for i, seed in enumerate(stored["seed"])}
     rows = [place.get(int(stem), -1) if (stem := Path(name).stem).isdecimal() else -1 for name in names]
     return torch.cat([w, torch.full_like(w[:1], math.nan)])[rows]  # the last row, -1, is of the unknown
 
@@ -313,10 +301,7 @@ def load_metric(path: Path, latent_dim: int) -> Tensor:
     Raises:
         InputError: no such file, or another content.
     """
-    try:
-        factor = load_file(path)["factor"].float()
-    except (OSError, SafetensorError, KeyError) as error:
-        raise InputError(f"{path}: a metric as safetensors with 'factor' is accepted ({error})") from error
+    factor = read_tensors(path, "factor")["factor"].float()
     if factor.shape != (latent_dim, latent_dim):
         raise InputError(f"{path}: a factor of {tuple(factor.shape)}; accepted: {(latent_dim, latent_dim)}")
     return factor

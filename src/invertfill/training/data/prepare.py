@@ -24,14 +24,14 @@ import numpy as np
 from PIL import Image
 
 from invertfill.errors import InputError, InputErrors
-from invertfill.imaging.io import make_folder, write_file
+from invertfill.imaging.files import make_folder, write_file
+from invertfill.notes import Begin
 from invertfill.training.data.readers import Reader, decode, open_source
 
 SIZE = 256  # pixels
 SPLITS = ("train", "test")
 SPLIT_FILE = "split.json"
 AT_ONCE = 256  # pictures in memory
-Begin = Callable[[str, int], Callable[[], None]]  # (what, how many) -> to be called after each: progress
 
 
 @dataclass(frozen=True)
