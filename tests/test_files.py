@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import get_sampling
+from PIL.PngImagePlugin import PngInfo
 
 import invertfill
 from invertfill.imaging.colour import from_srgb, to_srgb
@@ -238,6 +240,43 @@ def test_model_works_in_srgb_and_the_profile_stays(inpainter: invertfill.Inpaint
     assert filled.image.info["icc_profile"] == stored.info["icc_profile"]
     assert np.array_equal(np.asarray(filled)[~HOLE], np.asarray(stored)[~HOLE])
     assert np.abs(np.asarray(to_srgb(filled.image)) - expected)[HOLE].mean() < 3
+
+
+@pytest.mark.parametrize(("suffix", "keeps"), [("png", "text"), ("jpg", "comment"), ("gif", "comment")])
+@pytest.mark.parametrize("out", ["png", "jpg", "gif", "webp", "tif", "bmp"])
+def test_text_and_comments_are_kept_or_said(
+    inpainter: invertfill.Inpainter, tmp_path: Path, suffix: str, keeps: str, out: str
+) -> None:
+    written = {"parameters": "a barn, seed 7", "Title": "Käse 🧀", "workflow": "{}" * 2000}
+    text = PngInfo()
+    for name, value in written.items():
+        text.add_text(name, value)
+    more: dict[str, Any] = {"pnginfo": text} if suffix == "png" else {"comment": b"by hand"}
+    noise("L").save(tmp_path / f"in.{suffix}", **more)
+    result = inpainter.fill(tmp_path / f"in.{suffix}", HOLE)
+    notes: list[str] = []
+    result.save(tmp_path / f"out.{out}", note=notes.append)
+    with Image.open(tmp_path / f"out.{out}") as image:
+        image.load()
+        found = image.text if keeps == "text" and out == "png" else image.info.get("comment")  # type: ignore[attr-defined]
+    wanted = written if keeps == "text" else b"by hand"
+    assert found == wanted or (out != suffix and any(keeps in note for note in notes))
+
+
+@pytest.mark.parametrize("out", ["bmp", "gif"])
+def test_what_a_plain_format_cannot_hold_is_said(tmp_path: Path, out: str) -> None:
+    noise("RGB").save(tmp_path / "in.jpg", exif=camera_exif(), icc_profile=SRGB)
+    notes: list[str] = []
+    save_image(open_image(tmp_path / "in.jpg"), tmp_path / f"out.{out}", note=notes.append)
+    assert {"EXIF", "profile"} == {word for word in ("EXIF", "profile", "XMP") if any(word in note for note in notes)}
+
+
+def test_a_tiff_compressed_with_loss_says_that_it_is_not_any_more(tmp_path: Path) -> None:
+    noise("RGB").save(tmp_path / "in.tif", compression="jpeg")
+    notes: list[str] = []
+    picture = open_image(tmp_path / "in.tif")
+    save_image(picture, tmp_path / "out.tif", note=notes.append)
+    assert len(notes) == 1 and np.array_equal(open_image(tmp_path / "out.tif"), picture)
 
 
 @pytest.mark.parametrize("profile", [b"no profile at all", SRGB[:200]], ids=["junk", "cut short"])

@@ -13,6 +13,7 @@ from PIL import Image
 from invertfill.errors import InputError
 from invertfill.imaging import gif, tiff
 from invertfill.imaging.formats import kind_of
+from invertfill.imaging.metadata import text_of
 from invertfill.imaging.quality import ANIMATION, lossy
 from invertfill.imaging.reading import LARGEST, opened
 from invertfill.imaging.sources import Encoded, FileSource, ImageSource
@@ -32,7 +33,6 @@ class Timing:
         durations: milliseconds, one for each frame.
         disposals: of a GIF: what becomes of each frame afterwards, as GIF counts that.
         loop: as the file says it; None where it says nothing.
-        comment: a GIF's.
         default_image: of an APNG: the first frame is no part of it, but what is seen where none is understood.
         few_colours: each frame has a palette.
         lossy: they were encoded with loss.
@@ -41,7 +41,6 @@ class Timing:
     durations: tuple[float, ...]
     disposals: tuple[int, ...] = ()
     loop: int | None = None
-    comment: bytes = b""
     default_image: bool = False
     few_colours: bool = False
     lossy: bool = False
@@ -147,7 +146,7 @@ def _encode(frames: Frames, kind: str, name: str | Path, quality: int | None, no
             timing.durations,
             disposals,
             timing.loop,
-            timing.comment,
+            first.info.get("comment", b""),
             lambda text: note(f"{name}: {text}"),
         )
     more: dict[str, Any] = {
@@ -183,13 +182,12 @@ def _read_animation(image: Image.Image, name: str, most: int) -> tuple[list[Imag
     timing = Timing(
         (),
         loop=image.info.get("loop"),
-        comment=image.info.get("comment", b""),
         default_image=bool(image.info.get("default_image")),
         few_colours=image.format == "GIF",
     )
     about: dict[Any, Any] = {
         name: image.info[name] for name in ("icc_profile", "dpi", "exif", "xmp") if name in image.info
-    }
+    } | text_of(image)
     for index in range(count):
         image.seek(index)
         image.load()

@@ -33,6 +33,7 @@ TURNS = {
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 IFDS = (EXIF_IFD, GPS_IFD)
 WIDTH, HEIGHT = 0xA002, 0xA003
+ELSEWHERE = ("XML:com.adobe.xmp", "Raw profile type")  # of a PNG's text: what Pillow gives as XMP and EXIF
 TIE_POINTS, TRANSFORMATION = 33922, 34264  # of GeoTIFF
 
 
@@ -95,12 +96,21 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
         else image.info.get("jpeg")
     ):
         info["jpeg"] = jpeg
+    info |= text_of(image)
     for name in (LOSSY, FILE, SAMPLES):  # of a picture that was opened here before, and so is upright
         if name in image.info:
             info[name] = image.info[name]
     if (nodata := image.info.get(NODATA, nodata_of(image))) is not None:
         info[NODATA] = nodata
     return info
+
+
+def text_of(image: Image.Image) -> dict[str | tuple[int, int], Any]:
+    """A PNG's text, such as the prompt that made the picture, as "text"; another file's comment, as "comment"."""
+    text = getattr(image, "text", None) or image.info.get("text") or {}
+    kept = {key: value for key, value in text.items() if not key.startswith(ELSEWHERE)}
+    found = {"text": kept, "comment": image.info.get("comment")}
+    return {name: value for name, value in found.items() if value}
 
 
 def moved_georeference(exif: bytes, left: int, top: int) -> bytes:

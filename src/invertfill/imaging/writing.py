@@ -40,8 +40,17 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 SIXTEEN = "16 bits per channel become 8; PNG and TIFF keep them"
 LOSSLESS_TIFF = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma", "zstd")
 BILEVEL_TIFF = ("tiff_ccitt", "group3", "group4")
+LONG = 1000  # characters of text, from which on a PNG has it compressed
 MARKER = 65_000  # bytes that a JPEG holds of EXIF or XMP
 KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of `info`
+DESCRIBED = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF")
+HOLDING = {  # of `info`: what it is, and which formats hold it
+    "icc_profile": ("colour profile", DESCRIBED),
+    "exif": ("EXIF data", DESCRIBED),
+    "xmp": ("XMP data", DESCRIBED),
+    "text": ("text", ("PNG",)),
+    "comment": ("comment", ("JPEG", "GIF")),
+}
 
 
 def check_output(path: str | Path, *inputs: str | Path | None) -> Path:
@@ -149,13 +158,21 @@ def _encode(image: Image.Image, kind: str, options: dict[str, Any], note: Note) 
         if kind == "JPEG" and len(options.get(key, b"")) > MARKER:
             note(f"{key.upper()} data too long for a JPEG; it goes")
             del options[key]
-    if kind == "PNG" and "xmp" in options:
+    for key, (what, kinds) in HOLDING.items():
+        if image.info.get(key) and kind not in kinds:
+            note(f"the {what} goes; {' and '.join(kinds)} keep it" if len(kinds) < 3 else f"the {what} goes")
+    if kind == "PNG":
         options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
+        if "xmp" in options:
+            options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
+        for name, text in image.info.get("text", {}).items():
+            options["pnginfo"].add_text(name, text, zip=len(text) > LONG)
+    if kind == "JPEG" and "comment" in image.info:
+        options["comment"] = image.info["comment"]
     if kind == "TIFF":
-        return _encode_tiff(image, options)
+        return _encode_tiff(image, options, note)
     if kind == "GIF":
-        return gif.encode([image], [0], [0], None, b"", note)
+        return gif.encode([image], [0], [0], None, image.info.get("comment", b""), note)
     data = io.BytesIO()
     image.save(data, format=kind, **options)
     if "qtables" in options and coefficients.FILE in image.info:
@@ -163,11 +180,13 @@ def _encode(image: Image.Image, kind: str, options: dict[str, Any], note: Note) 
     return data.getvalue()
 
 
-def _encode_tiff(image: Image.Image, options: dict[str, Any]) -> bytes:
-    """With the compression that the picture's file had, if it was a TIFF."""
+def _encode_tiff(image: Image.Image, options: dict[str, Any], note: Note) -> bytes:
+    """With the compression that the picture's file had, if it was a TIFF and lost nothing."""
     compression = image.info.get("compression")
     if compression in LOSSLESS_TIFF or (compression in BILEVEL_TIFF and image.mode == "1"):
         options["compression"] = compression
+    elif compression:
+        note(f"compressed by {compression} before, now by LZW, which loses nothing")
     described = {name: options.pop(name) for name in ("exif", "xmp") if name in options}
     data = io.BytesIO()
     image.save(data, "TIFF", **options)
