@@ -29,7 +29,8 @@ from rich.progress import track
 from rich.table import Table
 
 import invertfill
-from invertfill.imaging.io import list_images, open_image
+from invertfill.imaging.formats import list_images
+from invertfill.imaging.reading import open_image
 from invertfill.imaging.sheet import contact_sheet
 from invertfill.masks.sampler import mask_set_hash, sample_masks
 from invertfill.pipeline.face_detector import SIZE, find_faces

@@ -15,7 +15,7 @@ from PIL import Image
 
 import invertfill
 from invertfill.errors import InputError
-from invertfill.imaging.io import list_images
+from invertfill.imaging.formats import list_images
 from invertfill.pipeline import face_detector
 from invertfill.pipeline.face_detector import SIZE, find_faces
 from invertfill.pipeline.faces import PLACES, aligned, find_portraits, in_head

@@ -32,7 +32,7 @@ place, _, function = name.partition(":")
 if function:
     class Patch(MetaPathFinder):
         def find_spec(self, module, path=None, target=None):
-            if module == "invertfill.pipeline.selection":
+            if module == "invertfill.pipeline.inpainter":
                 sys.meta_path.remove(self)
                 import invertfill.engines.patchmatch as engine
                 fill = engine.PatchMatchEngine.fill
@@ -52,8 +52,8 @@ HEARS = (
 )
 
 
-def fill(out: Path, *start: str) -> subprocess.Popen[str]:
-    command = [sys.executable, *start, "fill", str(PICTURE), "--mask", str(MASK), "-o", str(out)]
+def fill(out: Path, *start: str, model: str = "auto") -> subprocess.Popen[str]:
+    command = [sys.executable, *start, "fill", str(PICTURE), "--mask", str(MASK), "-o", str(out), "--model", model]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
 
 
@@ -68,13 +68,13 @@ def assert_interrupted(process: subprocess.Popen[str], folder: Path) -> None:
 )
 def test_during_an_import(tmp_path: Path, module: str) -> None:
     pytest.importorskip("patchmatch", reason="needs PyPatchMatch")
-    process = fill(tmp_path / "out.png", "-c", WHEN, module)
+    process = fill(tmp_path / "out.png", "-c", WHEN, module, model="patchmatch" if module == "patchmatch" else "auto")
     assert_interrupted(process, tmp_path)
 
 
-def test_while_models_are_tried_in_threads(tmp_path: Path) -> None:
+def test_while_native_code_fills(tmp_path: Path) -> None:
     pytest.importorskip("patchmatch", reason="needs PyPatchMatch")
-    assert_interrupted(fill(tmp_path / "out.png", "-c", WHEN, ":fill"), tmp_path)
+    assert_interrupted(fill(tmp_path / "out.png", "-c", WHEN, ":fill", model="patchmatch"), tmp_path)
 
 
 def test_at_ten_moments(tmp_path: Path) -> None:

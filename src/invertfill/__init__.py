@@ -37,8 +37,8 @@ def load(model: str | Path = "auto", **options: Any) -> Inpainter:
     """Open a model.
 
     Args:
-        model: "auto" decides for each picture (see `invertfill.pipeline.selection`); else a name that
-            ``invertfill models`` lists, or the folder of a model written by ``invertfill export``.
+        model: "auto", the general model with the one of portraits for faces; or a name that ``invertfill models``
+            lists, or the folder of a model written by ``invertfill export``.
         options: of all fills; the names and values of `FillOptions`, such as ``quality="best"``. A call of `fill` can
             change those that don't need another model, such as ``seed=7``.
 

@@ -89,8 +89,8 @@ def export_model(
         folder: where to; a model folder that is already there is replaced.
         provenance: plain values: where the weights come from.
         card: the model card's Markdown; a short one is written if left out.
-        pictures: a folder, zip or tar of pictures of the model's domain, by which `invertfill.pipeline.selection` tells
-            it from others; left out, what the generator draws stands for them.
+        pictures: a folder, zip or tar of pictures of the model's domain, by which `invertfill.pipeline.domain_prior`
+            tells it from others; left out, what the generator draws stands for them.
 
     Returns:
         ``folder``.

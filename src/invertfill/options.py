@@ -82,7 +82,8 @@ class FillOptions:
     model: Annotated[
         str,
         Option(
-            "auto decides for each picture; or a name that `invertfill models` lists, or a model's folder.",
+            "auto: the general model, and the one for portraits where a hole touches a face; or a name that "
+            "`invertfill models` lists, or a model's folder.",
             at_load=True,
         ),
     ] = AUTO
@@ -126,8 +127,8 @@ class FillOptions:
     faces: Annotated[
         str,
         Option(
-            "auto: where a hole touches a face, --model auto has the model of portraits fill this; off: no faces are "
-            "looked for.",
+            "auto: where a hole touches a face and the model is auto, the model for portraits fills it; off: no faces "
+            "are looked for.",
             choices=(AUTO, "off"),
         ),
     ] = AUTO

@@ -3,7 +3,7 @@
 A model folder is what ``invertfill export`` writes (see export.py). What is said about a model is read from the header
 of its model.safetensors: 8 bytes of length (little-endian), then JSON, of which "__metadata__" holds the model's config
 and provenance as JSON strings. The shipped folders lie in ``weights/``. Beside these learned models there is
-PatchMatch, which has learned nothing, and "auto", which stands for all of them.
+PatchMatch, which has learned nothing, and "auto", which stands for the general model and that of portraits.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PATCHMATCH = "patchmatch"
 FORMER_NAMES = ("exemplar",)  # of PatchMatch
 PATCH = 3  # radius in pixels of the patches that it compares
+GENERAL = ("photos-512", "scenery-256")  # what "auto" fills with, but faces: the first that is installed
 NO_PATCHMATCH = "PyPatchMatch can't be loaded here"
 WEIGHTS = Path(__file__).parent / "weights"
 DOMAIN = "domain.npz"
@@ -51,7 +52,7 @@ class ModelInfo:
         mean_latent_samples: K of Sec. 3.2 for seeds other than 0: their mean latent is the mean of so many mapped z.
         blend: how its fills meet the known pixels: a key of `invertfill.pipeline.blending.BLENDS`.
         aligned: it has learned whole pictures of one composition only, and knows nothing of their parts.
-        early: its training isn't at its end: `auto` leaves it out.
+        early: its training isn't at its end.
         folder: holds ``FILES`` and ``SUMS``; None for PatchMatch, which has no weights.
         config: what the network is built from.
         tensors: name -> (NumPy dtype, shape, offset in bytes from the start of model.safetensors).
@@ -123,16 +124,23 @@ def list_models() -> list[ModelInfo]:
 
 
 def find_models(name_or_folder: str | Path) -> list[ModelInfo]:
-    """What a name stands for: "auto" for all that is installed but early models, else `find_model`'s one.
+    """What a name stands for: "auto" for the general model, then those of aligned portraits; else `find_model`'s one.
+
+    The general model is the first of ``GENERAL`` that is installed, or else the first by name that knows no one
+    composition only.
 
     Raises:
         InputError: see `find_model`; or nothing is installed.
     """
-    if name_or_folder == AUTO:
-        if not (found := [model for model in list_models() if not model.early]):
-            raise InputError("no model ships with this installation; accepted: a model's folder")
-        return found
-    return [find_model(name_or_folder)]
+    if name_or_folder != AUTO:
+        return [find_model(name_or_folder)]
+    models = {model.name: model for model in list_models()}
+    aligned = [model for model in models.values() if model.aligned]
+    general = [models[name] for name in GENERAL if name in models]
+    general += [model for model in models.values() if not model.aligned and not model.early]
+    if not (found := [*general[:1], *aligned]):
+        raise InputError("no model ships with this installation; accepted: a model's folder")
+    return found
 
 
 def find_model(name_or_folder: str | Path) -> ModelInfo:

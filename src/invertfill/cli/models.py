@@ -21,10 +21,11 @@ def models() -> None:
     """List the models of this installation."""
     from invertfill.registry import find_models, list_models
 
-    found = [*find_models(AUTO), *(model for model in list_models() if model.early)]
-    print(f"{AUTO} (default)\n  one of these, for each picture the best")
-    for model in found:
-        print(model.name + (f" (early: its training goes on; {AUTO} leaves it out)" if model.early else ""))
+    print(f"{AUTO} (default)")
+    for model in find_models(AUTO):
+        print(f"  {model.name} for {'faces that a hole touches' if model.aligned else 'everything else'}")
+    for model in list_models():
+        print(model.name + (" (early: its training goes on)" if model.early else ""))
         print(f"  domain   {model.domain}")
         print(f"  size     {model.size} px, {model.bytes / 1e6:.1f} MB")
         print(f"  licence  {model.licence}")

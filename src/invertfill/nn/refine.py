@@ -1,6 +1,6 @@
 """The encoder's style code, improved for the picture at hand: a few steps of gradient descent on the known pixels.
 
-Inversion by an encoder and then by optimisation, after Zhu et al. 2020, "In-DomainPrior GAN Inversion for Real Image
+Inversion by an encoder and then by optimisation, after Zhu et al. 2020, "In-Domain GAN Inversion for Real Image
 Editing" (arXiv 2004.00049). The features of F&W+ stay out of it: they carry the known pixels past the code, so that
 these would no longer say whether the code is right.
 """

@@ -24,9 +24,10 @@ from invertfill.imaging.sources import ImageSource, name_of, settle
 from invertfill.notes import Note, Notes, silent
 from invertfill.options import AUTO, DEFAULTS, OF_HOLE, FillOptions
 from invertfill.pipeline.blending import BLENDS
-from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, is_nearly_square, put_back
+from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_compact_crops, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
+from invertfill.pipeline.domain_prior import nearest as nearest_domain
 from invertfill.pipeline.face_detector import SIZE as FACE_SIZE
 from invertfill.pipeline.faces import find_portraits, in_head, is_portrait
 from invertfill.pipeline.feather import Feather, pixels_in
@@ -37,12 +38,13 @@ from invertfill.pipeline.holes import read_hole, why_none
 from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
-from invertfill.pipeline.selection import VIEWS, ModelSelector
 from invertfill.pipeline.squares import Square, Turned
 from invertfill.pipeline.thin import find_crops
 from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over
 from invertfill.registry import DOMAIN, PATCHMATCH, find_models
 
+PRIOR_SIZE = 256  # pixels a side, at which a whole picture is looked at
+LEAST = 64  # of these have to be known to tell whose it is
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
 
 
@@ -58,22 +60,20 @@ def open_inpainter(options: FillOptions, threads: int = 0, stays: bool = False) 
     if stays or len(models) == 1:
         for name in engines:
             engines[name]
-    if options.model != AUTO:
-        return Inpainter(engines, options)
-    priors = {model.name: DomainPrior.load(model.file(DOMAIN)) for model in models if model.folder}
-    aligned = [model.name for model in models if model.aligned]
-    selector = ModelSelector(engines, priors, aligned, models[0].size)
-    return Inpainter(engines, options, selector, aligned[0] if aligned else "")
+    portraits = [model for model in models[1:] if model.aligned][:1]
+    priors = {model.name: DomainPrior.load(model.file(DOMAIN)) for model in (models[0], *portraits) if portraits}
+    return Inpainter(engines, options, portraits[0].name if portraits else "", priors)
 
 
 class Inpainter:
-    """A model, or several to select from for each picture, ready to fill holes. Made by `invertfill.load`.
+    """A model, or a general one and one for portraits, ready to fill holes. Made by `invertfill.load`.
 
     Args:
-        engines: loaded models by name; the first fills, unless there is a selector.
+        engines: loaded models by name; the first fills whatever no other is for.
         options: of every fill, unless a call changes them.
-        selector: of the model for each picture.
-        portraits: the model of aligned portraits that fills faces, wherever they are; "": none does.
+        portraits: the model of aligned portraits, which fills faces, wherever they are; "": none does.
+        priors: by name, what pictures of these two models look like. Where no face is found, a whole picture that is
+            most likely a portrait is one.
 
     `fill`, `fill_samples`, `fill_many` and `outpaint` take the names of `FillOptions` as keywords, such as ``seed=7``,
     for one call; what is decided at loading (model, engine, device, quality) can't be changed so.
@@ -83,13 +83,13 @@ class Inpainter:
         self,
         engines: Mapping[str, Engine],
         options: FillOptions | None = None,
-        selector: ModelSelector | None = None,
         portraits: str = "",
+        priors: Mapping[str, DomainPrior] | None = None,
     ) -> None:
         self.engines = engines
         self.options = options or FillOptions()
-        self.selector = selector
         self.portraits = portraits
+        self.priors = priors or {}
         self._first = next(iter(engines))
 
     @property
@@ -99,7 +99,7 @@ class Inpainter:
 
     def only(self, model: str) -> Inpainter:
         """The same with one of its models, which fills whatever comes; faces stay with the model of portraits."""
-        one = Inpainter(self.engines, self.options, portraits=self.portraits if model != self.portraits else "")
+        one = Inpainter(self.engines, self.options, self.portraits if model != self.portraits else "")
         one._first = model
         return one
 
@@ -228,8 +228,8 @@ class Inpainter:
         result = FillResult(restored(picture), "", seed=options.seed, output_quality=options.output_quality)
         for margins in Margins(left, top, right, bottom).steps(*picture.size):
             canvas, hole = extend(result.image, margins)
-            if inpainter.selector:  # one model for all steps
-                engine, why = self._select(canvas, hole, options, notes)
+            if inpainter.priors:  # one model for all steps
+                engine, why = self._select(canvas, hole, options)
                 notes(f"{name}: {why}")
                 inpainter = self.only(engine.model.name)
             job = inpainter._prepare(canvas, hole, options, name)
@@ -286,8 +286,8 @@ class Inpainter:
                 hole = hole & ~self._fill_face(job, hole, square, options)
             engine = None
             if hole.any():
-                engine, of_rest = self._select(picture, hole, options, notes, bool(faces))
-                why = f"{why}; the rest: {of_rest or engine.model.name}" if faces else of_rest
+                engine, of_rest = (self.engine, "") if faces else self._select(picture, hole, options)
+                why = f"{why}; general model ({engine.model.name}) for the rest" if faces else of_rest
         if why:
             notes(f"{name}: {why}")
         if engine is None:
@@ -319,21 +319,20 @@ class Inpainter:
             _put(face, _run([face], BATCH, options), options)
         return part
 
-    def _select(
-        self, picture: Image.Image, hole: np.ndarray, options: FillOptions, note: Note, faces: bool = False
-    ) -> tuple[Engine, str]:
-        """The engine for one picture, in which faces may have been found, and why this one where there was a choice."""
-        if self.selector is None:
+    def _select(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> tuple[Engine, str]:
+        """The engine for a picture in which no face was found, and why this one where there was a choice."""
+        if not self.portraits:
             return self.engine, ""
-        crops = find_crops(hole, self.selector.size, options.context, note=note)
-        whole = crops[0].inside(*picture.size) == (0, 0, *picture.size) and is_nearly_square(*picture.size)
-        if crops[-1].part is not None:  # no more are looked at, and so many take memory
-            crops = crops[:1] if whole else sorted(crops, key=lambda crop: -_hole_share(hole, crop))[:VIEWS]
-        unknown = _unknown(picture, hole)
-        pieces = [_piece(picture, hole, unknown, crop, self.selector.size, note) for crop in crops]
-        seen, masks = np.stack([piece.seen for piece in pieces]), np.stack([piece.seen_mask for piece in pieces])
-        selected, why = self.selector.select(seen, masks, whole and not faces)
-        return self.engines[selected], why
+        crops = find_compact_crops(hole, PRIOR_SIZE, options.context)
+        if self.priors and is_nearly_square(*picture.size) and crops[0].inside(*picture.size) == (0, 0, *picture.size):
+            piece = _piece(picture, hole, _unknown(picture, hole), crops[0], PRIOR_SIZE, silent)
+            seen, masks = piece.seen[None], piece.seen_mask[None]
+            if (masks == 0).sum() >= LEAST and nearest_domain(self.priors, seen, masks) == self.portraits:
+                return self.engines[
+                    self.portraits
+                ], f"portrait model ({self.portraits}): the whole picture looks like one"
+        found = ": no face was found at the hole" if options.faces == AUTO else ""
+        return self.engine, f"general model ({self.engine.model.name}){found}"
 
 
 def show_hole(
@@ -437,11 +436,6 @@ def _pieces(
     unknown = _unknown(picture, hole)
     crops = find_crops(hole, size, options.context, thin=not aligned, note=note)
     return [_piece(picture, hole, unknown, crop, size, note) for crop in crops]
-
-
-def _hole_share(hole: np.ndarray, crop: Crop) -> float:
-    left, top, right, bottom = crop.inside(*hole.shape[::-1])
-    return float(hole[top:bottom, left:right].sum()) / crop.side**2
 
 
 def _unknown(picture: Image.Image, hole: np.ndarray) -> np.ndarray:

@@ -109,7 +109,12 @@ def create_app(settings: Settings) -> FastAPI:
         listed = [
             {"name": name, "domain": model.domain, "licence": model.licence, "pixels": model.size}
             if model
-            else {"name": name, "domain": "decides for each picture", "licence": "", "pixels": 0}
+            else {
+                "name": name,
+                "domain": "photographs of anything, and faces by a model of their own",
+                "licence": "",
+                "pixels": 0,
+            }
             for name, model in service.models.items()
         ]
         most = {"upload": limits.upload * 10**6, "pixels": limits.pixels * 10**6, "samples": limits.samples}

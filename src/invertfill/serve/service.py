@@ -8,13 +8,15 @@ import mimetypes
 import os
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, PlainSerializer
 
+from invertfill.engines import Engines
+from invertfill.engines.base import Engine
 from invertfill.errors import InputError
 from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.frames import read_frames
@@ -26,7 +28,7 @@ from invertfill.pipeline.frames import fill_frames
 from invertfill.pipeline.inpainter import Inpainter, open_inpainter
 from invertfill.pipeline.outpainting import Margins, parse_margins
 from invertfill.pipeline.result import FillResult
-from invertfill.registry import ModelInfo, find_models
+from invertfill.registry import ModelInfo, find_models, list_models
 from invertfill.serve.forms import FillForm, Form, OutpaintForm, PreviewForm
 from invertfill.serve.metrics import Metrics
 from invertfill.serve.refusal import GONE, Refusal
@@ -85,11 +87,13 @@ class Service:
         for wanted in settings.models:
             options = replace(settings.options, model=wanted)
             inpainter = open_inpainter(options, threads, stays=True)
-            if inpainter.selector:
+            if wanted == AUTO:
                 self.models[AUTO], self._inpainters[AUTO] = None, inpainter
-            for model in find_models(wanted):
-                one = {model.name: inpainter.engines[model.name]}
-                self.models[model.name], self._inpainters[model.name] = model, Inpainter(one, options)
+            for model in list_models() if wanted == AUTO else find_models(wanted):
+                engines: Mapping[str, Engine] = Engines([model], options, threads, stays=True)  # opened when asked for
+                if model.name in inpainter.engines:
+                    engines = {model.name: inpainter.engines[model.name]}
+                self.models[model.name], self._inpainters[model.name] = model, Inpainter(engines, options)
 
     def fill(self, form: FillForm, unwanted: threading.Event) -> Result:
         """The holes of a picture filled, once for each seed."""
