@@ -1,11 +1,13 @@
 // A frame around the picture, whose sides are dragged outwards. Margins are shares of the picture's sides.
 
 const SIDES = ["left", "top", "right", "bottom"];
+const ASPECTS = ["", "1:1", "4:3", "3:2", "16:9", "3:4", "2:3", "9:16"];
 const SLACK = 0.2; // around the frame, to drag into
 
 export class Frame {
-  constructor(view, { frame, grips, changed }) {
-    Object.assign(this, { view, frame, grips, changed, on: false });
+  // chips: of proportions; left, top, right, bottom: inputs for percentages.
+  constructor(view, { frame, grips, chips, changed, ...inputs }) {
+    Object.assign(this, { view, frame, grips, chips, changed, inputs, on: false });
     this.margins = { left: 0, top: 0, right: 0, bottom: 0 };
     this.aspect = ""; // such as "16:9"; "" where the margins are free
     for (const grip of grips.children) {
@@ -13,7 +15,28 @@ export class Frame {
       grip.addEventListener("pointermove", (event) => grip.hasPointerCapture(event.pointerId) && this.drag(grip.dataset.drag, event));
       grip.addEventListener("pointerup", () => this.fit());
     }
+    for (const side of SIDES) {
+      inputs[side].addEventListener("input", () => this.setMargin(side, inputs[side].value / 100));
+      inputs[side].addEventListener("change", () => this.fit());
+    }
+    for (const aspect of ASPECTS) {
+      const [label, input, text] = ["label", "input", "span"].map((tag) => document.createElement(tag));
+      Object.assign(input, { type: "radio", name: "aspect", value: aspect, checked: !aspect });
+      input.addEventListener("change", () => this.setAspect(aspect));
+      text.textContent = aspect || "Free";
+      label.append(input, text);
+      chips.append(label);
+    }
     view.addEventListener("place", () => this.place());
+  }
+
+  told() {
+    for (const side of SIDES) {
+      const input = this.inputs[side];
+      if (document.activeElement !== input) input.value = Math.round(this.margins[side] * 100);
+    }
+    for (const chip of this.chips.querySelectorAll("input")) chip.checked = chip.value === this.aspect;
+    this.changed();
   }
 
   set(on) {
@@ -43,7 +66,7 @@ export class Frame {
     this.aspect = "";
     this.margins[side] = Math.min(1, Math.max(0, share || 0));
     this.place();
-    this.changed();
+    this.told();
   }
 
   setAspect(aspect) {
@@ -54,7 +77,7 @@ export class Frame {
     this.margins = { left: sides, right: sides, top: ends, bottom: ends };
     this.aspect = aspect;
     this.fit();
-    this.changed();
+    this.told();
   }
 
   drag(side, event) {

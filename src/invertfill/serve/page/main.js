@@ -1,70 +1,36 @@
 // The page: a photo comes in, is painted on, filled, compared and taken away. All that it knows is declared here.
 
+import { onArrival, onChosen } from "./arrivals.js";
 import { Comparison } from "./compare.js";
 import { Frame } from "./extend.js";
 import { History } from "./history.js";
-import { pressedBy, writeKeys } from "./keys.js";
+import { onKeys, writeKeys } from "./keys.js";
+import { asked, careful, say } from "./messages.js";
 import { Painter } from "./painter.js";
-import { asBlob, filledName, open, release, thumbnail } from "./picture.js";
+import { asBlob, filledName, open, release } from "./picture.js";
 import { Progress } from "./progress.js";
 import { asFiles, ask } from "./server.js";
+import { showFilm, showVariants } from "./thumbnails.js";
 import { View } from "./view.js";
 import { howFilled, modelWords, plain } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const all = (...ids) => Object.fromEntries(ids.map((id) => [id, $(id)]));
-const SIDES = ["left", "top", "right", "bottom"];
-const ASPECTS = ["", "1:1", "4:3", "3:2", "16:9", "3:4", "2:3", "9:16"];
 const HINTS = { paint: "Paint over what should go.", compare: "Drag the line, or the picture under it.", extend: "Drag the sides outwards." };
 
 const history = new History();
 const view = new View($("stage"), $("sheet"));
 const painter = new Painter(view, all("paint", "ring"), { changed: render, released });
 const comparison = new Comparison(view, all("before", "cut", "line"));
-const frame = new Frame(view, { ...all("frame", "grips"), changed: renderFrame });
+const frame = new Frame(view, { ...all("frame", "grips", "chips", "left", "top", "right", "bottom"), changed: render });
 const progress = new Progress({ bar: $("progress"), text: $("doing"), shimmer: $("shimmer") });
 let mode = "paint"; // or compare, extend
 let name = ""; // of the photo that was opened
 let working = null; // an AbortController
 let opening = null; // the file that was given last, until it can be painted on
 let keyed = false; // the brush was moved by keys last, not by a pointer
-let limits; // of the server
-
-// What is said
-
-function say(text) {
-  $("said").textContent = text;
-}
-
-function complain(error, again) {
-  const text = document.createElement("p");
-  const lost = error.status === 0;
-  text.textContent = lost ? `${error.message} Your painting is kept: start the server again, then retry.` : error.message;
-  const button = document.createElement("button");
-  button.textContent = lost ? "Retry" : "Close";
-  button.addEventListener("click", () => {
-    $("wrong").replaceChildren();
-    if (lost) again();
-  });
-  $("wrong").replaceChildren(text, button);
-}
-
-// Runs what may fail; its sentence is shown until the next thing is done, or until it is closed.
-const careful = (what) =>
-  async function run(...given) {
-    $("wrong").replaceChildren();
-    try {
-      await what(...given);
-    } catch (error) {
-      if (error.name !== "AbortError") complain(error, () => run(...given));
-    }
-  };
-
-function asked(dialog) {
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
-}
+let ready; // a promise that the server's limits are known
+let limits;
 
 const mayLeave = async () => !history.unsaved || (await asked($("sure"))) === "leave";
 
@@ -122,8 +88,7 @@ function showStep() {
   view.show(image.naturalWidth, image.naturalHeight);
   painter.show(image.naturalWidth, image.naturalHeight, painting);
   comparison.show(from?.picture.image, place);
-  renderFilm();
-  renderVariants();
+  renderResult();
   render();
 }
 
@@ -253,56 +218,14 @@ function render() {
   for (const id of ["brush", "eraser", "lasso", "rectangle"]) $(id).ariaPressed = String(mode === "paint" && painter.tool === id);
 }
 
-function renderFilm() {
-  for (const step of history.steps) {
-    step.button ??= filmButton(step);
-    step.button.firstElementChild.replaceWith((step.picture.small ??= thumbnail(step.picture.image, 112)));
-    if (step === history.at) step.button.ariaCurrent = "step";
-    else step.button.removeAttribute("aria-current");
-  }
-  history.at.button.scrollIntoView({ block: "nearest", inline: "nearest" });
-}
-
-function filmButton(step) {
-  const [item, button, title] = ["li", "button", "span"].map((tag) => document.createElement(tag));
-  title.textContent = step.title;
-  button.append(document.createElement("canvas"), title);
-  button.addEventListener("click", careful(() => go(step)));
-  item.append(button);
-  $("film").append(item);
-  return button;
-}
-
-function renderVariants() {
-  const { from, pictures, picture, said, area } = history.at;
+function renderResult() {
+  const { from, picture, said } = history.at;
+  showFilm($("film"), history, careful(go));
   $("result").hidden = !from;
   if (!from) return;
   $("note").textContent = said;
-  $("download").href = picture.url;
-  $("download").download = picture.name;
-  $("variants").hidden = pictures.length < 2;
-  $("variants").replaceChildren(...pictures.map((one, i) => variant(one, i + 1, area, one === picture)));
-}
-
-function variant(picture, number, area, checked) {
-  const label = document.createElement("label");
-  const input = Object.assign(document.createElement("input"), { type: "radio", name: "variant", checked, ariaLabel: `Variant ${number}` });
-  input.addEventListener("change", () => {
-    choose(picture);
-    $("variants").querySelector(":checked").focus();
-  });
-  picture.detail ??= thumbnail(picture.image, 256, area);
-  const badge = Object.assign(document.createElement("span"), { textContent: number });
-  label.append(input, picture.detail, badge);
-  return label;
-}
-
-function renderFrame() {
-  for (const side of SIDES) {
-    if (document.activeElement !== $(side)) $(side).value = Math.round(frame.margins[side] * 100);
-  }
-  for (const chip of $("chips").querySelectorAll("input")) chip.checked = chip.value === frame.aspect;
-  render();
+  [$("download").href, $("download").download] = [picture.url, picture.name];
+  showVariants($("variants"), history.at, choose);
 }
 
 function resize(size) {
@@ -362,8 +285,6 @@ $("model").addEventListener("change", () => ($("model-line").textContent = $("mo
 $("extending").addEventListener("toggle", () => {
   if ($("extending").open !== (mode === "extend")) setMode($("extending").open ? "extend" : "paint");
 });
-for (const side of SIDES) $(side).addEventListener("input", () => frame.setMargin(side, $(side).value / 100));
-for (const side of SIDES) $(side).addEventListener("change", () => frame.fit());
 view.addEventListener("place", () => ($("actual").textContent = `${view.percent} %`));
 
 const holding = (held) => comparison.set(mode === "compare", held && !$("hold").disabled);
@@ -372,103 +293,46 @@ for (const [type, held] of [["pointerdown", true], ["pointerup", false], ["point
 }
 $("hold").addEventListener("contextmenu", (event) => event.preventDefault()); // what a long touch would open
 
-for (const aspect of ASPECTS) {
-  const label = document.createElement("label");
-  const input = Object.assign(document.createElement("input"), { type: "radio", name: "aspect", value: aspect, checked: !aspect });
-  input.addEventListener("change", () => frame.setAspect(aspect));
-  label.append(input, Object.assign(document.createElement("span"), { textContent: aspect || "As it is" }));
-  $("chips").append(label);
-}
-
-// Taken out before the input is emptied, so that the same file can be chosen again.
-const chosenIn = (id, what) =>
-  $(id).addEventListener("change", careful(async () => {
-    const [file] = $(id).files;
-    $(id).value = "";
-    if (file) await what(file);
-  }));
-chosenIn("file", (file) => take(file));
-chosenIn("mask", loadMask);
-
-for (const button of document.querySelectorAll("[data-example]")) {
-  button.addEventListener("click", careful(async () => {
-    const example = button.dataset.example;
-    await take(await (await fetch(`/page/${example}`)).blob(), example);
-  }));
-}
-
-document.addEventListener("paste", careful(async (event) => {
-  const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
-  if (file) await take(file);
-}));
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  document.body.classList.toggle("over", event.dataTransfer.types.includes("Files"));
-});
-document.addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("over"));
-document.addEventListener("drop", careful(async (event) => {
-  event.preventDefault();
-  document.body.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file) await take(file);
-}));
-addEventListener("beforeunload", (event) => history.unsaved && event.preventDefault());
+onArrival($("file"), take);
+onChosen($("mask"), loadMask);
+window.addEventListener("beforeunload", (event) => history.unsaved && event.preventDefault());
 
 $("stage").addEventListener("focus", () => (keyed = $("stage").matches(":focus-visible")));
 $("stage").addEventListener("pointermove", () => (keyed = false));
 
-function moveBy(event) {
-  const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-  event.preventDefault();
-  keyed = true;
-  if (view.tool) painter.step(across, down, event.shiftKey);
-  else view.shift(-40 * across, -40 * down);
-}
-
-const isHold = (event) => event.key.toLowerCase() === "h" && !event.ctrlKey && !event.metaKey;
-
-document.addEventListener("keydown", (event) => {
-  if (event.target.closest("dialog")) return;
-  if (event.key === "Escape") return working ? working.abort() : history.at && setMode("paint");
-  if (event.altKey || event.target.closest("select, input:not([type=range], [type=radio], [type=checkbox])")) return;
-  const onControl = event.target.closest("button, summary, a, input");
-  const onStage = event.target === $("stage");
-  if (event.key === "?") return $("help").click();
-  if (!history.at) return;
-  if (event.key.startsWith("Arrow") && onStage) return moveBy(event);
-  if (event.key === " " && !onControl) {
-    event.preventDefault();
-    if (!event.repeat) [view.hand, view.moved] = [true, false];
-  } else if (event.key === "[") resize(Math.floor(painter.size * 0.8));
-  else if (event.key === "]") resize(Math.ceil(painter.size * 1.25));
-  else if (isHold(event)) holding(true);
-  else if (/^[1-9]$/.test(event.key)) $("variants").querySelectorAll("input")[event.key - 1]?.click();
-  else {
-    const id = event.key === "Enter" && onControl ? null : pressedBy(event);
-    if (!id) return;
-    event.preventDefault();
-    $(id).click();
-  }
-});
-
-document.addEventListener("keyup", (event) => {
-  if (isHold(event)) holding(false);
-  if (event.key !== " " || !view.hand) return;
-  view.hand = false;
-  if (document.activeElement === $("stage") && keyed && !view.moved && view.tool) painter.dab();
+onKeys({
+  active: () => Boolean(history.at),
+  escape: () => (working ? working.abort() : history.at && setMode("paint")),
+  arrow(across, down, fine) {
+    if (document.activeElement !== $("stage")) return false;
+    keyed = true;
+    if (view.tool) painter.step(across, down, fine);
+    else view.shift(-40 * across, -40 * down);
+    return true;
+  },
+  space(down) {
+    if (down) view.moved = false;
+    else if (document.activeElement === $("stage") && keyed && !view.moved && view.tool) painter.dab();
+    view.hand = down;
+  },
+  hold: holding,
+  variant: (number) => $("variants").querySelectorAll("input")[number - 1]?.click(),
+  size: (times) => resize(times < 1 ? Math.floor(painter.size * times) : Math.ceil(painter.size * times)),
 });
 
 writeKeys($("keys"));
-const ready = (async () => {
+async function load() {
   const told = await (await ask("models")).json();
   limits = told.limits;
+  const titles = told.models.map((model) => modelWords(model).title);
   for (const model of told.models) {
     const { title, line } = modelWords(model);
-    const option = new Option(title, model.name);
+    const alone = titles.indexOf(title) === titles.lastIndexOf(title);
+    const option = new Option(alone ? title : `${title}, ${model.pixels} px`, model.name);
     option.dataset.line = line;
     $("model").append(option);
   }
   $("model").dispatchEvent(new Event("change"));
   for (let n = 1; n <= limits.samples; n++) $("samples").append(new Option(n, n));
-})();
-ready.catch((error) => complain(error, () => location.reload()));
+}
+careful(() => (ready = load()))();

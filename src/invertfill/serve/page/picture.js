@@ -29,13 +29,16 @@ async function decoded(url) {
   return image;
 }
 
-// A part of an image, given in shares of its sides, with a margin around it.
-export function thumbnail(image, longest, { left, top, width, height } = { left: 0, top: 0, width: 1, height: 1 }) {
+// An image made small; or the square around a part of it, given in shares of its sides, with a margin.
+export function thumbnail(image, longest, area) {
   const [across, down] = [image.naturalWidth, image.naturalHeight];
-  const margin = 0.2 * Math.max(width * across, height * down, 32);
-  const [x, y] = [Math.max(0, left * across - margin), Math.max(0, top * down - margin)];
-  const wide = Math.min(across, (left + width) * across + margin) - x;
-  const high = Math.min(down, (top + height) * down + margin) - y;
+  let [x, y, wide, high] = [0, 0, across, down];
+  if (area) {
+    const side = 1.4 * Math.max(area.width * across, area.height * down, 32);
+    const along = (before, size, whole) => Math.min(Math.max(0, (before + size / 2) * whole - side / 2), Math.max(0, whole - side));
+    [x, y] = [along(area.left, area.width, across), along(area.top, area.height, down)];
+    [wide, high] = [Math.min(side, across), Math.min(side, down)];
+  }
   const canvas = document.createElement("canvas");
   canvas.ariaHidden = "true"; // words stand beside it
   const scale = longest / Math.max(wide, high);
