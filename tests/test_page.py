@@ -563,12 +563,14 @@ def test_words(visit) -> None:
             modelWords({ name: "tiny", domain: "noise" }),
             howFilled("scenery-256", "portrait model (faces-256): 2 faces were found"),
             plain("mask: the hole is 60% of the picture; invert_mask makes it the rest"),
+            plain("image: nothing is known; filled from the mean latent"),
           ];
         }"""
     )
     assert said[0] == {"title": "tiny", "line": "noise"}
     assert "2 faces" in said[1] and "256" not in said[1]
     assert "60%" in said[2] and "_" not in said[2]
+    assert "known" in said[3] and "latent" not in said[3]
 
 
 def test_pictures_that_browsers_cannot_show(visit, large: Path, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ export function howFilled(model, why) {
   return `Filled with the ${modelWords({ name: model }).title.toLowerCase()} model.`;
 }
 
-// Without the server's names for what the page calls otherwise, and without the options of other doors.
+// Without the server's names for what the page calls otherwise, the options of other doors, and terms of the trade.
 export function plain(note) {
   const clauses = note.replace(/^(image|mask): /, "").split("; ");
-  const text = clauses.filter((clause) => !/\b\w+_\w+\b|(^|\s)--\w/.test(clause)).join("; ");
+  const text = clauses.filter((clause) => !/\b\w+_\w+\b|(^|\s)--\w|latent/.test(clause)).join("; ");
   return text && `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
 }
