@@ -1,234 +1,242 @@
-// The page: a photo comes in, is painted on, filled, compared and taken away.
+// The page: a photo comes in, is painted on, filled, compared and taken away. All that it knows is declared here.
 
+import { onArrival, onChosen } from "./arrivals.js";
+import { Comparison } from "./compare.js";
+import { Frame } from "./extend.js";
+import { History } from "./history.js";
+import { onKeys, writeKeys } from "./keys.js";
+import { asked, careful, say } from "./messages.js";
 import { Painter } from "./painter.js";
-import { asBlob, onLargerCanvas, open } from "./picture.js";
-import { ask } from "./server.js";
+import { asBlob, filledName, open, release } from "./picture.js";
+import { Progress } from "./progress.js";
+import { asFiles, ask } from "./server.js";
+import { showFilm, showVariants } from "./thumbnails.js";
+import { View } from "./view.js";
+import { howFilled, modelWords, plain } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const ENDINGS = { "image/jpeg": "jpg", "image/png": "png", "image/gif": "gif", "image/webp": "webp", "image/tiff": "tif", "image/bmp": "bmp", "image/avif": "avif", "image/heic": "heic" };
+const all = (...ids) => Object.fromEntries(ids.map((id) => [id, $(id)]));
+const HINTS = { paint: "Paint over what should go.", compare: "Drag the line, or the picture under it.", extend: "Drag the sides outwards." };
 
-let photo = null; // what is painted on
-let variants = []; // of the last question, as {file, note, link, url, label}
-let chosen = null; // one of them
-let question = null; // {path, fields, seed}: asked again for more variants
+const history = new History();
+const view = new View($("stage"), $("sheet"));
+const painter = new Painter(view, all("paint", "ring"), { changed: render, released });
+const comparison = new Comparison(view, all("before", "cut", "line"));
+const frame = new Frame(view, { ...all("frame", "grips", "chips", "left", "top", "right", "bottom"), changed: render });
+const progress = new Progress({ bar: $("progress"), text: $("doing"), shimmer: $("shimmer") });
+let mode = "paint"; // or compare, extend
+let name = ""; // of the photo that was opened
 let working = null; // an AbortController
 let opening = null; // the file that was given last, until it can be painted on
-let limits; // of the server
+let keyed = false; // the brush was moved by keys last, not by a pointer
+let ready; // a promise that the server's limits are known
+let limits;
 
-const painter = new Painter(() => {
-  $("undo").disabled = !painter.done.length;
-  $("redo").disabled = !painter.undone.length;
-  $("clear").disabled = $("fill").disabled = painter.empty;
-});
-
-// What is said
-
-function say(text) {
-  $("said").textContent = text;
-}
-
-function complain(error) {
-  $("wrong").textContent = error.message;
-}
-
-// Runs what may fail; its sentence is shown until the next thing is done, or until it is clicked away.
-const careful = (what) => async (...given) => {
-  $("wrong").textContent = "";
-  try {
-    await what(...given);
-  } catch (error) {
-    if (error.name !== "AbortError") complain(error);
-  }
-};
-
-function show(view) {
-  $("start").hidden = view !== "start";
-  $("work").hidden = view === "start";
-  $("other").hidden = view === "start";
-  $("asking").hidden = view !== "paint";
-  $("result").hidden = view !== "result";
-  $("tools").classList.toggle("away", view === "result");
-  $("sheet").hidden = view === "result";
-  $("compare").hidden = view !== "result";
-  if (view === "paint") painter.fit();
-  if (view === "result") lay();
-}
+const mayLeave = async () => !history.unsaved || (await asked($("sure"))) === "leave";
 
 // The photo
 
-async function take(file, name = file.name || "photo.png") {
+async function take(file, called = file.name || "photo.png") {
+  if (working) throw new Error("Wait until the fill is done, or cancel it.");
+  if (!(await mayLeave())) return;
   opening = file;
   document.body.classList.add("opening");
-  $("about").textContent = `Opening ${name} …`;
+  $("about").textContent = `Opening ${called} …`;
   try {
     await ready;
     if (file.size > limits.upload) throw new Error(`This file has more than ${limits.upload / 1e6} MB.`);
-    const opened = await open(file, name);
+    const picture = await open(file, called);
+    const { naturalWidth: width, naturalHeight: height } = picture.image;
+    if (width * height > limits.pixels) throw new Error(`${called}: ${width} × ${height} pixels; up to ${limits.pixels / 1e6} million can be filled.`);
     if (opening !== file) return; // another was given meanwhile
-    photo = opened;
+    leave();
+    name = called;
+    history.start(picture);
+    $("size").max = Math.max(8, Math.round(Math.max(width, height) / 3));
+    showStep();
+    frame.setAspect("");
+    resize(Math.max(width, height) / 14);
+    say(`${name} is open. Paint over what should go.`);
   } finally {
     if (opening === file) {
       opening = null;
       document.body.classList.remove("opening");
-      $("about").textContent = photo?.name ?? "";
+      $("about").textContent = history.at ? name : "";
     }
   }
-  forget();
-  show("paint");
-  painter.show(photo.canvas);
-  resize(Math.round(Math.max(photo.canvas.width, photo.canvas.height) / 14));
-  say(`${name} is open. Paint over what should go.`);
 }
 
-function resize(size) {
-  $("size").value = size;
-  painter.size = Number($("size").value);
-  painter.aim(!$("ring").hidden);
+function leave() {
+  setMode("paint");
+  for (const picture of history.steps.flatMap((step) => step.pictures)) release(picture);
+  history.forget();
+  $("film").replaceChildren();
+  $("about").textContent = "";
+  render();
 }
 
-function use(erasing) {
-  painter.erasing = erasing;
-  $("brush").setAttribute("aria-pressed", String(!erasing));
-  $("eraser").setAttribute("aria-pressed", String(erasing));
+// Steps
+
+function showStep() {
+  const { picture, from, place, painting } = history.at;
+  const { image } = picture;
+  setMode(mode === "compare" && from ? mode : "paint");
+  $("photo").removeAttribute("id");
+  $("sheet").firstElementChild.replaceWith(image);
+  [image.id, image.alt] = ["photo", ""];
+  image.removeAttribute("style");
+  view.show(image.naturalWidth, image.naturalHeight);
+  painter.show(image.naturalWidth, image.naturalHeight, painting);
+  comparison.show(from?.picture.image, place);
+  renderResult();
+  render();
+}
+
+function go(step) {
+  history.go(step);
+  showStep();
+  say(`${step.title}.`);
+}
+
+function undo() {
+  if (painter.painting.done.length) painter.undo();
+  else if (history.back) go(history.back);
+}
+
+function redo() {
+  if (painter.painting.undone.length) painter.redo();
+  else if (history.forward) go(history.forward);
+}
+
+function choose(picture) {
+  history.at.picture = picture;
+  showStep();
 }
 
 // Asking
 
 async function fill() {
-  if (painter.empty) return;
+  const { area } = painter;
+  if (!area) throw new Error("Nothing is painted: paint over what should go.");
+  const whole = (id) => String(Math.max(0, Math.round(Number($(id).value)) || 0));
   const mask = painter.onlyFile ?? asBlob(painter.mask());
-  const fields = { image: photo.file, mask, resize_mask: "true", model: $("model").value };
-  await begin("fill", fields, photo.canvas);
+  const fields = { mask, resize_mask: "true", grow: whole("grow"), feather: whole("feather") };
+  await make({ path: "fill", what: "Filling", title: "Fill", fields, area });
 }
 
 async function extend() {
-  const share = (id) => Math.min(100, Math.max(0, Number($(id).value) || 0)) / 100;
-  const aspect = $("aspect").value;
-  const margins = aspect ? marginsFor(aspect) : { left: share("left"), top: share("top"), right: share("right"), bottom: share("bottom") };
-  if (!Object.values(margins).some((margin) => margin > 0)) throw new Error("Nothing to add: give a margin, or other proportions.");
-  const asked = aspect ? { aspect } : Object.fromEntries(Object.entries(margins).map(([side, margin]) => [side, `${Math.round(margin * 100)}%`]));
-  const fields = { image: photo.file, model: $("model").value, ...asked };
-  await begin("outpaint", fields, onLargerCanvas(photo.canvas, margins));
+  if (frame.empty) throw new Error("Nothing to add: drag a side outwards, or take other proportions.");
+  await make({ path: "outpaint", what: "Extending", title: "Extended", fields: frame.fields, place: frame.inside });
 }
 
-function marginsFor(aspect) {
-  const [across, down] = aspect.split(":").map(Number);
-  const change = across / down / (photo.canvas.width / photo.canvas.height);
-  const [sides, ends] = [Math.max(0, change - 1) / 2, Math.max(0, 1 / change - 1) / 2];
-  return { left: sides, right: sides, top: ends, bottom: ends };
-}
-
-async function begin(path, fields, before) {
+async function make({ path, what, title, fields, ...rest }) {
   if (working || opening) return;
-  forget();
-  question = { path, fields, seed: 0 };
-  [$("before").width, $("before").height] = [before.width, before.height];
-  $("before").getContext("2d").drawImage(before, 0, 0);
-  await more(Number($("samples").value));
+  const question = { path, what, fields: { image: history.picture.file, model: $("model").value, ...fields } };
+  const { pictures, said } = await request(question, 0, Number($("samples").value));
+  history.add({ ...rest, title: `${title} ${history.steps.length}`, pictures, said, question });
+  frame.setAspect("");
+  showStep();
+  say(`Done. ${said}`);
 }
 
-// One request a variant: so the first can be seen while others are made, and no picture is sent twice as text.
-async function more(count) {
-  if (working) return;
+// All variants in one request, so that what comes before the drawing is paid once.
+async function request({ path, what, fields }, seed, count) {
   working = new AbortController();
-  const began = performance.now();
-  let made = 0;
-  const tell = () => {
-    const of = count > 1 ? `, ${made + 1} of ${count}` : "";
-    $("doing").textContent = `Working${of}: ${Math.round((performance.now() - began) / 1000)} s`;
-  };
-  const clock = setInterval(tell, 500);
-  tell();
-  count > 1 ? ($("progress").value = 0) : $("progress").removeAttribute("value");
-  busy(true);
+  let done = false;
+  progress.start(count > 1 ? `${what}, ${count} variants` : what, path === "fill" && !painter.empty ? painter.base : null);
+  render();
   try {
-    for (; made < count; made++) {
-      if (count > 1) $("progress").value = made / count;
-      const answer = await ask(question.path, { ...question.fields, seed: question.seed }, working.signal);
-      const note = (answer.headers.get("X-InvertFill-Note") ?? "").replace(/^image: /, "");
-      const variant = await shown({ file: await answer.blob(), note });
-      question.seed++;
-      variants.push(variant);
-      variant.label = thumbnail(variant, variants.length);
-      $("variants").append(variant.label);
-      $("variants").hidden = variants.length < 2;
-      if (!made) choose(variant);
-    }
-    say(`Done: ${variants.length} ${variants.length > 1 ? "variants" : "variant"}.`);
+    const sent = (share) => progress.sent(share);
+    const answer = await ask(path, { ...fields, seed, samples: count }, { signal: working.signal, sent });
+    const { files, model, why, notes } = await asFiles(answer);
+    const pictures = await Promise.all(files.map((file) => open(file, filledName(name, file.type))));
+    done = true;
+    return { pictures, said: [howFilled(model, why), ...notes.map(plain)].filter(Boolean).join(" ") };
   } finally {
-    clearInterval(clock);
+    progress.stop(done);
     working = null;
-    busy(false);
+    render();
   }
 }
 
-function busy(is) {
-  $("busy").hidden = !is;
-  for (const id of ["fill", "extend", "another", "onward", "back", "model", "samples", "other", "mask"]) $(id).disabled = is;
-  if (!is) painter.changed();
-  if (is) $("busy").scrollIntoView({ block: "nearest" });
+async function another() {
+  const step = history.at;
+  const { pictures } = await request(step.question, step.pictures.length, 1);
+  step.pictures.push(...pictures);
+  choose(pictures[0]);
 }
 
-// With addresses: of the file, and of a picture that the browser can show.
-async function shown(variant) {
-  const link = URL.createObjectURL(variant.file);
-  try {
-    const image = new Image();
-    image.src = link;
-    await image.decode();
-    return { ...variant, link, url: link };
-  } catch {
-    return { ...variant, link, url: URL.createObjectURL(await (await ask("preview", { image: variant.file })).blob()) };
+// What the last fill was asked for, once more on what it gave.
+async function again() {
+  painter.painting.done = history.at.from.strokes.slice();
+  painter.redraw();
+  await fill();
+}
+
+function released(stroke) {
+  if ($("release").checked && !stroke.erasing) careful(fill)();
+}
+
+// What is seen
+
+function setMode(now) {
+  if (mode !== now) frame.set(now === "extend");
+  mode = now;
+  comparison.set(mode === "compare");
+  $("extending").open = mode === "extend";
+  render();
+}
+
+function render() {
+  const { at } = history;
+  const busy = Boolean(working);
+  $("start").hidden = Boolean(at);
+  $("work").hidden = $("other").hidden = !at;
+  if (!at) return;
+  const tool = mode === "paint" && !busy ? painter : null;
+  if (tool !== view.tool) {
+    view.drop();
+    painter.aim(false);
   }
+  view.tool = tool;
+  $("stage").dataset.mode = busy ? "busy" : mode;
+  document.body.classList.toggle("working", busy);
+  $("asking").classList.toggle("off", busy);
+  $("busy").classList.toggle("off", !busy);
+  $("go").textContent = mode === "extend" ? "Extend" : "Fill";
+  $("go").disabled = busy || (mode === "extend" ? frame.empty : painter.empty);
+  $("hint").textContent = HINTS[mode];
+  const { done, undone } = painter.painting;
+  $("undo").disabled = busy || !(done.length || history.back);
+  $("redo").disabled = busy || !(undone.length || history.forward);
+  $("clear").disabled = $("save").disabled = busy || painter.empty;
+  $("compare").disabled = $("hold").disabled = !at.from || mode === "extend";
+  $("again").disabled = busy || !at.from?.strokes.length || Boolean(at.place);
+  for (const id of ["another", "other", "mask", "brush", "eraser", "lasso", "rectangle"]) $(id).disabled = busy;
+  for (const control of document.querySelectorAll("#options :is(input, select), #film button, #variants input")) control.disabled = busy;
+  $("compare").ariaPressed = String(mode === "compare");
+  for (const id of ["brush", "eraser", "lasso", "rectangle"]) $(id).ariaPressed = String(mode === "paint" && painter.tool === id);
 }
 
-// The result
-
-function choose(variant) {
-  chosen = variant;
-  variant.label.querySelector("input").checked = true;
-  $("after").src = variant.url;
-  $("note").textContent = variant.note;
-  $("download").href = variant.link;
-  $("download").download = nameOf(variant);
-  show("result");
+function renderResult() {
+  const { from, picture, said } = history.at;
+  showFilm($("film"), history, careful(go));
+  $("result").hidden = !from;
+  if (!from) return;
+  $("note").textContent = said;
+  [$("download").href, $("download").download] = [picture.url, picture.name];
+  showVariants($("variants"), history.at, choose);
 }
 
-function thumbnail(variant, number) {
-  const label = document.createElement("label");
-  const input = Object.assign(document.createElement("input"), { type: "radio", name: "variant" });
-  input.addEventListener("change", () => choose(variant));
-  label.append(input, Object.assign(new Image(), { src: variant.url, alt: `Variant ${number}` }));
-  return label;
+function resize(size) {
+  $("size").value = size;
+  $("pixels").textContent = `${$("size").value} px`;
+  painter.resize(Number($("size").value));
 }
 
-function nameOf(variant) {
-  const dot = photo.name.lastIndexOf(".");
-  const [stem, ending] = dot > 0 ? [photo.name.slice(0, dot), photo.name.slice(dot + 1)] : [photo.name, ""];
-  const kind = ENDINGS[variant.file.type] ?? "png";
-  const same = ending.toLowerCase().replace("jpeg", "jpg").replace("tiff", "tif").replace("heif", "heic") === kind;
-  return `${stem.replace(/-filled$/, "")}-filled.${same ? ending : kind}`;
-}
-
-function forget() {
-  for (const variant of variants) [variant.link, variant.url].forEach(URL.revokeObjectURL);
-  $("variants").replaceChildren();
-  variants = [];
-  question = chosen = null;
-}
-
-// The comparison lies in the middle of the stage, as large as it can be.
-function lay() {
-  const { clientWidth: width, clientHeight: height } = $("stage");
-  const image = $("after");
-  if ($("compare").hidden || !image.naturalWidth) return;
-  const scale = Math.min((width - 16) / image.naturalWidth, (height - 16) / image.naturalHeight);
-  Object.assign($("compare").style, {
-    width: `${image.naturalWidth * scale}px`,
-    height: `${image.naturalHeight * scale}px`,
-    left: `${(width - image.naturalWidth * scale) / 2}px`,
-    top: `${(height - image.naturalHeight * scale) / 2}px`,
-  });
+function use(tool) {
+  painter.tool = tool;
+  setMode("paint");
 }
 
 async function loadMask(file) {
@@ -238,95 +246,93 @@ async function loadMask(file) {
   } catch {
     throw new Error(`${file.name}: not a picture that can be read as a mask.`);
   }
+  setMode("paint");
   painter.load(bitmap, file);
   bitmap.close();
   say("The mask is loaded.");
 }
 
+async function saveMask() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await asBlob(painter.mask(view.width, view.height)));
+  link.download = `${name.replace(/\.[^.]*$/, "")}-mask.png`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 // What is pressed, dropped and pasted
 
 const press = (id, what) => $(id).addEventListener("click", careful(what));
-press("brush", () => use(false));
-press("eraser", () => use(true));
-press("undo", () => painter.undo());
-press("redo", () => painter.redo());
+for (const tool of ["brush", "eraser", "lasso", "rectangle"]) press(tool, () => use(tool));
+press("undo", undo);
+press("redo", redo);
 press("clear", () => painter.clear());
-press("closer", () => painter.zoom(1.5));
-press("farther", () => painter.zoom(1 / 1.5));
-press("fit", () => painter.fit());
-press("fill", fill);
-press("extend", extend);
-press("another", () => more(1));
-press("onward", () => take(chosen.file, nameOf(chosen)));
-press("back", () => show("paint"));
-press("other", () => {
-  forget();
-  photo = null;
-  $("about").textContent = "";
-  show("start");
-});
+press("compare", () => setMode(mode === "compare" ? "paint" : "compare"));
+press("closer", () => view.zoom(1.5));
+press("farther", () => view.zoom(1 / 1.5));
+press("fit", () => view.fit());
+press("actual", () => view.toggle());
+press("go", () => (mode === "extend" ? extend() : fill()));
+press("another", another);
+press("again", again);
+press("save", saveMask);
 press("cancel", () => working?.abort());
-$("wrong").addEventListener("click", () => ($("wrong").textContent = ""));
+press("help", () => asked($("sheet-of-keys")));
+press("other", async () => (await mayLeave()) && leave());
+press("download", () => (history.at.saved = true));
 $("size").addEventListener("input", () => resize($("size").value));
-$("cut").addEventListener("input", () => $("compare").style.setProperty("--cut", `${$("cut").value}%`));
-$("after").addEventListener("load", lay);
-new ResizeObserver(lay).observe($("stage"));
+$("model").addEventListener("change", () => ($("model-line").textContent = $("model").selectedOptions[0].dataset.line));
+$("extending").addEventListener("toggle", () => {
+  if ($("extending").open !== (mode === "extend")) setMode($("extending").open ? "extend" : "paint");
+});
+view.addEventListener("place", () => ($("actual").textContent = `${view.percent} %`));
 
-// Taken out before the input is emptied, so that the same file can be chosen again.
-const chosenIn = (id, what) =>
-  $(id).addEventListener("change", careful(async () => {
-    const [file] = $(id).files;
-    $(id).value = "";
-    if (file) await what(file);
-  }));
-chosenIn("file", (file) => take(file));
-chosenIn("mask", loadMask);
-
-for (const button of document.querySelectorAll("[data-example]")) {
-  button.addEventListener("click", careful(async () => {
-    const name = button.dataset.example;
-    await take(await (await fetch(`/page/${name}`)).blob(), name);
-  }));
+const holding = (held) => comparison.set(mode === "compare", held && !$("hold").disabled);
+for (const [type, held] of [["pointerdown", true], ["pointerup", false], ["pointercancel", false], ["pointerleave", false]]) {
+  $("hold").addEventListener(type, () => holding(held));
 }
+$("hold").addEventListener("contextmenu", (event) => event.preventDefault()); // what a long touch would open
 
-document.addEventListener("paste", careful(async (event) => {
-  const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
-  if (file && !working) await take(file);
-}));
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  document.body.classList.add("over");
-});
-document.addEventListener("dragleave", () => document.body.classList.remove("over"));
-document.addEventListener("drop", careful(async (event) => {
-  event.preventDefault();
-  document.body.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file && !working) await take(file);
-}));
+onArrival($("file"), take);
+onChosen($("mask"), loadMask);
+window.addEventListener("beforeunload", (event) => history.unsaved && event.preventDefault());
 
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && working) return working.abort();
-  const typing = event.target.closest("input:not([type=range]), select, dialog");
-  if (typing || working || !photo || $("asking").hidden) return;
-  const control = event.ctrlKey || event.metaKey;
-  const key = event.key.toLowerCase();
-  const onButton = event.target.closest("button, summary, a");
-  let what = null;
-  if (control) what = { z: event.shiftKey ? "redo" : "undo", y: "redo" }[key];
-  else if (key === "[" || key === "]") return resize(painter.size * (key === "[" ? 0.8 : 1.25));
-  else if (key !== "enter" || !onButton) {
-    what = { b: "brush", e: "eraser", x: "clear", "+": "closer", "=": "closer", "-": "farther", 0: "fit", enter: "fill" }[key];
-  }
-  if (!what) return;
-  event.preventDefault();
-  $(what).click();
+$("stage").addEventListener("focus", () => (keyed = $("stage").matches(":focus-visible")));
+$("stage").addEventListener("pointermove", () => (keyed = false));
+
+onKeys({
+  active: () => Boolean(history.at),
+  escape: () => (working ? working.abort() : history.at && setMode("paint")),
+  arrow(across, down, fine) {
+    if (document.activeElement !== $("stage")) return false;
+    keyed = true;
+    if (view.tool) painter.step(across, down, fine);
+    else view.shift(-40 * across, -40 * down);
+    return true;
+  },
+  space(down) {
+    if (down) view.moved = false;
+    else if (document.activeElement === $("stage") && keyed && !view.moved && view.tool) painter.dab();
+    view.hand = down;
+  },
+  hold: holding,
+  variant: (number) => $("variants").querySelectorAll("input")[number - 1]?.click(),
+  size: (times) => resize(times < 1 ? Math.floor(painter.size * times) : Math.ceil(painter.size * times)),
 });
 
-const ready = (async () => {
+writeKeys($("keys"));
+async function load() {
   const told = await (await ask("models")).json();
   limits = told.limits;
-  for (const { name } of told.models) $("model").append(new Option(name === "auto" ? "auto (chosen for each picture)" : name, name));
+  const titles = told.models.map((model) => modelWords(model).title);
+  for (const model of told.models) {
+    const { title, line } = modelWords(model);
+    const alone = titles.indexOf(title) === titles.lastIndexOf(title);
+    const option = new Option(alone ? title : `${title}, ${model.pixels} px`, model.name);
+    option.dataset.line = line;
+    $("model").append(option);
+  }
+  $("model").dispatchEvent(new Event("change"));
   for (let n = 1; n <= limits.samples; n++) $("samples").append(new Option(n, n));
-})();
-ready.catch(complain);
+}
+careful(() => (ready = load()))();

@@ -1,76 +1,67 @@
-// Painting a mask over a picture: strokes that can be undone, zoom, one finger paints and two move.
+// Painting a mask over a picture: brush, eraser, lasso and rectangle; every change can be undone.
 
-const MOST = 16; // times closer than the whole picture
-const element = (id) => document.getElementById(id);
+const LONGEST = 2048; // pixels of the mask's longer side; the server brings it to the photo's own size
+const PAINT = "#ff2f87";
+const CLICK = 4; // CSS pixels: less is no drag
+const SHOWN = 1200; // ms that the brush's size stays written beside it
 
 export class Painter {
-  constructor(changed) {
-    [this.stage, this.sheet, this.photo, this.paint, this.ring] = ["stage", "sheet", "photo", "paint", "ring"].map(element);
-    this.changed = changed;
-    this.size = 60;
-    this.erasing = false;
-    this.done = []; // strokes, masks and clearings, in order
-    this.undone = [];
-    this.fingers = new Map();
+  constructor(view, { paint, ring }, { changed, released }) {
+    Object.assign(this, { view, paint, ring, changed, released });
+    this.base = document.createElement("canvas"); // all but the stroke that is being drawn
+    this.painting = { done: [], undone: [] }; // strokes, masks and clearings, in order, in pixels of the photo
+    this.tool = "brush";
+    this.size = 60; // of the brush, in pixels of the photo
     this.stroke = null;
     this.spot = { x: 0, y: 0 };
-    this.whole = true;
-    const on = (type, what) => this.stage.addEventListener(type, what);
-    on("pointerdown", (event) => this.down(event));
-    on("pointermove", (event) => this.move(event));
-    on("pointerup", (event) => this.up(event));
-    on("pointercancel", (event) => this.up(event));
-    on("pointerleave", () => (this.ring.hidden = document.activeElement !== this.stage));
-    on("wheel", (event) => this.wheel(event));
-    on("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.whole && this.fit()).observe(this.stage);
+    view.stage.addEventListener("pointerleave", () => this.aim(document.activeElement === view.stage));
+    view.addEventListener("place", () => this.aim(!ring.hidden));
   }
 
-  show(canvas) {
-    for (const layer of [this.photo, this.paint]) [layer.width, layer.height] = [canvas.width, canvas.height];
-    this.sheet.style.width = `${canvas.width}px`;
-    this.sheet.style.height = `${canvas.height}px`;
-    this.photo.getContext("2d").drawImage(canvas, 0, 0);
-    this.spot = { x: canvas.width / 2, y: canvas.height / 2 };
-    this.done = [];
-    this.undone = [];
-    this.fit();
-    this.changed();
+  show(width, height, painting) {
+    const scale = Math.min(1, LONGEST / Math.max(width, height));
+    for (const layer of [this.paint, this.base]) {
+      layer.width = Math.max(1, Math.round(width * scale));
+      layer.height = Math.max(1, Math.round(height * scale));
+    }
+    Object.assign(this, { width, height, painting, stroke: null, last: null, spot: { x: width / 2, y: height / 2 } });
+    this.aim(false);
+    this.redraw();
   }
 
   // Changes
 
   add(change) {
-    this.done.push(change);
-    this.undone = [];
-    this.draw(change);
+    this.painting.done.push(change);
+    this.painting.undone = [];
+    this.draw(this.base, change);
+    this.preview();
     this.changed();
   }
 
   undo() {
-    if (!this.done.length) return;
-    this.undone.push(this.done.pop());
+    this.painting.undone.push(this.painting.done.pop());
     this.redraw();
   }
 
   redo() {
-    if (!this.undone.length) return;
-    this.done.push(this.undone.pop());
+    this.painting.done.push(this.painting.undone.pop());
     this.redraw();
   }
 
   clear() {
+    this.last = null; // where a straight line would begin
     if (!this.empty) this.add({ clear: true });
   }
 
   get empty() {
-    const last = this.done.at(-1);
+    const last = this.painting.done.at(-1);
     return !last || Boolean(last.clear);
   }
 
   // A mask as a file may be as fine as the photo itself, so it is sent as it is where nothing else was painted.
   get onlyFile() {
-    return this.done.at(-1)?.file;
+    return this.painting.done.at(-1)?.file;
   }
 
   // White is hole in the file; here the hole is what is not transparent.
@@ -89,169 +80,140 @@ export class Painter {
     this.add({ layer, file });
   }
 
-  draw(change, from = 0) {
-    const pen = this.paint.getContext("2d");
-    if (change.clear || change.layer) pen.clearRect(0, 0, this.paint.width, this.paint.height);
+  draw(canvas, change, from = 0) {
+    const pen = canvas.getContext("2d");
+    if (change.clear || change.layer) pen.clearRect(0, 0, canvas.width, canvas.height);
     if (change.layer) pen.drawImage(change.layer, 0, 0);
     if (!change.points) return;
+    pen.save();
+    pen.scale(canvas.width / this.width, canvas.height / this.height);
     pen.globalCompositeOperation = change.erasing ? "destination-out" : "source-over";
-    pen.strokeStyle = pen.fillStyle = "#ff2f87";
+    pen.strokeStyle = pen.fillStyle = PAINT;
     [pen.lineWidth, pen.lineCap, pen.lineJoin] = [change.size, "round", "round"];
     pen.beginPath();
     const points = change.points.slice(Math.max(0, from - 1));
-    pen.moveTo(points[0].x, points[0].y);
-    for (const point of points) pen.lineTo(point.x, point.y);
-    pen.stroke();
-    if (points.length === 1) {
-      pen.arc(points[0].x, points[0].y, change.size / 2, 0, 2 * Math.PI);
-      pen.fill();
-    }
-    pen.globalCompositeOperation = "source-over";
+    const [first, end] = [points[0], points.at(-1)];
+    if (change.shape === "rectangle") pen.rect(first.x, first.y, end.x - first.x, end.y - first.y);
+    else if (change.shape === "brush" && points.length === 1) pen.arc(first.x, first.y, change.size / 2, 0, 2 * Math.PI);
+    else for (const point of points) pen.lineTo(point.x, point.y);
+    if (change.shape === "brush" && points.length > 1) pen.stroke();
+    else pen.fill();
+    pen.restore();
   }
 
   redraw() {
-    this.paint.getContext("2d").clearRect(0, 0, this.paint.width, this.paint.height);
-    for (const change of this.done) this.draw(change);
+    this.base.getContext("2d").clearRect(0, 0, this.base.width, this.base.height);
+    for (const change of this.painting.done) this.draw(this.base, change);
+    this.preview();
     this.changed();
   }
 
-  // White on transparent, as the server reads masks.
-  mask() {
+  preview() {
+    const pen = this.paint.getContext("2d");
+    pen.clearRect(0, 0, this.paint.width, this.paint.height);
+    pen.drawImage(this.base, 0, 0);
+    if (this.stroke) this.draw(this.paint, this.stroke);
+  }
+
+  // White on black.
+  mask(width = this.paint.width, height = this.paint.height) {
     const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [this.paint.width, this.paint.height];
+    [canvas.width, canvas.height] = [width, height];
     const pen = canvas.getContext("2d");
-    pen.drawImage(this.paint, 0, 0);
-    pen.globalCompositeOperation = "source-in";
-    pen.fillStyle = "#fff";
-    pen.fillRect(0, 0, canvas.width, canvas.height);
+    pen.drawImage(this.base, 0, 0, width, height);
+    for (const [how, colour] of [["source-in", "#fff"], ["destination-over", "#000"]]) {
+      [pen.globalCompositeOperation, pen.fillStyle] = [how, colour];
+      pen.fillRect(0, 0, width, height);
+    }
     return canvas;
   }
 
-  // Fingers, pens and mice
-
-  at(event) {
-    const box = this.sheet.getBoundingClientRect();
-    const scale = this.paint.width / box.width;
-    return { x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale };
+  // The box around what is painted, in shares of the picture's sides; null where all was erased again.
+  get area() {
+    const { width, height } = this.base;
+    const { data } = this.base.getContext("2d").getImageData(0, 0, width, height);
+    let [left, top, right, bottom] = [width, height, 0, 0];
+    for (let y = 0, i = 3; y < height; y++) {
+      for (let x = 0; x < width; x++, i += 4) {
+        if (data[i] < 128) continue;
+        [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
+        [top, bottom] = [Math.min(top, y), y + 1];
+      }
+    }
+    if (right <= left) return null;
+    return { left: left / width, top: top / height, width: (right - left) / width, height: (bottom - top) / height };
   }
 
+  // Fingers, pens, mice and keys
+
   down(event) {
-    if (this.sheet.hidden || (event.pointerType === "mouse" && event.button > 1)) return;
-    this.stage.setPointerCapture(event.pointerId);
-    this.fingers.set(event.pointerId, event);
-    if (this.fingers.size > 1 || event.button === 1) {
-      event.preventDefault();
-      this.drop();
-    } else {
-      this.stroke = { points: [this.at(event)], size: this.size, erasing: this.erasing };
-      this.draw(this.stroke);
-    }
+    const shape = this.tool === "eraser" ? "brush" : this.tool;
+    const [at, line] = [this.view.at(event), shape === "brush" && event.shiftKey];
+    const erasing = this.tool === "eraser" || (event.altKey && shape !== "brush");
+    this.stroke = { shape, erasing, size: this.size, straight: line, points: line && this.last ? [this.last, at] : [at] };
+    this.start = at;
+    this.preview();
   }
 
   move(event) {
-    if (this.sheet.hidden) return;
-    const before = this.fingers.get(event.pointerId);
-    if (before && !this.stroke) this.drag(event, before);
-    if (before) this.fingers.set(event.pointerId, event);
-    this.spot = this.at(event);
+    this.spot = this.view.at(event);
     this.aim(event.pointerType !== "touch");
     if (!this.stroke) return;
-    const from = this.stroke.points.length;
-    for (const step of event.getCoalescedEvents?.() ?? [event]) this.stroke.points.push(this.at(step));
-    if (this.stroke.points.length === from) this.stroke.points.push(this.at(event));
-    this.draw(this.stroke, from);
+    const { points, shape, straight } = this.stroke;
+    if (straight || shape === "rectangle") {
+      const apart = Math.hypot(this.spot.x - this.start.x, this.spot.y - this.start.y) * this.view.scale;
+      if (apart > CLICK) this.stroke.points = [this.start, this.spot];
+      return this.preview();
+    }
+    const from = points.length;
+    for (const step of event.getCoalescedEvents?.() ?? []) points.push(this.view.at(step));
+    if (points.length === from) points.push(this.spot);
+    if (shape === "lasso") this.preview();
+    else this.draw(this.paint, this.stroke, from);
   }
 
-  up(event) {
-    this.fingers.delete(event.pointerId);
-    if (!this.stroke) return;
+  up() {
     const stroke = this.stroke;
     this.stroke = null;
-    this.done.push(stroke);
-    this.undone = [];
-    this.redraw(); // as one line, so that its edge is what undo and redo will give again
+    this.last = stroke.shape === "brush" ? stroke.points.at(-1) : null;
+    if (stroke.shape === "brush" || stroke.points.length > 1) this.add(stroke);
+    this.released(stroke);
   }
 
-  // The second finger has come: what the first began was no stroke.
   drop() {
-    if (!this.stroke) return;
     this.stroke = null;
-    this.redraw();
+    this.preview();
   }
 
-  drag(event, before) {
-    const other = [...this.fingers.values()].find((finger) => finger.pointerId !== event.pointerId);
-    if (other) {
-      const apart = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-      this.zoom(apart(event) / Math.max(1, apart(before)), (event.clientX + other.clientX) / 2, (event.clientY + other.clientY) / 2);
-    }
-    const share = other ? 0.5 : 1;
-    this.shift((event.clientX - before.clientX) * share, (event.clientY - before.clientY) * share);
-  }
-
-  wheel(event) {
-    if (this.sheet.hidden || (!event.ctrlKey && !event.metaKey && this.whole)) return;
-    event.preventDefault();
-    if (event.ctrlKey || event.metaKey) this.zoom(Math.exp(-event.deltaY / 300), event.clientX, event.clientY);
-    else this.shift(-event.deltaX, -event.deltaY);
-  }
-
-  key(event) {
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (this.sheet.hidden || (!way && event.key !== " ")) return;
-    event.preventDefault();
-    if (way) {
-      const step = event.shiftKey ? 1 : this.size / 3;
-      this.spot.x = Math.min(this.paint.width, Math.max(0, this.spot.x + way[0] * step));
-      this.spot.y = Math.min(this.paint.height, Math.max(0, this.spot.y + way[1] * step));
-    } else {
-      this.add({ points: [{ ...this.spot }], size: this.size, erasing: this.erasing });
-    }
+  step(across, down, fine) {
+    const by = fine ? 1 : Math.max(1, this.size / 3);
+    this.spot = {
+      x: Math.min(this.width, Math.max(0, this.spot.x + across * by)),
+      y: Math.min(this.height, Math.max(0, this.spot.y + down * by)),
+    };
     this.aim(true);
   }
 
+  dab() {
+    this.add({ shape: "brush", points: [{ ...this.spot }], size: this.size, erasing: this.tool === "eraser" });
+    this.aim(true);
+  }
+
+  resize(size) {
+    this.size = size;
+    this.ring.classList.add("told");
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.ring.classList.remove("told"), SHOWN);
+    this.aim(!this.ring.hidden);
+  }
+
+  // The brush's outline.
   aim(visible) {
-    const ring = this.ring;
-    ring.hidden = !visible;
-    ring.style.left = `${this.spot.x}px`;
-    ring.style.top = `${this.spot.y}px`;
-    ring.style.width = ring.style.height = `${this.size}px`;
-    ring.style.setProperty("--hair", `${1.5 / this.scale}px`);
-  }
-
-  // Zoom
-
-  fit() {
-    const { clientWidth: width, clientHeight: height } = this.stage;
-    if (!width || !this.photo.width) return;
-    this.least = Math.min((width - 16) / this.photo.width, (height - 16) / this.photo.height);
-    this.scale = this.least;
-    this.x = (width - this.photo.width * this.scale) / 2;
-    this.y = (height - this.photo.height * this.scale) / 2;
-    this.whole = true;
-    this.place();
-  }
-
-  zoom(times, clientX, clientY) {
-    const scale = Math.min(this.least * MOST, this.scale * times);
-    if (scale <= this.least) return this.fit();
-    const box = this.stage.getBoundingClientRect();
-    const [x, y] = [(clientX ?? box.left + box.width / 2) - box.left, (clientY ?? box.top + box.height / 2) - box.top];
-    this.x = x - ((x - this.x) * scale) / this.scale;
-    this.y = y - ((y - this.y) * scale) / this.scale;
-    this.scale = scale;
-    this.whole = false;
-    this.place();
-  }
-
-  shift(x, y) {
-    this.x += x;
-    this.y += y;
-    this.whole = false;
-    this.place();
-  }
-
-  place() {
-    this.sheet.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
+    const { ring, view, spot } = this;
+    ring.hidden = !visible || view.tool !== this || !["brush", "eraser"].includes(this.tool);
+    ring.dataset.size = `${Math.round(this.size)} px`;
+    ring.style.left = `${view.x + spot.x * view.scale}px`;
+    ring.style.top = `${view.y + spot.y * view.scale}px`;
+    ring.style.width = ring.style.height = `${this.size * view.scale}px`;
   }
 }

@@ -1,5 +1,7 @@
 // Asking the server. Whatever goes wrong ends as an Error with a sentence for a person.
 
+import { plain } from "./words.js";
+
 const KEY = "invertfill-token";
 
 // A token may come behind the # of the address, which browsers send to nobody.
@@ -9,31 +11,52 @@ if (given) {
   history.replaceState(null, "", location.pathname);
 }
 
-export async function ask(path, fields, signal) {
-  const options = { signal, headers: {} };
-  const token = sessionStorage.getItem(KEY);
-  if (token) options.headers.Authorization = `Bearer ${token}`;
-  if (fields) {
-    options.method = "POST";
-    options.body = new FormData();
-    for (const [name, value] of Object.entries(fields)) options.body.append(name, await value);
+export class Refused extends Error {
+  // status: of HTTP; 0 where nobody answered
+  constructor(message, status) {
+    super(message);
+    this.status = status;
   }
-  let answer;
-  try {
-    answer = await fetch(`/v1/${path}`, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error("The server can't be reached.");
-  }
+}
+
+// sent: is told which share of the upload has arrived.
+export async function ask(path, fields, { signal, sent } = {}) {
+  const answer = await send(path, fields, signal, sent);
   if (answer.status === 401) {
     await askForToken();
-    return ask(path, fields, signal);
+    return ask(path, fields, { signal, sent });
   }
   if (!answer.ok) {
-    const said = await answer.json().catch(() => ({}));
-    throw new Error(said.error || `The server answers ${answer.status}.`);
+    const { error } = await answer.json().catch(() => ({}));
+    throw new Refused(plain(error ?? "") || `The server answers ${answer.status}.`, answer.status);
   }
   return answer;
+}
+
+// XMLHttpRequest, as fetch doesn't tell how far an upload is.
+async function send(path, fields, signal, sent) {
+  const body = fields && new FormData();
+  for (const [name, value] of Object.entries(fields ?? {})) body.append(name, await value);
+  const request = new XMLHttpRequest();
+  request.open(body ? "POST" : "GET", `/v1/${path}`);
+  request.responseType = "blob";
+  const token = sessionStorage.getItem(KEY);
+  if (token) request.setRequestHeader("Authorization", `Bearer ${token}`);
+  if (fields?.samples) request.setRequestHeader("Accept", "application/json");
+  const abort = () => request.abort();
+  signal?.addEventListener("abort", abort);
+  try {
+    return await new Promise((resolve, reject) => {
+      if (sent) request.upload.onprogress = ({ loaded, total }) => sent(loaded / total);
+      request.onload = () => resolve(new Response(request.response, { status: request.status }));
+      request.onerror = () => reject(new Refused("The server doesn't answer.", 0));
+      request.onabort = () => reject(new DOMException("Cancelled", "AbortError"));
+      if (signal?.aborted) return request.onabort();
+      request.send(body);
+    });
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
 }
 
 function askForToken() {
@@ -49,4 +72,11 @@ function askForToken() {
       { once: true },
     );
   });
+}
+
+// The pictures of an answer in JSON, as files, and what is said of them.
+export async function asFiles(answer) {
+  const { pictures, model, why, notes } = await answer.json();
+  const files = pictures.map(({ data, type }) => new Blob([Uint8Array.from(atob(data), (one) => one.charCodeAt(0))], { type }));
+  return { files, model, why, notes };
 }

@@ -1,0 +1,49 @@
+// How far the work is, in its fixed place, and a shimmer where it will be seen. Nothing is claimed that isn't known.
+
+const SHIMMER = 512; // pixels of the shimmer's longer side
+
+export class Progress {
+  constructor({ bar, text, shimmer }) {
+    Object.assign(this, { bar, text, shimmer });
+    this.lasted = {}; // what -> seconds that it took the last time
+  }
+
+  // what: the text while it is made, such as "Filling". mask: a canvas, opaque where the shimmer goes.
+  start(what, mask) {
+    const began = performance.now();
+    this.what = what;
+    this.seconds = () => Math.round((performance.now() - began) / 1000);
+    this.sent(0);
+    this.clock = setInterval(() => this.tell(), 500);
+    this.shimmer.hidden = !mask;
+    if (mask) this.shimmer.style.maskImage = `url(${reduced(mask).toDataURL()})`;
+  }
+
+  sent(share) {
+    this.share = share;
+    this.tell();
+  }
+
+  tell() {
+    const sending = this.share < 1;
+    if (sending) this.bar.value = this.share;
+    else this.bar.removeAttribute("value");
+    const before = this.lasted[this.what];
+    const last = before === undefined ? "" : ` (${before} s last time)`;
+    this.text.textContent = sending ? `Sending: ${Math.round(this.share * 100)} %` : `${this.what}: ${this.seconds()} s${last}`;
+  }
+
+  stop(done) {
+    clearInterval(this.clock);
+    if (done) this.lasted[this.what] = this.seconds();
+    this.shimmer.hidden = true;
+  }
+}
+
+function reduced(canvas) {
+  const small = document.createElement("canvas");
+  const scale = Math.min(1, SHIMMER / Math.max(canvas.width, canvas.height));
+  [small.width, small.height] = [Math.max(1, canvas.width * scale), Math.max(1, canvas.height * scale)];
+  small.getContext("2d").drawImage(canvas, 0, 0, small.width, small.height);
+  return small;
+}
