@@ -331,7 +331,7 @@ class Inpainter:
                 return self.engines[
                     self.portraits
                 ], f"portrait model ({self.portraits}): the whole picture looks like one"
-        found = ": no face was found at the hole" if options.faces == AUTO else ""
+        found = ": no face at the hole" if options.faces == AUTO else ""
         return self.engine, f"general model ({self.engine.model.name}){found}"
 
 

@@ -1,7 +1,7 @@
 // What the page calls things: models by what they are for, not by the names of their weights.
 
 const MODELS = [
-  [/^auto$/, "Automatic", "Looks at each photo and takes what suits it."],
+  [/^auto$/, "Automatic", "Any photo; faces by the portrait model."],
   [/^faces/, "Portrait", "Knows faces that look into the camera."],
   [/^scenery/, "Landscape", "Knows land, water and sky."],
   [/^photos/, "Photograph", "Knows a little of everything."],
@@ -15,7 +15,7 @@ export function modelWords({ name, domain }) {
 
 // "Filled with the portrait model: a face was found."
 export function howFilled(model, why) {
-  const [faces] = why.match(/\w+ faces? (was|were) found/) ?? [];
+  const [faces] = why.match(/(a face was|\d+ faces were) found/) ?? [];
   if (faces) return `Filled with the portrait model: ${faces}.`;
   if (!model) return "";
   if (model === "patchmatch") return "Filled with what is around the hole.";
