@@ -49,10 +49,10 @@ def find_portraits(hole: np.ndarray, see: See) -> list[Square]:
             continue
         if _share_known(square, see) < KNOWN:
             continue
-        found = [one for wider in WIDER if (one := _look_again(square, wider, see))]
-        if len(found) == len(WIDER):
-            centre, half = (np.mean([getattr(one, name) for one in found]) for name in ("centre", "half"))
-            portraits.append(Square(complex(centre), complex(half)))
+        again = _look_again(square, WIDER[0], see)
+        surest = again and _look_again(square, WIDER[1], see)
+        if again and surest:
+            portraits.append(Square((again.centre + surest.centre) / 2, (again.half + surest.half) / 2))
     return portraits
 
 
