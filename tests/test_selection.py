@@ -78,7 +78,7 @@ def auto(size: int = SIZE) -> tuple[Inpainter, list[int], list[int]]:
     for name, engine in engines.items():
         engine.model = replace(engine.model, name=name)
     priors = {"general": GREY, "portraits": DomainPrior.of([HALVES])}
-    return Inpainter(engines, None, "portraits", priors), general.calls, portraits.calls
+    return Inpainter(engines, None, [general.model], "portraits", priors), general.calls, portraits.calls
 
 
 def noise(width: int = SIZE, height: int = SIZE) -> Image.Image:
@@ -130,13 +130,26 @@ def test_one_model_for_all_steps_of_an_outpainting() -> None:
     np.testing.assert_array_equal(np.asarray(wide)[:, 300:556], np.asarray(noise()))
 
 
-def test_the_general_model_is_found_by_name_then_by_what_it_knows(
+@pytest.mark.parametrize(("side", "expected"), [(40, "small"), (300, "small"), (400, "large"), (3000, "large")])
+def test_of_general_models_the_one_of_the_pictures_size_fills(side: int, expected: str) -> None:
+    engines = {"small": Fake(constant(0.5)), "large": Fake(constant(0.5), 2 * SIZE)}
+    for name, engine in engines.items():
+        engine.model = replace(engine.model, name=name)
+    general = [engine.model for engine in engines.values()]
+    assert Inpainter(engines, None, general).fill(noise(side, 40), box(side, 40)).model == expected
+
+
+def test_the_general_models_are_found_by_name_then_by_what_they_know(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
-    for name in ("any", "scenery-256", "photos-512"):
+    for name, found in (
+        ("any", ["any"]),
+        ("photos-512", ["photos-512"]),
+        ("scenery-256", ["scenery-256", "photos-512"]),
+    ):
         shutil.copytree(tiny_model_folder, tmp_path / name)
-        assert [model.name for model in registry.find_models("auto")] == [name]
+        assert [model.name for model in registry.find_models("auto")] == found
 
 
 # PatchMatch

@@ -3,7 +3,7 @@
 A model folder is what ``invertfill export`` writes (see export.py). What is said about a model is read from the header
 of its model.safetensors: 8 bytes of length (little-endian), then JSON, of which "__metadata__" holds the model's config
 and provenance as JSON strings. The shipped folders lie in ``weights/``. Beside these learned models there is
-PatchMatch, which has learned nothing, and "auto", which stands for the general model and that of portraits.
+PatchMatch, which has learned nothing, and "auto", which stands for the general models and that of portraits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PATCHMATCH = "patchmatch"
 FORMER_NAMES = ("exemplar",)  # of PatchMatch
 PATCH = 3  # radius in pixels of the patches that it compares
-GENERAL = ("photos-512", "scenery-256")  # what "auto" fills with, but faces: the first that is installed
+GENERAL = ("scenery-256", "photos-512")  # what "auto" fills with, but faces, by size
 NO_PATCHMATCH = "PyPatchMatch can't be loaded here"
 WEIGHTS = Path(__file__).parent / "weights"
 DOMAIN = "domain.npz"
@@ -124,9 +124,9 @@ def list_models() -> list[ModelInfo]:
 
 
 def find_models(name_or_folder: str | Path) -> list[ModelInfo]:
-    """What a name stands for: "auto" for the general model, then those of aligned portraits; else `find_model`'s one.
+    """What a name stands for: "auto" for the general models, then those of aligned portraits; else `find_model`'s one.
 
-    The general model is the first of ``GENERAL`` that is installed, or else the first by name that knows no one
+    The general models are those of ``GENERAL`` that are installed, or else the first by name that knows no one
     composition only.
 
     Raises:
@@ -137,8 +137,8 @@ def find_models(name_or_folder: str | Path) -> list[ModelInfo]:
     models = {model.name: model for model in list_models()}
     aligned = [model for model in models.values() if model.aligned]
     general = [models[name] for name in GENERAL if name in models]
-    general += [model for model in models.values() if not model.aligned and not model.early]
-    if not (found := [*general[:1], *aligned]):
+    others = [model for model in models.values() if not model.aligned and not model.early]
+    if not (found := [*(general or others[:1]), *aligned]):
         raise InputError("no model ships with this installation; accepted: a model's folder")
     return found
 

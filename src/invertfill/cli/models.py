@@ -23,7 +23,7 @@ def models() -> None:
 
     print(f"{AUTO} (default)")
     for model in find_models(AUTO):
-        print(f"  {model.name} for {'faces that a hole touches' if model.aligned else 'everything else'}")
+        print(f"  {model.name} for {'faces that a hole touches' if model.aligned else 'everything else, by size'}")
     for model in list_models():
         print(model.name + (" (early: its training goes on)" if model.early else ""))
         print(f"  domain   {model.domain}")

@@ -43,6 +43,8 @@ def find_portraits(hole: np.ndarray, see: See) -> list[Square]:
         see: shows a square of the picture.
     """
     candidates = sorted(_candidates(hole, see), key=lambda found: -found[0])
+    if is_nearly_square(*hole.shape):  # it may be one portrait as a whole
+        candidates.insert(0, (1.0, Square.upright(_whole(hole))))
     portraits: list[Square] = []
     for _, square in candidates:
         if any(_same(square, other) for other in portraits) or not in_head(square, hole).any():
@@ -76,11 +78,17 @@ def in_head(square: Square, hole: np.ndarray) -> np.ndarray:
 
 def is_portrait(faces: list[Square], hole: np.ndarray, context: float | None) -> bool:
     """Whether a picture with these faces is, about, a portrait that is aligned, and would be filled as a whole."""
-    height, width = hole.shape
-    if len(faces) != 1 or not is_nearly_square(width, height):
+    if len(faces) != 1 or not is_nearly_square(*hole.shape):
         return False
-    whole = Crop((width - max(width, height)) // 2, (height - max(width, height)) // 2, max(width, height))
+    whole = _whole(hole)
     return find_compact_crops(hole, SIZE, context) == [whole] and _in_place(faces[0], Square.upright(whole))
+
+
+def _whole(hole: np.ndarray) -> Crop:
+    """The square around a picture."""
+    height, width = hole.shape
+    side = max(hole.shape)
+    return Crop((width - side) // 2, (height - side) // 2, side)
 
 
 def _candidates(hole: np.ndarray, see: See) -> Iterator[tuple[float, Square]]:

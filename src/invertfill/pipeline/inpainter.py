@@ -41,9 +41,10 @@ from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.squares import Square, Turned
 from invertfill.pipeline.thin import find_crops
 from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over
-from invertfill.registry import DOMAIN, PATCHMATCH, find_models
+from invertfill.registry import DOMAIN, PATCHMATCH, ModelInfo, find_models
 
 PRIOR_SIZE = 256  # pixels a side, at which a whole picture is looked at
+REDUCED = 1.5  # a picture that is so many times larger than a model is left to a larger one
 LEAST = 64  # of these have to be known to tell whose it is
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
 
@@ -60,20 +61,23 @@ def open_inpainter(options: FillOptions, threads: int = 0, stays: bool = False) 
     if stays or len(models) == 1:
         for name in engines:
             engines[name]
-    portraits = [model for model in models[1:] if model.aligned][:1]
-    priors = {model.name: DomainPrior.load(model.file(DOMAIN)) for model in (models[0], *portraits) if portraits}
-    return Inpainter(engines, options, portraits[0].name if portraits else "", priors)
+    if options.model != AUTO:
+        return Inpainter(engines, options)
+    portraits = next((model.name for model in models[1:] if model.aligned), "")
+    priors = {model.name: DomainPrior.load(model.file(DOMAIN)) for model in models if portraits and model.folder}
+    return Inpainter(engines, options, [model for model in models if model.name != portraits], portraits, priors)
 
 
 class Inpainter:
     """A model, or a general one and one for portraits, ready to fill holes. Made by `invertfill.load`.
 
     Args:
-        engines: loaded models by name; the first fills whatever no other is for.
+        engines: loaded models by name.
         options: of every fill, unless a call changes them.
+        general: the models that fill whatever shows no face, the smaller one first; by default, the first engine's.
         portraits: the model of aligned portraits, which fills faces, wherever they are; "": none does.
-        priors: by name, what pictures of these two models look like. Where no face is found, a whole picture that is
-            most likely a portrait is one.
+        priors: by name, what these models' pictures look like. Where no face is found, a whole picture that is most
+            likely a portrait is one.
 
     `fill`, `fill_samples`, `fill_many` and `outpaint` take the names of `FillOptions` as keywords, such as ``seed=7``,
     for one call; what is decided at loading (model, engine, device, quality) can't be changed so.
@@ -83,25 +87,25 @@ class Inpainter:
         self,
         engines: Mapping[str, Engine],
         options: FillOptions | None = None,
+        general: Sequence[ModelInfo] = (),
         portraits: str = "",
         priors: Mapping[str, DomainPrior] | None = None,
     ) -> None:
         self.engines = engines
         self.options = options or FillOptions()
+        self.general = general
         self.portraits = portraits
         self.priors = priors or {}
-        self._first = next(iter(engines))
 
     @property
     def engine(self) -> Engine:
         """The first model's."""
-        return self.engines[self._first]
+        return self.engines[next(iter(self.engines))]
 
     def only(self, model: str) -> Inpainter:
         """The same with one of its models, which fills whatever comes; faces stay with the model of portraits."""
-        one = Inpainter(self.engines, self.options, self.portraits if model != self.portraits else "")
-        one._first = model
-        return one
+        portraits = self.portraits if model != self.portraits else ""
+        return Inpainter(self.engines, self.options, [self.engines[model].model], portraits)
 
     def fill(self, image: ImageSource, mask: MaskSource | None = None, **changes: Any) -> FillResult:
         """Fill the holes of one picture.
@@ -286,7 +290,7 @@ class Inpainter:
                 hole = hole & ~self._fill_face(job, hole, square, options)
             engine = None
             if hole.any():
-                engine, of_rest = (self.engine, "") if faces else self._select(picture, hole, options)
+                engine, of_rest = (self._general(picture), "") if faces else self._select(picture, hole, options)
                 why = f"{why}; general model ({engine.model.name}) for the rest" if faces else of_rest
         if why:
             notes(f"{name}: {why}")
@@ -321,18 +325,25 @@ class Inpainter:
 
     def _select(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> tuple[Engine, str]:
         """The engine for a picture in which no face was found, and why this one where there was a choice."""
+        engine = self._general(picture)
         if not self.portraits:
-            return self.engine, ""
+            return engine, ""
         crops = find_compact_crops(hole, PRIOR_SIZE, options.context)
         if self.priors and is_nearly_square(*picture.size) and crops[0].inside(*picture.size) == (0, 0, *picture.size):
             piece = _piece(picture, hole, _unknown(picture, hole), crops[0], PRIOR_SIZE, silent)
             seen, masks = piece.seen[None], piece.seen_mask[None]
             if (masks == 0).sum() >= LEAST and nearest_domain(self.priors, seen, masks) == self.portraits:
-                return self.engines[
-                    self.portraits
-                ], f"portrait model ({self.portraits}): the whole picture looks like one"
+                why = f"portrait model ({self.portraits}): the whole picture looks like a portrait"
+                return self.engines[self.portraits], why
         found = ": no face at the hole" if options.faces == AUTO else ""
-        return self.engine, f"general model ({self.engine.model.name}){found}"
+        return engine, f"general model ({engine.model.name}){found}"
+
+    def _general(self, picture: Image.Image) -> Engine:
+        """Of the general models the smallest that sees a picture at about its own size, or else the largest."""
+        if not self.general:
+            return self.engine
+        fitting = (model for model in self.general if max(picture.size) <= REDUCED * model.size)
+        return self.engines[next(fitting, self.general[-1]).name]
 
 
 def show_hole(
