@@ -60,7 +60,7 @@ def export(
         folder: where the model folder goes; a model folder that is already there is replaced.
         card: the model card's Markdown; a short one is written if left out.
         pictures: see `export_model`.
-        early: the training isn't at its end: `--model auto` leaves the model out.
+        early: the training isn't at its end; `invertfill models` says so.
 
     Returns:
         ``folder``.

@@ -184,7 +184,7 @@ def export(
         Path | None, typer.Option(help="What it was trained on, for --model auto; without it, what it draws.")
     ] = None,
     early: Annotated[
-        bool, typer.Option("--early", help="Its training isn't at its end: --model auto leaves it out.")
+        bool, typer.Option("--early", help="Its training isn't at its end: `invertfill models` says so.")
     ] = False,
 ) -> None:
     """Make a model folder of a checkpoint.
