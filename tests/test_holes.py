@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Result, assert_one_line, pixels
+from conftest import Result, assert_one_line, counts, pixels
 from PIL import Image
 
 import invertfill
