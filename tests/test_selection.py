@@ -130,13 +130,28 @@ def test_one_model_for_all_steps_of_an_outpainting() -> None:
     np.testing.assert_array_equal(np.asarray(wide)[:, 300:556], np.asarray(noise()))
 
 
-@pytest.mark.parametrize(("side", "expected"), [(40, "small"), (300, "small"), (400, "large"), (3000, "large")])
-def test_of_general_models_the_one_of_the_pictures_size_fills(side: int, expected: str) -> None:
+def of_two_sizes() -> Inpainter:
     engines = {"small": Fake(constant(0.5)), "large": Fake(constant(0.5), 2 * SIZE)}
     for name, engine in engines.items():
         engine.model = replace(engine.model, name=name)
-    general = [engine.model for engine in engines.values()]
-    assert Inpainter(engines, None, general).fill(noise(side, 40), box(side, 40)).model == expected
+    return Inpainter(engines, None, [engine.model for engine in engines.values()])
+
+
+@pytest.mark.parametrize(("side", "expected"), [(40, "small"), (300, "small"), (400, "large"), (3000, "large")])
+def test_of_general_models_the_one_of_the_pictures_size_fills(side: int, expected: str) -> None:
+    hole = np.zeros((200, side), bool)
+    hole[60:140, 10:30] = hole[80:110, 10:38] = True
+    assert of_two_sizes().fill(noise(side, 200), hole).model == expected
+
+
+def test_thin_holes_are_left_to_the_smaller_one() -> None:
+    hole = np.zeros((700, 900), bool)
+    hole[300:305] = True
+    picture = noise(900, 700)
+    assert of_two_sizes().fill(picture, hole).model == "small"
+    assert of_two_sizes().fill(picture, hole, context=2).model == "large"
+    hole[400:600, 300:500] = True  # most of it isn't thin any more
+    assert of_two_sizes().fill(picture, hole).model == "large"
 
 
 def test_the_general_models_are_found_by_name_then_by_what_they_know(

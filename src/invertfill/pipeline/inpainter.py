@@ -39,7 +39,7 @@ from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import Margins, extend
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.squares import Square, Turned
-from invertfill.pipeline.thin import find_crops
+from invertfill.pipeline.thin import find_crops, is_thin
 from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over
 from invertfill.registry import DOMAIN, PATCHMATCH, ModelInfo, find_models
 
@@ -290,7 +290,7 @@ class Inpainter:
                 hole = hole & ~self._fill_face(job, hole, square, options)
             engine = None
             if hole.any():
-                engine, of_rest = (self._general(picture), "") if faces else self._select(picture, hole, options)
+                engine, of_rest = (self._general(hole, options), "") if faces else self._select(picture, hole, options)
                 why = f"{why}; general model ({engine.model.name}) for the rest" if faces else of_rest
         if why:
             notes(f"{name}: {why}")
@@ -325,7 +325,7 @@ class Inpainter:
 
     def _select(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> tuple[Engine, str]:
         """The engine for a picture in which no face was found, and why this one where there was a choice."""
-        engine = self._general(picture)
+        engine = self._general(hole, options)
         if not self.portraits:
             return engine, ""
         crops = find_compact_crops(hole, PRIOR_SIZE, options.context)
@@ -338,12 +338,16 @@ class Inpainter:
         found = ": no face at the hole" if options.faces == AUTO else ""
         return engine, f"general model ({engine.model.name}){found}"
 
-    def _general(self, picture: Image.Image) -> Engine:
-        """Of the general models the smallest that sees a picture at about its own size, or else the largest."""
+    def _general(self, hole: np.ndarray, options: FillOptions) -> Engine:
+        """Of the general models the smallest that sees a picture at about its own size, or else the largest; but the
+        smallest for thin holes, which it fills better."""
         if not self.general:
             return self.engine
-        fitting = (model for model in self.general if max(picture.size) <= REDUCED * model.size)
-        return self.engines[next(fitting, self.general[-1]).name]
+        fitting = (model for model in self.general if max(hole.shape) <= REDUCED * model.size)
+        model = next(fitting, self.general[-1])
+        if options.context is None and model != self.general[0] and is_thin(hole, self.general[0].size):
+            model = self.general[0]
+        return self.engines[model.name]
 
 
 def show_hole(

@@ -60,6 +60,14 @@ def find_crops(
     return [_for_part(crop, compact) for crop in crops] + local if local else crops
 
 
+def is_thin(hole: np.ndarray, size: int) -> bool:
+    """Whether most of (H, W) bool is thin enough for local squares of a model's own size."""
+    if max(hole.shape) < GAIN * size:
+        return False
+    _, thin = _sort(hole, size)
+    return bool(2 * thin.sum() > hole.sum()) and sum(1 for _ in _local_crops(thin, size)) <= MOST
+
+
 def _for_part(crop: Crop, part: np.ndarray) -> Crop:
     left, top, right, bottom = crop.inside(*part.shape[::-1])
     return replace(crop, part=part[top:bottom, left:right])
