@@ -247,10 +247,13 @@ def test_notes_are_told(client, files, monkeypatch: pytest.MonkeyPatch, tiny_mod
     monkeypatch.setattr(registry, "WEIGHTS", tiny_model_folder.parent)
     server = client(models=("auto",))
     assert next(iter(server.get("/v1/models").json()["models"]))["name"] == "auto"
+    large = Image.new("L", (40, 24), 255)  # most of the picture: worth a note
+    large.paste(0, (0, 0, 8, 24))
+    files = {**files, "mask": encoded(large)}
     answer = server.post("/v1/fill", files=files)
-    assert answer.status_code == 200 and answer.headers[NOTE].startswith("image: ")
+    assert answer.status_code == 200 and answer.headers[NOTE].startswith("mask: ")
     answer = server.post("/v1/fill", files=files, headers={"Accept": "application/json"}).json()
-    assert answer["notes"] and answer["notes"][0].startswith("image: ")
+    assert answer["notes"] and answer["notes"][0].startswith("mask: ")
 
 
 def test_metrics(client, files) -> None:

@@ -43,7 +43,7 @@ def find_portraits(hole: np.ndarray, see: See) -> list[Square]:
         see: shows a square of the picture.
     """
     candidates = sorted(_candidates(hole, see), key=lambda found: -found[0])
-    if is_nearly_square(*hole.shape):  # it may be one portrait as a whole
+    if candidates and is_nearly_square(*hole.shape):  # it may be one portrait as a whole
         candidates.insert(0, (1.0, Square.upright(_whole(hole))))
     portraits: list[Square] = []
     for _, square in candidates:
