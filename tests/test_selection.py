@@ -144,6 +144,18 @@ def test_of_general_models_the_one_of_the_pictures_size_fills(side: int, expecte
     assert of_two_sizes().fill(noise(side, 200), hole).model == expected
 
 
+def test_among_few_colours_the_model_for_drawings_fills() -> None:
+    engines = {"general": Fake(constant(0.5)), "drawings": Fake(constant(-0.5))}
+    for name, engine in engines.items():
+        engine.model = replace(engine.model, name=name)
+    inpainter = Inpainter(engines, None, [engines["general"].model], drawings="drawings")
+    drawn = Image.fromarray(np.indices((90, 80)).sum(0).astype(np.uint8) % 5 * 50)
+    result = inpainter.fill(drawn, box(80, 90))
+    assert result.model == "drawings" and "few colours" in result.why
+    assert inpainter.only("general").fill(drawn, box(80, 90)).model == "general"
+    assert inpainter.fill(noise(80, 90), box(80, 90)).model == "general"
+
+
 def test_thin_holes_are_left_to_the_smaller_one() -> None:
     hole = np.zeros((700, 900), bool)
     hole[300:305] = True
@@ -164,7 +176,7 @@ def test_the_general_models_are_found_by_name_then_by_what_they_know(
         ("scenery-256", ["scenery-256", "photos-512"]),
     ):
         shutil.copytree(tiny_model_folder, tmp_path / name)
-        assert [model.name for model in registry.find_models("auto")] == found
+        assert [model.name for model in registry.find_models("auto") if model.folder] == found
 
 
 # PatchMatch

@@ -124,7 +124,8 @@ def list_models() -> list[ModelInfo]:
 
 
 def find_models(name_or_folder: str | Path) -> list[ModelInfo]:
-    """What a name stands for: "auto" for the general models, then those of aligned portraits; else `find_model`'s one.
+    """What a name stands for: "auto" for the general models, those of aligned portraits, and PatchMatch; else
+    `find_model`'s one.
 
     The general models are those of ``GENERAL`` that are installed, or else the first by name that knows no one
     composition only.
@@ -137,8 +138,8 @@ def find_models(name_or_folder: str | Path) -> list[ModelInfo]:
     models = {model.name: model for model in list_models()}
     aligned = [model for model in models.values() if model.aligned]
     general = [models[name] for name in GENERAL if name in models]
-    others = [model for model in models.values() if not model.aligned and not model.early]
-    if not (found := [*(general or others[:1]), *aligned]):
+    others = [model for model in models.values() if not model.aligned and not model.early and model.folder]
+    if not (found := [*(general or others[:1]), *aligned, *_patchmatch()]):
         raise InputError("no model ships with this installation; accepted: a model's folder")
     return found
 

@@ -23,7 +23,8 @@ def models() -> None:
 
     print(f"{AUTO} (default)")
     for model in find_models(AUTO):
-        print(f"  {model.name} for {'faces that a hole touches' if model.aligned else 'everything else, by size'}")
+        general = "everything else, by size" if model.folder else "drawings and scans of few colours"
+        print(f"  {model.name} for {'faces that a hole touches' if model.aligned else general}")
     for model in list_models():
         print(model.name + (" (early: its training goes on)" if model.early else ""))
         print(f"  domain   {model.domain}")

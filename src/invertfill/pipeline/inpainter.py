@@ -45,6 +45,7 @@ from invertfill.registry import DOMAIN, PATCHMATCH, ModelInfo, find_models
 
 PRIOR_SIZE = 256  # pixels a side, at which a whole picture is looked at
 REDUCED = 1.5  # a picture that is so many times larger than a model is left to a larger one
+LARGE = 1024  # pixels a side are enough to tell whether colours are few
 LEAST = 64  # of these have to be known to tell whose it is
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
 
@@ -65,7 +66,8 @@ def open_inpainter(options: FillOptions, threads: int = 0, stays: bool = False) 
         return Inpainter(engines, options)
     portraits = next((model.name for model in models[1:] if model.aligned), "")
     priors = {model.name: DomainPrior.load(model.file(DOMAIN)) for model in models if portraits and model.folder}
-    return Inpainter(engines, options, [model for model in models if model.name != portraits], portraits, priors)
+    general = [model for model in models if model.folder and model.name != portraits]
+    return Inpainter(engines, options, general, portraits, priors, PATCHMATCH if PATCHMATCH in engines else "")
 
 
 class Inpainter:
@@ -78,6 +80,7 @@ class Inpainter:
         portraits: the model of aligned portraits, which fills faces, wherever they are; "": none does.
         priors: by name, what these models' pictures look like. Where no face is found, a whole picture that is most
             likely a portrait is one.
+        drawings: the model for holes among few colours; "": the general ones fill these, too.
 
     `fill`, `fill_samples`, `fill_many` and `outpaint` take the names of `FillOptions` as keywords, such as ``seed=7``,
     for one call; what is decided at loading (model, engine, device, quality) can't be changed so.
@@ -90,12 +93,14 @@ class Inpainter:
         general: Sequence[ModelInfo] = (),
         portraits: str = "",
         priors: Mapping[str, DomainPrior] | None = None,
+        drawings: str = "",
     ) -> None:
         self.engines = engines
         self.options = options or FillOptions()
         self.general = general
         self.portraits = portraits
         self.priors = priors or {}
+        self.drawings = drawings
 
     @property
     def engine(self) -> Engine:
@@ -290,7 +295,9 @@ class Inpainter:
                 hole = hole & ~self._fill_face(job, hole, square, options)
             engine = None
             if hole.any():
-                engine, of_rest = (self._general(hole, options), "") if faces else self._select(picture, hole, options)
+                engine, of_rest = (
+                    (self._general(picture, hole, options), "") if faces else self._select(picture, hole, options)
+                )
                 why = f"{why}; general model ({engine.model.name}) for the rest" if faces else of_rest
         if why:
             notes(f"{name}: {why}")
@@ -325,7 +332,9 @@ class Inpainter:
 
     def _select(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> tuple[Engine, str]:
         """The engine for a picture in which no face was found, and why this one where there was a choice."""
-        engine = self._general(hole, options)
+        engine = self._general(picture, hole, options)
+        if self.drawings and engine.model.name == self.drawings:
+            return engine, f"{self.drawings}: few colours are around the hole"
         if not self.portraits:
             return engine, ""
         crops = find_compact_crops(hole, PRIOR_SIZE, options.context)
@@ -338,11 +347,13 @@ class Inpainter:
         found = ": no face at the hole" if options.faces == AUTO else ""
         return engine, f"general model ({engine.model.name}){found}"
 
-    def _general(self, hole: np.ndarray, options: FillOptions) -> Engine:
+    def _general(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> Engine:
         """Of the general models the smallest that sees a picture at about its own size, or else the largest; but the
-        smallest for thin holes, which it fills better."""
+        smallest for thin holes, which it fills better, and PatchMatch for drawings."""
         if not self.general:
             return self.engine
+        if self.drawings and _is_drawn(picture, hole):
+            return self.engines[self.drawings]
         fitting = (model for model in self.general if max(hole.shape) <= REDUCED * model.size)
         model = next(fitting, self.general[-1])
         if options.context is None and model != self.general[0] and is_thin(hole, self.general[0].size):
@@ -510,6 +521,19 @@ def _colours_near(picture: Image.Image, piece: _Piece) -> np.ndarray | None:
     x, y = piece.box[0] + left, piece.box[1] + top
     pixels = np.asarray(picture.crop((x, y, x + known.shape[1], y + known.shape[0])))
     return few_colours(pixels, known & visible(picture, pixels))
+
+
+def _is_drawn(picture: Image.Image, hole: np.ndarray) -> bool:
+    """Whether few colours are around the holes, as in sprites, scans and diagrams."""
+    if samples_of(picture) is not None:
+        return False
+    left, top, right, bottom = bounds(hole)
+    left, top = max(left - NEAR, 0), max(top - NEAR, 0)
+    known = ~hole[top : bottom + NEAR, left : right + NEAR]
+    pixels = np.asarray(picture.crop((left, top, left + known.shape[1], top + known.shape[0])))
+    step = 1 + max(known.shape) // LARGE
+    pixels, known = pixels[::step, ::step], known[::step, ::step]
+    return few_colours(pixels, known & visible(picture, pixels)) is not None
 
 
 def _copy(picture: Image.Image) -> Image.Image:
