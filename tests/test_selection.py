@@ -130,11 +130,17 @@ def test_one_model_for_all_steps_of_an_outpainting() -> None:
     np.testing.assert_array_equal(np.asarray(wide)[:, 300:556], np.asarray(noise()))
 
 
-def of_two_sizes() -> Inpainter:
+def of_two_sizes(priors: dict[str, DomainPrior] | None = None) -> Inpainter:
     engines = {"small": Fake(constant(0.5)), "large": Fake(constant(0.5), 2 * SIZE)}
     for name, engine in engines.items():
         engine.model = replace(engine.model, name=name)
-    return Inpainter(engines, None, [engine.model for engine in engines.values()])
+    return Inpainter(engines, None, [engine.model for engine in engines.values()], "", priors)
+
+
+def test_of_general_models_the_one_of_the_pictures_domain_fills() -> None:
+    inpainter = of_two_sizes({"small": DomainPrior.of([HALVES]), "large": GREY})
+    for picture, expected in ((halves(600, 600), "small"), (noise(600, 600), "large")):
+        assert inpainter.fill(picture, box(600, 600)).model == expected
 
 
 @pytest.mark.parametrize(("side", "expected"), [(40, "small"), (300, "small"), (400, "large"), (3000, "large")])

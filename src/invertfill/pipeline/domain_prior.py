@@ -7,7 +7,7 @@ likelihood under each model's Gaussian that says which of them it belongs to, ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,12 +90,3 @@ class DomainPrior:
         squared = apart @ apart / NOISE - along @ np.linalg.solve(inner, along)
         log_det = np.linalg.slogdet(inner)[1] + len(apart) * np.log(NOISE)
         return float(-0.5 * (squared + log_det + len(apart) * np.log(2 * np.pi)) / len(apart))
-
-
-def nearest(priors: Mapping[str, DomainPrior], seen: np.ndarray, masks: np.ndarray) -> str:
-    """The name of the domain to which pictures most likely belong; of equals, the first.
-
-    Args:
-        seen, masks: as of `DomainPrior.log_likelihood`.
-    """
-    return max(priors, key=lambda name: priors[name].log_likelihood(seen, masks))

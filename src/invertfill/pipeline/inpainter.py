@@ -27,7 +27,6 @@ from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_compact_crops, is_nearly_square, put_back
 from invertfill.pipeline.detail import put_back_with_detail
 from invertfill.pipeline.domain_prior import DomainPrior
-from invertfill.pipeline.domain_prior import nearest as nearest_domain
 from invertfill.pipeline.face_detector import SIZE as FACE_SIZE
 from invertfill.pipeline.faces import find_portraits, in_head, is_portrait
 from invertfill.pipeline.feather import Feather, pixels_in
@@ -332,32 +331,47 @@ class Inpainter:
 
     def _select(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> tuple[Engine, str]:
         """The engine for a picture in which no face was found, and why this one where there was a choice."""
-        engine = self._general(picture, hole, options)
+        crop = find_compact_crops(hole, PRIOR_SIZE, options.context)[0]
+        likely = self._likelihoods(picture, hole, crop)
+        engine = self._general(picture, hole, options, likely)
         if self.drawings and engine.model.name == self.drawings:
             return engine, f"{self.drawings}: few colours are around the hole"
         if not self.portraits:
             return engine, ""
-        crops = find_compact_crops(hole, PRIOR_SIZE, options.context)
-        if self.priors and is_nearly_square(*picture.size) and crops[0].inside(*picture.size) == (0, 0, *picture.size):
-            piece = _piece(picture, hole, _unknown(picture, hole), crops[0], PRIOR_SIZE, silent)
-            seen, masks = piece.seen[None], piece.seen_mask[None]
-            if (masks == 0).sum() >= LEAST and nearest_domain(self.priors, seen, masks) == self.portraits:
-                why = f"portrait model ({self.portraits}): the whole picture looks like a portrait"
-                return self.engines[self.portraits], why
+        whole = is_nearly_square(*picture.size) and crop.inside(*picture.size) == (0, 0, *picture.size)
+        if whole and likely and max(likely, key=likely.__getitem__) == self.portraits:
+            return self.engines[
+                self.portraits
+            ], f"portrait model ({self.portraits}): the whole picture looks like a portrait"
         found = ": no face at the hole" if options.faces == AUTO else ""
         return engine, f"general model ({engine.model.name}){found}"
 
-    def _general(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> Engine:
+    def _likelihoods(self, picture: Image.Image, hole: np.ndarray, crop: Crop) -> dict[str, float]:
+        """By name, how likely it is that what a crop shows is of a model's domain; {} where too little is known."""
+        if not self.priors:
+            return {}
+        piece = _piece(picture, hole, _unknown(picture, hole), crop, PRIOR_SIZE, silent)
+        seen, masks = piece.seen[None], piece.seen_mask[None]
+        if (masks == 0).sum() < LEAST:
+            return {}
+        return {name: prior.log_likelihood(seen, masks) for name, prior in self.priors.items()}
+
+    def _general(
+        self, picture: Image.Image, hole: np.ndarray, options: FillOptions, likely: Mapping[str, float] | None = None
+    ) -> Engine:
         """Of the general models the smallest that sees a picture at about its own size, or else the largest; but the
-        smallest for thin holes, which it fills better, and PatchMatch for drawings."""
+        smallest for its own domain and for thin holes, which it fills better, and PatchMatch for drawings."""
         if not self.general:
             return self.engine
         if self.drawings and _is_drawn(picture, hole):
             return self.engines[self.drawings]
         fitting = (model for model in self.general if max(hole.shape) <= REDUCED * model.size)
-        model = next(fitting, self.general[-1])
-        if options.context is None and model != self.general[0] and is_thin(hole, self.general[0].size):
-            model = self.general[0]
+        first, model = self.general[0], next(fitting, self.general[-1])
+        if model != first:
+            odds = likely or {}
+            own = bool(odds) and max(self.general, key=lambda one: odds[one.name]) == first
+            if own or (options.context is None and is_thin(hole, first.size)):
+                model = first
         return self.engines[model.name]
 
 
