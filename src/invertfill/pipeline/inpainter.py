@@ -44,6 +44,7 @@ from invertfill.registry import DOMAIN, PATCHMATCH, ModelInfo, find_models
 
 PRIOR_SIZE = 256  # pixels a side, at which a whole picture is looked at
 REDUCED = 1.5  # a picture that is so many times larger than a model is left to a larger one
+NEARER = 0.01  # nats per value: by so much must a picture be nearer to the smaller model's domain
 LARGE = 1024  # pixels a side are enough to tell whether colours are few
 LEAST = 64  # of these have to be known to tell whose it is
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
@@ -369,7 +370,7 @@ class Inpainter:
         first, model = self.general[0], next(fitting, self.general[-1])
         if model != first:
             odds = likely or {}
-            own = bool(odds) and max(self.general, key=lambda one: odds[one.name]) == first
+            own = bool(odds) and odds[first.name] > odds[model.name] + NEARER
             if own or (options.context is None and is_thin(hole, first.size)):
                 model = first
         return self.engines[model.name]

@@ -25,6 +25,7 @@ OWN = 10  # cells along the side of the part that a square fills, so that there 
 FADE = 2  # cells from the border of that part to each side, over which neighbours fade into each other
 COMPACT = 3  # a hole is compact if a square fits in that is one part in so many of its longer side, ...
 SPECK = 2  # ... unless that is no more than so many cells: dust
+FINE = 4  # strokes of a brush are no thin holes to `is_thin`: so many times less wide must these be
 GAIN = 1.5  # so many times larger must the picture be than a local square
 
 
@@ -61,10 +62,10 @@ def find_crops(
 
 
 def is_thin(hole: np.ndarray, size: int) -> bool:
-    """Whether most of (H, W) bool is thin enough for local squares of a model's own size."""
+    """Whether most of (H, W) bool is far thinner than local squares of a model's own size have to be."""
     if max(hole.shape) < GAIN * size:
         return False
-    _, thin = _sort(hole, size)
+    _, thin = _sort(hole, size // FINE)
     return bool(2 * thin.sum() > hole.sum()) and sum(1 for _ in _local_crops(thin, size)) <= MOST
 
 
