@@ -23,7 +23,7 @@ def models() -> None:
 
     print(f"{AUTO} (default)")
     for model in find_models(AUTO):
-        general = "everything else, by size" if model.folder else "drawings and scans of few colours"
+        general = "everything else, by size and subject" if model.folder else "drawings and scans of few colours"
         print(f"  {model.name} for {'faces that a hole touches' if model.aligned else general}")
     for model in list_models():
         print(model.name + (" (early: its training goes on)" if model.early else ""))
