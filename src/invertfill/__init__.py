@@ -8,9 +8,13 @@ Importing this package imports neither torch nor NumPy: everything is loaded on 
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 from invertfill.errors import InputError
+
+# From 1.29 on, ONNX Runtime tells its makers about each model that is run, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 TYPE_CHECKING = False  # that of typing takes longer to import than all else here
 if TYPE_CHECKING:

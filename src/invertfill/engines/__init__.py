@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,9 +10,6 @@ from invertfill.engines.base import Engine
 from invertfill.errors import InputError
 from invertfill.options import AUTO, FillOptions
 from invertfill.registry import ModelInfo
-
-# From 1.29 on, ONNX Runtime tells its makers about each model that is run, unless this is set before it is imported.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 class Engines(Mapping[str, Engine]):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 
-from invertfill.engines.onnx import session_options
 from invertfill.errors import InputError, one_line
 from invertfill.registry import SUMS, WEIGHTS, read_sums, sha256_of
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 SIZE = 256  # pixels a side, that it sees
 MODEL = WEIGHTS / "blazeface" / "face_detection_back_256x256.onnx"
@@ -83,6 +85,10 @@ def _anchors() -> np.ndarray:
 
 @cache
 def _session() -> onnxruntime.InferenceSession:
+    import onnxruntime  # a tenth of a second, which a model by name may not need
+
+    from invertfill.engines.onnx import session_options
+
     try:
         if sha256_of(MODEL) != read_sums(MODEL.with_name(SUMS)).get(MODEL.name):
             raise ValueError(f"its SHA-256 isn't the one in {SUMS}")

@@ -296,7 +296,7 @@ class Inpainter:
             engine = None
             if hole.any():
                 engine, of_rest = (
-                    (self._general(picture, hole, options), "") if faces else self._select(picture, hole, options)
+                    (self._general(hole, options, {}), "") if faces else self._select(picture, hole, options)
                 )
                 why = f"{why}; general model ({engine.model.name}) for the rest" if faces else of_rest
         if why:
@@ -333,17 +333,16 @@ class Inpainter:
     def _select(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> tuple[Engine, str]:
         """The engine for a picture in which no face was found, and why this one where there was a choice."""
         crop = find_compact_crops(hole, PRIOR_SIZE, options.context)[0]
+        if self.drawings and _is_drawn(picture, hole):
+            return self.engines[self.drawings], f"{self.drawings}: few colours are around the hole"
         likely = self._likelihoods(picture, hole, crop)
-        engine = self._general(picture, hole, options, likely)
-        if self.drawings and engine.model.name == self.drawings:
-            return engine, f"{self.drawings}: few colours are around the hole"
+        engine = self._general(hole, options, likely)
         if not self.portraits:
             return engine, ""
         whole = is_nearly_square(*picture.size) and crop.inside(*picture.size) == (0, 0, *picture.size)
         if whole and likely and max(likely, key=likely.__getitem__) == self.portraits:
-            return self.engines[
-                self.portraits
-            ], f"portrait model ({self.portraits}): the whole picture looks like a portrait"
+            why = f"portrait model ({self.portraits}): the whole picture looks like a portrait"
+            return self.engines[self.portraits], why
         found = ": no face at the hole" if options.faces == AUTO else ""
         return engine, f"general model ({engine.model.name}){found}"
 
@@ -357,20 +356,15 @@ class Inpainter:
             return {}
         return {name: prior.log_likelihood(seen, masks) for name, prior in self.priors.items()}
 
-    def _general(
-        self, picture: Image.Image, hole: np.ndarray, options: FillOptions, likely: Mapping[str, float] | None = None
-    ) -> Engine:
+    def _general(self, hole: np.ndarray, options: FillOptions, likely: Mapping[str, float]) -> Engine:
         """Of the general models the smallest that sees a picture at about its own size, or else the largest; but the
-        smallest for its own domain and for thin holes, which it fills better, and PatchMatch for drawings."""
+        smallest for its own domain and for thin holes, which it fills better."""
         if not self.general:
             return self.engine
-        if self.drawings and _is_drawn(picture, hole):
-            return self.engines[self.drawings]
         fitting = (model for model in self.general if max(hole.shape) <= REDUCED * model.size)
         first, model = self.general[0], next(fitting, self.general[-1])
         if model != first:
-            odds = likely or {}
-            own = bool(odds) and odds[first.name] > odds[model.name] + NEARER
+            own = bool(likely) and likely[first.name] > likely[model.name] + NEARER
             if own or (options.context is None and is_thin(hole, first.size)):
                 model = first
         return self.engines[model.name]
