@@ -18,9 +18,7 @@ def widened(mask: np.ndarray, by: int, outside: bool = False) -> np.ndarray:
 def mean_around(values: np.ndarray, reach: int) -> np.ndarray:
     """(H, W[, C]) -> the same, float32: means over squares of 2 reach + 1 pixels, the border repeated."""
     n = 2 * reach + 1
-    for axis in (0, 1):
-        pad = [(0, 0)] * values.ndim
-        pad[axis] = (reach + 1, reach)
-        total = np.pad(values, pad, "edge").cumsum(axis, dtype=np.float64)
-        values = (total.take(range(n, total.shape[axis]), axis) - total.take(range(total.shape[axis] - n), axis)) / n
+    for _ in range(2):  # along the columns, then along the rows
+        total = np.pad(values, ((reach + 1, reach), *[(0, 0)] * (values.ndim - 1)), "edge").cumsum(0, dtype=np.float64)
+        values = ((total[n:] - total[:-n]) / n).swapaxes(0, 1)
     return values.astype(np.float32)

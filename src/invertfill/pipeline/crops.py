@@ -104,11 +104,15 @@ def on_grid(hole: np.ndarray, cell: int) -> tuple[np.ndarray, np.ndarray]:
 
 def groups_of(cells: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows and columns of the cells in each group of (R, C) bool; those that touch at an edge or corner are one."""
-    y, x = np.nonzero(cells)
-    group = _touching(cells)[y, x]
+    if not cells.any():
+        return []
+    left, top, right, bottom = bounds(cells)
+    near = cells[top:bottom, left:right]
+    y, x = np.nonzero(near)
+    group = _touching(near)[y, x]
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order])) + 1
-    return [(y[part], x[part]) for part in np.split(order, starts) if len(part)]
+    return [(top + y[part], left + x[part]) for part in np.split(order, starts)]
 
 
 def _touching(cells: np.ndarray) -> np.ndarray:

@@ -7,7 +7,10 @@ residuals (spot noise: van Wijk 1991; Galerne, Gousseau and Morel 2011, "Random 
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from invertfill.imaging.windows import mean_around
 from invertfill.pipeline.crops import bounds
@@ -73,19 +76,21 @@ def _own(picture: np.ndarray, part: np.ndarray) -> np.ndarray:
 def _grain(picture: np.ndarray, unknown: np.ndarray) -> np.ndarray | None:
     """Residuals (SPOTS, WINDOW, WINDOW, 3) that show grain alone; None where there is none, or too little to tell."""
     side = WINDOW + 2 * REACH  # the local mean at a window's border must be of known pixels, too
-    step = max(WINDOW // 2, int(np.sqrt(unknown.size / MOST)))
-    windows = [
-        _residual(window.astype(np.float32))
-        for top in range(0, len(unknown) - side + 1, step)
-        for left in range(0, unknown.shape[1] - side + 1, step)
-        if not unknown[top : top + side, left : left + side].any()
-        and CLIPPED <= (window := picture[top : top + side, left : left + side]).mean() <= 255 - CLIPPED
-    ]
-    if len(windows) < SPOTS / FLAT:
+    if min(unknown.shape) < side:
         return None
-    energies = np.array([np.square(window).mean() for window in windows])
+    step = max(WINDOW // 2, int(np.sqrt(unknown.size / MOST)))
+
+    def windows(array: np.ndarray) -> np.ndarray:  # (rows, columns, ..., side, side)
+        return sliding_window_view(array, (side, side), (0, 1))[::step, ::step]  # type: ignore[call-overload, no-any-return]
+
+    known = windows(picture)[~windows(unknown).any((2, 3))]
+    means = known.mean((1, 2, 3))
+    residuals = _residuals(known[(means >= CLIPPED) & (means <= 255 - CLIPPED)])
+    if len(residuals) < SPOTS / FLAT:
+        return None
+    energies = np.square(residuals).mean((1, 2, 3))
     order = np.argsort(energies, kind="stable")
-    spots = np.stack([windows[i] for i in order[:SPOTS]])
+    spots = residuals[order[:SPOTS]].transpose(0, 2, 3, 1)
     flattest = energies[order[:SPOTS]].mean()
     parts = np.square(spots.mean(3)).reshape(SPOTS, 4, WINDOW // 4, 4, WINDOW // 4).mean((2, 4))
     uneven = np.median(parts.std((1, 2)) / np.maximum(parts.mean((1, 2)), 1e-6))
@@ -93,9 +98,12 @@ def _grain(picture: np.ndarray, unknown: np.ndarray) -> np.ndarray | None:
     return spots if flattest >= LEAST**2 and alike and uneven <= EVEN else None
 
 
-def _residual(picture: np.ndarray) -> np.ndarray:
-    inner = slice(REACH, -REACH)
-    return (picture - mean_around(picture, REACH))[inner, inner]
+def _residuals(windows: np.ndarray) -> np.ndarray:
+    """(N, 3, side, side) uint8 -> (N, 3, WINDOW, WINDOW) float32: what lies over the local mean."""
+    total, n = windows.astype(np.int32), 2 * REACH + 1
+    total = reduce(np.add, [total[:, :, i : i + WINDOW] for i in range(n)])
+    total = reduce(np.add, [total[..., i : i + WINDOW] for i in range(n)])
+    return windows[..., REACH:-REACH, REACH:-REACH] - total.astype(np.float32) / n**2
 
 
 def _noise(spots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
