@@ -20,7 +20,7 @@ import numpy as np
 import onnxruntime
 from machine import describe
 from PIL import Image
-from run import invertfill as invertfill_command
+from run import run_command
 from typer import Option
 
 import invertfill
@@ -56,7 +56,7 @@ def main(model: str, pipeline: Path, images: Annotated[Path, Option()], count: i
         photo, mask, out = (Path(folder) / name for name in ("photo.png", "mask.png", "filled.png"))
         Image.fromarray(pictures[0]).save(photo)
         save_mask(holes[0], mask)
-        peak = invertfill_command("fill", photo, "--mask", mask, "--model", model, "-o", out)
+        peak = run_command("fill", photo, "--mask", mask, "--model", model, "-o", out)
     a, b = statistics.median(ours), statistics.median(theirs)
     print(describe())
     print(f"{model}, {len(files)} pictures, medians: {a:.3f} s, MI-GAN's pipeline {b:.3f} s: {a / b:.2f}")

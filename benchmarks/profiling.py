@@ -31,7 +31,8 @@ from invertfill.registry import ModelInfo, find_model
 PARTS = (
     "encoder",
     "RGB branch",
-    *("generator, to 32 px", "generator, 64 px", "generator, 128 px", "generator, 256 px"),
+    "generator, to 32 px",
+    *(f"generator, {side} px" for side in (64, 128, 256, 512)),
     "styles and weights",
 )
 
@@ -121,7 +122,8 @@ def table(nodes: list[Node], rate: float, copied: float, rows: int) -> str:
     for node in nodes:
         parts[node.part].append(node)
     for part in [*PARTS, "whole"]:
-        chosen = nodes if part == "whole" else parts[part]
+        if not (chosen := nodes if part == "whole" else parts[part]):
+            continue
         figures = [sum(node.seconds for node in chosen) * 1e3, sum(node.flops for node in chosen) / 1e9]
         figures += [sum(node.bytes for node in chosen) / 1e6]
         figures += [sum(max(node.flops / rate, node.bytes / copied) for node in chosen) * 1e3]

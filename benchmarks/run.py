@@ -18,23 +18,29 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from machine import FLOPS, Product, describe
+import onnxruntime
+from machine import FLOPS, Product, best, copy_rate, describe
 from packaging.requirements import Requirement
 from PIL import Image
 from profiling import example, profile
 from rich.console import Console
 from typer import Option
 
+import invertfill
 from invertfill.cli import run
 from invertfill.engines import open_engine
+from invertfill.engines.onnx import session_options
 from invertfill.errors import InputError
 from invertfill.imaging.files import make_folder
-from invertfill.options import FillOptions
+from invertfill.options import AUTO, FillOptions
+from invertfill.pipeline.inpainter import open_inpainter
+from invertfill.pipeline.outpainting import margins_for_aspect
 from invertfill.registry import ModelInfo, find_model
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -43,6 +49,11 @@ MASK = EXAMPLES / "masks" / "portrait-astronaut-box.png"
 TURNS = 9
 PAUSE = 0.2  # seconds: the threads of whatever ran before look for more work for a while, and hold the cores
 LARGE = (4000, 3000)  # 12 megapixels
+OTHERS: tuple[tuple[str, dict[str, Any], str], ...] = (  # title, options, target
+    ("OpenVINO", {"engine": "openvino"}, ""),
+    ("PyTorch", {"engine": "torch"}, ""),
+    ("`--quality best`", {"quality": "best"}, "20"),
+)
 console = Console(stderr=True)
 
 
@@ -68,7 +79,7 @@ sys.exit(status)
 """
 
 
-def invertfill(*arguments: object) -> float:
+def run_command(*arguments: object) -> float:
     """Run the command; its peak memory in MB."""
     command = [sys.executable, "-S", "-c", BETWEEN, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -110,7 +121,7 @@ class Bench:
         self.out = folder / "out.png"
 
     def fill(self, picture: Path, mask: Path, out: Path | None = None) -> float:
-        return invertfill("fill", picture, "--mask", mask, "-o", out or self.out, "--model", self.model.name)
+        return run_command("fill", picture, "--mask", mask, "-o", out or self.out, "--model", self.model.name)
 
     def photo(self, width: int, height: int, share: float) -> tuple[Path, Path]:
         """The example portrait at any size as JPEG, with a disc of so large a share of it as hole."""
@@ -130,58 +141,113 @@ class Bench:
             (folder / f"{i:04}.png").write_bytes(PHOTO.read_bytes())
         return folder
 
-    def targets(self, count: int) -> list[tuple[str, str, float, str]]:
+    def targets(self, count: int, peer: Path | None) -> list[tuple[str, str, float, str]]:
         """Rows: what is compared, the figures, their ratio or value, and the target."""
         rows = []
-        engine, product = open_engine(self.model, FillOptions()), Product()
+        console.print("in one process")
+        size, large = self.model.size, self.model.size > 256
+        files = self.photo(size, size, 0.25)
+        picture, hole = (np.asarray(Image.open(path)) for path in files)
+        inpainter, auto = (invertfill.load(name) for name in (self.model.name, AUTO))
+        engine = inpainter.engine
         request = example(engine)
-        operations = sum(node.flops for node in profile(self.model, 0, 1))
 
-        def fill() -> None:
+        def graph() -> None:
             engine.fill(request)
 
-        console.print("model alone")
-        alone, multiplied = turns(fill, product)
-        least = operations / (FLOPS / multiplied)
-        model = f"model alone {alone * 1e3:.0f} ms"
-        what = f"{operations / 1e9:.1f} GFLOP at {FLOPS / multiplied / 1e9:.0f} GFLOP/s {least * 1e3:.0f} ms"
-        rows.append(("one 256-px fill against its FLOPs", f"{model}, {what}", alone / least, "1.6"))
-        what = f"{model}, product {multiplied * 1e3:.0f} ms"
-        rows.append(("the same against a 2048³ fp32 product", what, alone / multiplied, "1.0"))
+        works = {
+            "graph": graph,
+            "fill": lambda: inpainter.fill(*files),
+            "auto": lambda: auto.fill(*files),
+            "four": lambda: list(inpainter.fill_samples(*files, samples=4)),
+            "wide": lambda: inpainter.outpaint(picture, **asdict(margins_for_aspect((size, size), "16:9"))),
+        }
+        if peer:
+            session = onnxruntime.InferenceSession(peer, session_options(), providers=["CPUExecutionProvider"])
+            planes = picture.transpose(2, 0, 1)[None], np.where(hole, 0, 255).astype(np.uint8)[None, None]
+            inputs = dict(zip(("image", "mask"), planes, strict=True))
+            works["peer"] = lambda: session.run(None, inputs)
+        took = dict(zip(works, turns(*works.values()), strict=True))
+        alone, fill = took["graph"], took["fill"]
+        compared = f"fill {fill * 1e3:.0f} ms"
+        rows.append(
+            (
+                "a fill, reading to compositing, against the graph alone",
+                f"{compared}, graph {alone * 1e3:.0f} ms",
+                fill / alone,
+                "1.15",
+            )
+        )
+        rate, copied = FLOPS / best(Product()), copy_rate()
+        nodes = profile(self.model, 0, TURNS)
+        limit = sum(max(node.flops / rate, node.bytes / copied) for node in nodes)
+        what = f"{sum(node.seconds for node in nodes) * 1e3:.0f} ms, limit {limit * 1e3:.0f} ms"
+        rows.append(("the graph against its layers' limits", what, sum(node.seconds for node in nodes) / limit, "1.25"))
+        if peer:
+            what = f"{compared}, MI-GAN {took['peer'] * 1e3:.0f} ms"
+            rows.append(("a fill against MI-GAN's own pipeline", what, fill / took["peer"], "0.4" if large else ""))
+        rows.append(
+            (
+                "`auto` against the model by name",
+                f"{took['auto'] * 1e3:.0f} ms, {compared}",
+                took["auto"] / fill,
+                "1.25",
+            )
+        )
+        each = (took["four"] - fill) / 3
+        what = f"{each * 1e3:.0f} ms, graph {alone * 1e3:.0f} ms"
+        rows.append(("each further variant against the graph alone", what, each / alone, "1.15"))
+        rows.append(
+            (
+                f"outpainting {size} px to 16:9 against a fill",
+                f"{took['wide'] * 1e3:.0f} ms, {compared}",
+                took["wide"] / fill,
+                "2.2",
+            )
+        )
         # Other engines afterwards, one by one: a user's process has none of their threads.
-        for name, title, target in (("openvino", "OpenVINO", ""), ("torch", "PyTorch, eager", "0.6")):
+        for title, options, target in OTHERS:
             try:
-                other = open_engine(self.model, FillOptions(engine=name, device="cpu"))
+                other = open_inpainter(FillOptions(self.model.name, device="cpu", **options))
             except InputError as error:  # without the extra
                 console.print(f"no row for {title}: {error}")
                 continue
-            alone, took = turns(fill, partial(other.fill, request))
-            what = f"model alone {alone * 1e3:.0f} ms, {title} {took * 1e3:.0f} ms"
-            rows.append((f"the same against {title}", what, alone / took, target))
+            again, other_took = turns(works["fill"], partial(other.fill, *files), times=3)
+            what = f"{other_took * 1e3:.0f} ms, fill {again * 1e3:.0f} ms"
+            rows.append((f"{title} against a fill", what, other_took / again, target))
             del other
 
         console.print("whole processes")
-        large = self.photo(*LARGE, 0.01)
+        huge = self.photo(*LARGE, 0.01)
         memory: list[float] = []
-        again, whole, huge, chosen = turns(
-            fill,
-            lambda: memory.append(self.fill(PHOTO, MASK)),
-            lambda: self.fill(*large, self.folder / "out.jpg"),
-            lambda: invertfill("fill", PHOTO, "--mask", MASK, "-o", self.out),
+        again, whole, chosen, twelve = turns(
+            works["fill"],
+            lambda: memory.append(self.fill(*files)),
+            lambda: run_command("fill", files[0], "--mask", files[1], "-o", self.out),
+            lambda: self.fill(*huge, self.folder / "out.jpg"),
             times=5,
         )
-        rows.append(("`invertfill fill` against the model alone", f"{whole:.2f} s", whole / again, "3"))
-        rows.append(("`invertfill fill`, seconds", "", whole, "1"))
-        rows.append(("the same with `--model auto`, seconds", "", chosen, ""))
-        rows.append(("peak memory of that process, MB", "", max(memory), "300"))
-        what = f"{huge:.2f} s, {whole:.2f} s"
-        rows.append(("12 megapixels, 1 % hole, against 256 px", what, huge / whole, "3"))
+        what = f"{whole:.2f} s, fill {again:.2f} s"
+        rows.append(("`invertfill fill` beyond one steady fill, seconds", what, whole - again, "0.35"))
+        rows.append(("peak memory of that process, MB", "", max(memory), "450" if large else "300"))
+        rows.append(
+            (
+                "`invertfill fill` with `auto` against the model by name",
+                f"{chosen:.2f} s, {whole:.2f} s",
+                chosen / whole,
+                "1.25",
+            )
+        )
+        what = f"{twelve:.2f} s, {whole:.2f} s"
+        rows.append((f"12 megapixels, 1 % hole, against {size} px", what, twelve / whole, "3"))
 
         console.print(f"{count} photos")
-        before, folder, after = (turns(work, times=1)[0] for work in (fill, lambda: self.fill_many(count), fill))
-        each = statistics.mean((again, before, after))
+        before, folder, after = (turns(work, times=1)[0] for work in (graph, lambda: self.fill_many(count), graph))
+        each = statistics.mean((alone, before, after))
         what = f"{folder:.1f} s, {count} x {each * 1e3:.0f} ms"
-        rows.append((f"{count} photos against {count} model runs", what, folder / (count * each), "1.1"))
+        rows.append(
+            (f"{count} photos of 256 px against {count} runs of the graph", what, folder / (count * each), "1.1")
+        )
         rows.append(("installed base package, MB", "", installed_size(), "250"))
         return rows
 
@@ -192,7 +258,7 @@ class Bench:
     def batch(self, count: int, workers: int) -> float:
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
             options = ("--masks", MASK, "--model", self.model.name, "--workers", workers)
-            return invertfill("batch", self.many(count), "-o", Path(out) / "filled", *options)
+            return run_command("batch", self.many(count), "-o", Path(out) / "filled", *options)
 
     def growth(self) -> dict[str, list[tuple[float, float, float]]]:
         """What varies -> (its value, seconds, peak MB; NaN where it isn't a process of its own)."""
@@ -251,6 +317,7 @@ def main(
     model: str = "faces-256",
     count: Annotated[int, Option(help="Photos in the folder.")] = 200,
     only: Annotated[str, Option(help="targets or growth.")] = "",
+    peer: Annotated[Path | None, Option(help="MI-GAN's own pipeline: see benchmarks/peer.py.")] = None,
     out: Annotated[Path | None, Option(help="A folder for Markdown and plots; printed without it.")] = None,
 ) -> None:
     """Both tables."""
@@ -260,7 +327,7 @@ def main(
         about = f"{describe('onnxruntime', 'numpy')}; model {found_model.name} (SHA-256 {found_model.sha256[:12]})\n\n"
         if only != "growth":
             lines = ["| what | measured | ratio or value | target, at most |", "|---|---|---|---|"]
-            lines += [f"| {a} | {b} | {value:.3g} | {target} |" for a, b, value, target in bench.targets(count)]
+            lines += [f"| {a} | {b} | {value:.3g} | {target} |" for a, b, value, target in bench.targets(count, peer)]
             texts["targets.md"] = about + "\n".join(lines) + "\n"
         if only != "targets":
             found = bench.growth()

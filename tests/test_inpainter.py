@@ -169,6 +169,26 @@ def test_openvino_serves_processes_that_stay_where_it_pays(
             open_engine(find_model("faces-256"), FillOptions(engine="openvino"))
 
 
+@pytest.mark.parametrize("engine", ["auto", "onnx", "openvino"])
+@pytest.mark.parametrize("device", ["cuda", "directml", "coreml", "mps"])
+def test_a_device_that_is_not_there_is_never_replaced_by_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, engine: str, device: str
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(invertfill.InputError, match=f"{device!r}.*; accepted"):
+        open_engine(find_model("faces-256"), FillOptions(engine=engine, device=device))
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_device_that_fails_to_open_is_never_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime itself goes on with the CPU."""
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # torch, which would take it
+    engine = open_engine(find_model("faces-256"), FillOptions(device="cuda"))
+    with pytest.raises(invertfill.InputError, match="'cuda'.*; accepted: cpu"):
+        engine.synthesis(np.zeros((1, 512), np.float32))
+
+
 def test_a_configuration_of_another_version_is_one_line(tiny_model_folder: Path) -> None:
     pytest.importorskip("torch")
     from invertfill.engines.torch import TorchEngine

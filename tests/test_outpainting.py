@@ -50,13 +50,21 @@ def test_nothing_added_is_a_copy(inpainter: invertfill.Inpainter) -> None:
         inpainter.outpaint(picture, left=-1)
 
 
-@pytest.mark.parametrize("margins", [Margins(5, 0, 0, 0), Margins(1000, 3, 1, 40), Margins(0, 0, 1, 7)])
+@pytest.mark.parametrize(
+    "margins", [Margins(5, 0, 0, 0), Margins(1000, 3, 1, 40), Margins(0, 0, 1, 7), Margins(30, 0, 18, 0)]
+)
 def test_steps_add_up_and_each_sees_as_much_as_it_adds_twice(margins: Margins) -> None:
     width, height = 40, 30
     for step in margins.steps(width, height):
-        assert step.any and step.left + step.right <= width / 2 and step.top + step.bottom <= height / 2
+        across, down = (step.left, step.right), (step.top, step.bottom)
+        at_once = sum if any(across) and any(down) else max  # around a corner all is one hole
+        assert step.any and at_once(across) <= width / 2 and at_once(down) <= height / 2
         width, height = width + step.left + step.right, height + step.top + step.bottom
     assert (width, height) == (40 + margins.left + margins.right, 30 + margins.top + margins.bottom)
+
+
+def test_two_sides_are_drawn_in_one_step() -> None:
+    assert len(margins_for_aspect((256, 256), "16:9").steps(256, 256)) == 1
 
 
 def test_one_pixel_grows(inpainter: invertfill.Inpainter) -> None:

@@ -160,7 +160,14 @@ class FillOptions:
     ] = AUTO
     device: Annotated[
         str,
-        Option("auto, cpu, cuda or mps.", choices=(AUTO, "cpu", "cuda", "mps"), at_load=True, decides=False),
+        Option(
+            "What computes. cuda, directml and coreml need the ONNX Runtime that has them (onnxruntime-gpu, "
+            "onnxruntime-directml; on a Mac any); cuda and mps work with engine torch, too. auto: the CPU with ONNX "
+            "Runtime, the best there is with torch.",
+            choices=(AUTO, "cpu", "cuda", "mps", "directml", "coreml"),
+            at_load=True,
+            decides=False,
+        ),
     ] = AUTO
     output_quality: Annotated[
         int | None,

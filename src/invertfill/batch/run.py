@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
@@ -23,13 +23,15 @@ from invertfill.batch import storage
 from invertfill.batch.jobs import Job
 from invertfill.batch.manifest import Manifest
 from invertfill.batch.work import FOREIGN, Fingerprint, Record, Worker
+from invertfill.engines import pick_engine
 from invertfill.errors import InputError
 from invertfill.imaging.files import make_folder
-from invertfill.options import FillOptions
+from invertfill.options import AUTO, FillOptions
 from invertfill.registry import find_models
 
 Task: TypeAlias = tuple[Job, Fingerprint | None]
 WORTH_A_PROCESS = 4  # pictures: in the time that it takes to start and load the model, so many of 256 px are filled
+WORTH_OPENVINO = 32  # pictures: in the time that it takes longer to open, it gains that with a few a worker
 MOST_WORKERS = 8  # by default: each holds a model of its own in memory
 
 
@@ -97,6 +99,7 @@ def run(
             stack.enter_context(connected(cluster, workers))
             do = partial(do_on_cluster, tasks, options, overwrite, workers)
         else:
+            options = replace(options, engine=pick_engine(options, stays=len(jobs) >= WORTH_OPENVINO))
             worker = Worker(options, overwrite)  # the same
             workers = workers or _useful_workers(len(tasks), options)
             do = (
@@ -104,6 +107,7 @@ def run(
                 if workers == 1
                 else partial(_do_in_processes, tasks, options, overwrite, workers)
             )
+            del worker  # others than this process have their own
         if manifest is not None:
             stack.enter_context(manifest)
         lines = stack.enter_context(_open_report(report)) if report else None
@@ -135,7 +139,7 @@ def cores() -> int:
 
 
 def _useful_workers(tasks: int, options: FillOptions) -> int:
-    if options.device in ("cuda", "mps"):
+    if options.device not in (AUTO, "cpu"):
         return 1
     return max(1, min(cores(), tasks // WORTH_A_PROCESS, MOST_WORKERS))
 

@@ -46,9 +46,10 @@ def open_engine(model: ModelInfo, options: FillOptions, threads: int = 0, stays:
 
     Args:
         model: from `invertfill.registry`. PatchMatch has an engine of its own, on the CPU.
-        options: of these, engine, device and quality. Engine "auto": torch where a CUDA or MPS device or quality "best"
-            is asked for, else ONNX Runtime, or OpenVINO for a process that stays, where it is installed and the
-            processor computes in bfloat16. Device "auto": with ONNX Runtime the CPU, with torch the best there is.
+        options: of these, engine, device and quality. Engine "auto": torch where quality "best", an MPS device or,
+            with torch installed, a CUDA device is asked for; else ONNX Runtime, or OpenVINO for a process that stays,
+            where it is installed and the processor computes in bfloat16. Device "auto": with ONNX Runtime the CPU, with
+            torch the best there is.
         threads: of the CPU that one fill may use; 0 leaves it to the engine, which takes them all.
         stays: the process answers for long, so that an engine may take a second longer to open.
 
@@ -59,12 +60,9 @@ def open_engine(model: ModelInfo, options: FillOptions, threads: int = 0, stays:
         from invertfill.engines.patchmatch import PatchMatchEngine
 
         return PatchMatchEngine(model)
-    model.verify()
-    engine, device, best = options.engine, options.device, options.quality == "best"
-    if engine == AUTO:
-        on_cpu = "openvino" if stays and _openvino_pays() else "onnx"
-        engine = "torch" if device in ("cuda", "mps") or best else on_cpu
+    engine, device, best = pick_engine(options, stays), options.device, options.quality == "best"
     if engine == "torch":
+        model.verify()
         if missing := [name for name in ("torch", "safetensors", "pydantic") if importlib.util.find_spec(name) is None]:
             raise InputError(
                 f"engine torch: {missing[0]} isn't installed; pip install 'invertfill[train]', or use engine onnx and"
@@ -73,26 +71,38 @@ def open_engine(model: ModelInfo, options: FillOptions, threads: int = 0, stays:
         from invertfill.engines.torch import TorchEngine
 
         return TorchEngine(model, device, threads)
-    if device in ("cuda", "mps"):
-        raise InputError(f"device {device!r} with engine {engine}; accepted: cpu, or engine torch")
     if best:
         raise InputError(f"quality best with engine {engine}; accepted: fast, or engine torch")
-    if engine == "openvino":
-        if importlib.util.find_spec("openvino") is None:
-            raise InputError(
-                "engine openvino: it isn't installed; pip install 'invertfill[openvino]', or use engine onnx"
-            )
-        from invertfill.engines.openvino import OpenVinoEngine
-
-        return OpenVinoEngine(model, threads)
-    from invertfill.engines.onnx import OnnxEngine
-
-    return OnnxEngine(model, threads)
+    opened = _open_graphs(engine, "cpu" if device == AUTO else device, model, threads)
+    model.verify()  # while a graph is being opened
+    return opened
 
 
-def _openvino_pays() -> bool:
+def _open_graphs(engine: str, device: str, model: ModelInfo, threads: int) -> Engine:
+    if engine == "onnx":
+        from invertfill.engines.onnx import PROVIDERS, OnnxEngine
+
+        if device not in PROVIDERS:
+            raise InputError(f"device {device!r} with engine onnx; accepted: {', '.join(PROVIDERS)}, or engine torch")
+        return OnnxEngine(model, threads, device)
+    if device != "cpu":
+        raise InputError(f"device {device!r} with engine openvino; accepted: cpu, or another engine")
     if importlib.util.find_spec("openvino") is None:
-        return False
+        raise InputError("engine openvino: it isn't installed; pip install 'invertfill[openvino]', or use engine onnx")
+    from invertfill.engines.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(model, threads)
+
+
+def pick_engine(options: FillOptions, stays: bool) -> str:
+    """The engine's name; arguments and "auto" as of `open_engine`."""
+    if options.engine != AUTO:
+        return options.engine
+    cuda = options.device == "cuda" and importlib.util.find_spec("torch")
+    if cuda or options.device == "mps" or options.quality == "best":
+        return "torch"
+    if not stays or options.device not in (AUTO, "cpu") or importlib.util.find_spec("openvino") is None:
+        return "onnx"
     from invertfill.engines.openvino import has_bf16
 
-    return has_bf16()
+    return "openvino" if has_bf16() else "onnx"

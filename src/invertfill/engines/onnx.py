@@ -1,9 +1,11 @@
-"""ONNX Runtime on the CPU: the default engine. Its graphs refer to the tensors in model.safetensors by offset."""
+"""ONNX Runtime: the default engine. Its graphs refer to the tensors in model.safetensors by offset."""
 
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,33 +14,57 @@ from invertfill.engines.base import CropRequest
 from invertfill.errors import InputError
 from invertfill.registry import ModelInfo
 
+# Device -> what ONNX Runtime calls it, and the package that has it.
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
+    "coreml": ("CoreMLExecutionProvider", "onnxruntime, on a Mac"),
+}
+
 
 class OnnxEngine:
-    """The engine of everyday use; see `invertfill.engines.base.Engine`."""
+    """The engine of everyday use; see `invertfill.engines.base.Engine`.
+
+    The graph that fills is opened in a thread of its own, so that a picture can be read meanwhile; the two others are
+    opened when they are first needed.
+
+    Args:
+        device: one of ``PROVIDERS``.
+
+    Raises:
+        InputError: the installed ONNX Runtime doesn't have the device.
+    """
 
     name = "onnx"
-    device = "cpu"
 
-    def __init__(self, model: ModelInfo, threads: int = 0) -> None:
+    def __init__(self, model: ModelInfo, threads: int = 0, device: str = "cpu") -> None:
+        provider, package = PROVIDERS[device]
+        if provider not in onnxruntime.get_available_providers():
+            raise InputError(f"device {device!r}: this ONNX Runtime has no {provider}; accepted: cpu, or {package}")
         self.model = model
         self.threads = threads
-        self._session = cache(self._open)  # when it is first needed: a fill needs one of the three
+        self.device = device
+        pool = ThreadPoolExecutor(1)
+        self._opened = cache(lambda graph: pool.submit(self._open, graph))
+        self._opened("fill")
+
+    def _session(self, graph: str) -> Any:
+        return self._opened(graph).result()
 
     def fill(self, request: CropRequest) -> np.ndarray:
         inputs = self.inputs(request)
         pictures = ({name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(request.image)))
-        return np.concatenate(
-            [self._run(self._session("fill"), one) for one in pictures]
-        )  # the graph takes one at a time
+        # The graph takes one at a time.
+        return np.concatenate([self._run(self._session("fill"), one) for one in pictures])
 
     def inputs(self, request: CropRequest) -> dict[str, np.ndarray]:
         """What fill.onnx takes, by name."""
         image, mask = request.image, request.mask
         inputs = {"image": image, "mask": mask, "deviation" if self.model.guesses_z else "w_mean": request.latent}
         noise = self.model.noise
-        if noise is not None and "noise" in self._input_names(
-            self._session("fill")
-        ):  # graphs of earlier versions hold it
+        # Graphs of earlier versions hold it.
+        if noise is not None and "noise" in self._input_names(self._session("fill")):
             inputs["noise"] = np.broadcast_to(noise, mask.shape) if request.noise is None else request.noise
         return inputs
 
@@ -48,12 +74,16 @@ class OnnxEngine:
     def synthesis(self, w: np.ndarray) -> np.ndarray:
         return np.concatenate([self._run(self._session("synthesis"), {"w": one}) for one in w[:, None]])
 
-    def _open(self, graph: str) -> onnxruntime.InferenceSession:
-        path = self.model.file(f"{graph}.onnx")
+    def _open(self, graph: str) -> Any:
+        path, provider = self.model.file(f"{graph}.onnx"), PROVIDERS[self.device][0]
+        providers = list(dict.fromkeys((provider, "CPUExecutionProvider")))
         try:
-            return onnxruntime.InferenceSession(path, session_options(self.threads), providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(path, session_options(self.threads), providers=providers)
         except Exception as error:  # the runtime's exceptions have no common base but Exception
             raise InputError(f"{path}: a graph that ONNX Runtime can't load ({error})") from None
+        if provider not in session.get_providers():  # it falls back to the CPU without a word
+            raise InputError(f"device {self.device!r}: ONNX Runtime can't use it on this machine; accepted: cpu")
+        return session
 
     @staticmethod
     def _input_names(session: onnxruntime.InferenceSession) -> set[str]:

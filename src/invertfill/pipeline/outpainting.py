@@ -12,7 +12,7 @@ from invertfill.imaging.announced import panorama_of_size
 from invertfill.imaging.depth import SAMPLES, is_beside
 from invertfill.imaging.metadata import moved_georeference
 
-STEP = 0.5  # a step adds at most so much of the picture's extent along an axis, so that half of what is seen is known
+STEP = 0.5  # a step adds at most so much of the picture's extent to a side, so that half of what is seen is known
 LARGEST = 100_000_000  # pixels of a result
 
 
@@ -38,11 +38,14 @@ class Margins:
         left, top, right, bottom = self.left, self.top, self.right, self.bottom
         found = []
         while left or top or right or bottom:
-            across = _split(left, right, max(1, int(STEP * width)))
-            down = _split(top, bottom, max(1, int(STEP * height)))
-            found.append(Margins(across[0], down[0], across[1], down[1]))
-            left, right, top, bottom = left - across[0], right - across[1], top - down[0], bottom - down[1]
-            width, height = width + sum(across), height + sum(down)
+            wide, high = max(1, int(STEP * width)), max(1, int(STEP * height))
+            if (left or right) and (top or bottom):  # one hole around corners, which is seen as a whole
+                (west, east), (north, south) = _split(left, right, wide), _split(top, bottom, high)
+            else:  # two sides are holes of their own
+                west, east, north, south = min(left, wide), min(right, wide), min(top, high), min(bottom, high)
+            found.append(Margins(west, north, east, south))
+            left, right, top, bottom = left - west, right - east, top - north, bottom - south
+            width, height = width + west + east, height + north + south
         return found
 
 
