@@ -232,7 +232,7 @@ BAD = {
     "no list": ("none.csv -o out", "none.csv: no such file"),
     "unknown protocol": ("nowhere://a -o out", "nowhere://a: cannot be opened"),
     "model": ("pictures --masks masks -o out --model faces-9", "faces-9: unknown model"),
-    "device": ("pictures --masks masks -o out --device cuda --engine onnx", "device 'cuda' with engine onnx"),
+    "device": ("pictures --masks masks -o out --device mps --engine onnx", "device 'mps' with engine onnx"),
     "address alone": ("pictures --masks masks -o out --address auto", "accepted: together with --cluster"),
     "out is a file": ("pictures --masks masks -o self.csv", "self.csv: not a folder; accepted: a folder"),
     "report": ("pictures --masks masks -o out --report self.csv/x", "self.csv: not a folder that can be written to"),

@@ -185,7 +185,7 @@ def test_a_device_that_fails_to_open_is_never_replaced_by_the_cpu(monkeypatch: p
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # torch, which would take it
     engine = open_engine(find_model("faces-256"), FillOptions(device="cuda"))
-    with pytest.raises(invertfill.InputError, match="'cuda'.*; accepted: cpu"):
+    with pytest.raises(invertfill.InputError, match=r"'cuda'.*; accepted: cpu"):
         engine.synthesis(np.zeros((1, 512), np.float32))
 
 
