@@ -116,9 +116,9 @@ def test_what_is_hidden_has_no_say_in_a_turned_view() -> None:
 
 
 def test_the_file_is_the_one_that_came_with_the_package() -> None:
-    digest = hashlib.sha256(face_detector.MODEL.read_bytes()).hexdigest()
+    digest = hashlib.sha256(face_detector.FACE_DETECTOR.read_bytes()).hexdigest()
     assert digest == "427cbbe0fc41448d09e1dc9cfabe2423d997cf2faaeab91fadd09a510b63b8e2"
-    assert "Apache License" in face_detector.MODEL.with_name("LICENSE").read_text()
+    assert "Apache License" in face_detector.FACE_DETECTOR.with_name("LICENSE").read_text()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"damaged"])
@@ -128,7 +128,7 @@ def test_a_detector_that_is_missing_or_damaged(
     path = tmp_path / "detector.onnx"
     if content is not None:
         path.write_bytes(content)
-    monkeypatch.setattr(face_detector, "MODEL", path)
+    monkeypatch.setattr(face_detector, "FACE_DETECTOR", path)
     face_detector._session.cache_clear()
     with pytest.raises(InputError, match=path.name) as error:
         find_faces(np.zeros((3, SIZE, SIZE), np.float32), 0.5)

@@ -32,6 +32,7 @@ DOMAIN = "domain.npz"
 NOISE = "rgb_branch.noise.pixels"
 FILES = ("model.safetensors", "fill.onnx", "mapping.onnx", "synthesis.onnx", DOMAIN)
 SUMS = "SHA256SUMS"  # of FILES, as sha256sum writes and checks it
+FACE_DETECTOR = WEIGHTS / "blazeface" / "face_detection_back_256x256.onnx"
 HEADER_LIMIT = 100_000_000  # bytes, of the safetensors format
 DTYPES = {"F16": "<f2", "F32": "<f4", "I64": "<i8"}  # safetensors -> NumPy, as far as export writes them
 
@@ -166,7 +167,10 @@ def find_model(name_or_folder: str | Path) -> ModelInfo:
 def fingerprint(name_or_folder: str | Path) -> str:
     """Of all weights that a name stands for, hex: equal fingerprints fill alike."""
     sums = [model.sha256 for model in find_models(name_or_folder)]
-    return sums[0] if name_or_folder != AUTO else hashlib.sha256(" ".join([AUTO, *sums]).encode()).hexdigest()
+    if name_or_folder != AUTO:
+        return sums[0]
+    detector = read_sums(FACE_DETECTOR.with_name(SUMS))[FACE_DETECTOR.name]
+    return hashlib.sha256(" ".join([AUTO, *sums, detector]).encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

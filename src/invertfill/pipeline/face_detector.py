@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from invertfill.errors import InputError, one_line
-from invertfill.registry import SUMS, WEIGHTS, read_sums, sha256_of
+from invertfill.registry import FACE_DETECTOR, SUMS, read_sums, sha256_of
 
 if TYPE_CHECKING:
     import onnxruntime
 
 SIZE = 256  # pixels a side, that it sees
-MODEL = WEIGHTS / "blazeface" / "face_detection_back_256x256.onnx"
 LAYERS = ((16, 2), (8, 6))  # cells a side, and anchors in each
 ALIKE = 0.3  # detections are of one face where their boxes share so much: intersection over union
 
@@ -90,12 +89,12 @@ def _session() -> onnxruntime.InferenceSession:
     from invertfill.engines.onnx import session_options
 
     try:
-        if sha256_of(MODEL) != read_sums(MODEL.with_name(SUMS)).get(MODEL.name):
+        if sha256_of(FACE_DETECTOR) != read_sums(FACE_DETECTOR.with_name(SUMS)).get(FACE_DETECTOR.name):
             raise ValueError(f"its SHA-256 isn't the one in {SUMS}")
-        return onnxruntime.InferenceSession(MODEL, session_options(), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(FACE_DETECTOR, session_options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's exceptions have no common base but Exception
         raise InputError(
-            f"{MODEL}: a face detector that can't be loaded ({one_line(error)}); accepted: faces off"
+            f"{FACE_DETECTOR}: a face detector that can't be loaded ({one_line(error)}); accepted: faces off"
         ) from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from time import perf_counter
 from typing import Any
@@ -164,7 +164,8 @@ class Inpainter:
         clock = _Clock()
         job = self._prepare(image, mask, options)
         if job.faces:  # are filled, with the first seed
-            jobs = [job, *(self._prepare(image, mask, replace(options, seed=seed)) for seed in options.seeds[1:])]
+            others = (replace(options, seed=seed) for seed in options.seeds[1:])
+            jobs = [job, *(self._prepare(image, mask, each, faces=job.faces) for each in others)]
         else:
             jobs = [replace(job, seed=seed) for seed in options.seeds]
         outputs = _run(jobs, batch, options)
@@ -263,7 +264,15 @@ class Inpainter:
             pictures.append(Image.fromarray(((pixels + 1) * 127.5).round().astype(np.uint8)))
         return pictures
 
-    def _prepare(self, image: ImageSource, mask: MaskSource | None, options: FillOptions, name: str = "") -> _Job:
+    def _prepare(
+        self,
+        image: ImageSource,
+        mask: MaskSource | None,
+        options: FillOptions,
+        name: str = "",
+        faces: list[Square] | None = None,
+    ) -> _Job:
+        """Read a picture and its hole, and fill what is face; `faces`: as they have been found before."""
         image, notes = settle(image, "image"), Notes()
         name = name or name_of(image, "image")
         picture = open_image(image, note=notes)
@@ -283,7 +292,7 @@ class Inpainter:
             why = "all around the hole is one colour, and so is the hole"
             return _Job(picture, None, [], options.seed, why, notes, feather=feather)
         job = _Job(picture, None, [], options.seed, "", notes, mask is None and not options.box, feather)
-        faces, why = self._find_faces(picture, hole, options), ""
+        faces, why = self._find_faces(picture, hole, options) if faces is None else faces, ""
         if faces:
             many = f"{len(faces)} faces were" if len(faces) > 1 else "a face was"
             why = f"portrait model ({self.portraits}): {many} found"
@@ -302,9 +311,9 @@ class Inpainter:
         if why:
             notes(f"{name}: {why}")
         if engine is None:
-            return replace(job, why=why, model=self.portraits, faces=len(faces))
+            return replace(job, why=why, model=self.portraits, faces=faces)
         pieces = _pieces(picture, hole, engine.model.size, options, notes, engine.model.aligned)
-        return replace(job, engine=engine, pieces=pieces, why=why, model=engine.model.name, faces=len(faces))
+        return replace(job, engine=engine, pieces=pieces, why=why, model=engine.model.name, faces=faces)
 
     def _find_faces(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> list[Square]:
         """The squares of portraits that a hole touches, if there is a model for them."""
@@ -429,7 +438,7 @@ class _Job:
     by_alpha: bool = False  # the hole is where the picture is transparent
     feather: Feather | None = None
     model: str = ""  # see `FillResult`, as of `faces`
-    faces: int = 0
+    faces: list[Square] = field(default_factory=list)
 
 
 def _of_one(options: FillOptions) -> FillOptions:
@@ -575,7 +584,7 @@ def _composite(
         clock.seconds(),
         raw,
         output_quality=options.output_quality,
-        faces=job.faces,
+        faces=len(job.faces),
     )
 
 
