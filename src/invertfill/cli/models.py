@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from invertfill.cli.options import RESEARCH
 from invertfill.cli.output import needs_extra, progress_bars
 from invertfill.errors import one_line
 from invertfill.options import AUTO
 
 app = typer.Typer()
 weights = typer.Typer(help="Weights of the networks that losses and metrics look through.", no_args_is_help=True)
-app.add_typer(weights, name="weights")
+app.add_typer(weights, name="weights", rich_help_panel=RESEARCH)
 
 
 @app.command()

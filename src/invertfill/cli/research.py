@@ -8,17 +8,17 @@ from typing import Annotated
 
 import typer
 
-from invertfill.cli.options import takes_options
-from invertfill.cli.output import needs_extra, progress_bar, progress_bars, say_notes
+from invertfill.cli.options import RESEARCH, takes_options
+from invertfill.cli.output import needs_extra, progress_bar, progress_bars, say
 from invertfill.errors import InputError, one_line
 from invertfill.masks.names import COVERAGE, KINDS, OUTLINED
 from invertfill.options import FillOptions
 
 app = typer.Typer()
 train = typer.Typer(help="Train a model; needs the train extra.", no_args_is_help=True)
-app.add_typer(train, name="train")
+app.add_typer(train, name="train", rich_help_panel=RESEARCH)
 data = typer.Typer(help="Data to train and to test on.", no_args_is_help=True)
-app.add_typer(data, name="data")
+app.add_typer(data, name="data", rich_help_panel=RESEARCH)
 
 Outlines = Annotated[
     Path | None,
@@ -28,7 +28,7 @@ Config = Annotated[Path, typer.Argument(help="A YAML file; see configs/.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override the file's values.")]
 
 
-@app.command()
+@app.command(rich_help_panel=RESEARCH)
 def masks(
     out: Annotated[Path, typer.Argument(help="The folder that the masks go to, as 00000.png and so on.")],
     count: Annotated[int, typer.Option(min=1, help="How many.")],
@@ -54,7 +54,7 @@ def masks(
     print(f"{count} masks: {one_line(out)}, SHA-256 of the set {digest}")
 
 
-@app.command()
+@app.command(rich_help_panel=RESEARCH)
 @takes_options("model", "seed", "samples", "invert_mask")
 def evaluate(
     invocation: typer.Context,
@@ -133,7 +133,8 @@ def evaluate(
         report = run(request, begin)
     for line in report.lines:
         print(line)
-    say_notes(report.notes)
+    for note in report.notes:
+        say(f"note: {one_line(note)}")
 
 
 @train.command("gan")
@@ -173,7 +174,7 @@ def data_prepare(
     print(f"{', '.join(f'{count} {split}' for split, count in counts.items())}: {one_line(out)}")
 
 
-@app.command()
+@app.command(rich_help_panel=RESEARCH)
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of stage 2, or a run's folder: its newest.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The model folder to write.")],

@@ -106,9 +106,9 @@ def run(request: Request, begin: Begin) -> Report:
 def _check(request: Request) -> None:
     source = request.source
     if source.masks is None and not source.coverage:
-        raise InputError("no masks; accepted: --masks DIR, or --coverage such as hard,extreme,all")
+        raise InputError("no masks; accepted: --mask FOLDER, or --coverage such as hard,extreme,all")
     if source.masks is not None and len(source.coverage) > 1:
-        raise InputError("--masks with several classes of --coverage; accepted: one, which all masks must lie in")
+        raise InputError("--mask with several classes of --coverage; accepted: one, which all masks must lie in")
     given = bool(request.models or request.predictions or request.methods)
     if not given and request.pairs is None:
         raise InputError(

@@ -47,6 +47,11 @@ class FillResult:
     output_quality: int | None = None
     faces: int = 0
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.image.size
+
     def save(self, path: str | Path, *, note: Note = log.info) -> Path:
         """Write the picture with its metadata; see `invertfill.imaging.writing.save_image`.
 
