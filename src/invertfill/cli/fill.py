@@ -242,7 +242,7 @@ def batch(
     *,
     options: FillOptions,
 ) -> None:
-    """Fill thousands of pictures, in several processes or on a cluster.
+    """Fill thousands of pictures, in processes or on a cluster.
 
     Results that are there already are checked and skipped, so the same command goes on where it was stopped. A list has
     the columns image, out and, optionally, mask and box. Places may be addresses such as s3://bucket/photos.
