@@ -234,8 +234,11 @@ DECLARED: dict[str, Option] = dict(_declared())
 TYPES: dict[str, Any] = get_type_hints(FillOptions)
 OF_HOLE = tuple(name for name, option in DECLARED.items() if option.of_hole)
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(FillOptions)}
-FillOptions.__doc__ = f"{FillOptions.__doc__}" + "\n".join(
-    f"        {name}: {option.help} Default: {DEFAULTS[name]}." for name, option in DECLARED.items()
+FillOptions.__init__.__annotations__ |= {name: TYPES[name] for name in DECLARED}  # for help()
+FillOptions.__doc__ = (
+    f"{FillOptions.__doc__}".rstrip()
+    + "\n"
+    + "\n".join(f"        {name}: {option.help} Default: {DEFAULTS[name]}." for name, option in DECLARED.items())
 )
 
 

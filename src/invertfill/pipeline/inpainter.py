@@ -13,6 +13,7 @@ from PIL import Image
 
 from invertfill.engines import Engines
 from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
+from invertfill.engines.base import name_of as name_of_engine
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, put_part, refresh, samples_of
@@ -84,6 +85,9 @@ class Inpainter:
 
     `fill`, `fill_samples`, `fill_many` and `outpaint` take the names of `FillOptions` as keywords, such as ``seed=7``,
     for one call; what is decided at loading (model, engine, device, quality) can't be changed so.
+
+    Several threads may use one at the same time: nothing of a fill is kept in it. The results are the same as one after
+    the other.
     """
 
     def __init__(
@@ -103,8 +107,7 @@ class Inpainter:
         self.drawings = drawings
 
     def __repr__(self) -> str:
-        names = ", ".join(self.engines)
-        return f"Inpainter({names}; engine={self.options.engine!r}, device={self.options.device!r})"
+        return f"Inpainter({self.options.model}: {self.engines})"
 
     @property
     def engine(self) -> Engine:
@@ -270,11 +273,11 @@ class Inpainter:
                 engine, why = self._select(canvas, hole, options)
                 notes(f"{name}: {why}")
                 inpainter = self.only(engine.model.name)
-            job = inpainter._prepare(canvas, hole, options, name)
+            job, before = inpainter._prepare(canvas, hole, options, name), result.seconds
             result = _composite(job, _run([job], BATCH, options), options, clock)
-            for line in result.notes:
-                notes(line)
-        return replace(result, why=why, notes=tuple(notes), seconds=clock.seconds())
+            result = replace(result, seconds=before + result.seconds)
+            notes(*result.notes)
+        return replace(result, why=why, notes=tuple(notes), seconds=result.seconds + clock.seconds())
 
     def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:
         """Draw what the generator knows.
@@ -331,9 +334,11 @@ class Inpainter:
         if why:
             notes(f"{name}: {why}")
         if engine is None:
-            return replace(job, why=why, model=self.portraits, faces=len(faces))
+            ran = name_of_engine(self.engines[self.portraits])
+            return replace(job, why=why, model=self.portraits, faces=len(faces), ran=ran)
         pieces = _pieces(picture, hole, engine.model.size, options, notes, engine.model.aligned)
-        return replace(job, engine=engine, pieces=pieces, why=why, model=engine.model.name, faces=len(faces))
+        ran, model = name_of_engine(engine), engine.model.name
+        return replace(job, engine=engine, pieces=pieces, why=why, model=model, faces=len(faces), ran=ran)
 
     def _find_faces(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> list[Square]:
         """The squares of portraits that a hole touches, if there is a model for them."""
@@ -457,8 +462,9 @@ class _Job:
     notes: Notes
     by_alpha: bool = False  # the hole is where the picture is transparent
     feather: Feather | None = None
-    model: str = ""  # see `FillResult`, as of `faces`
+    model: str = ""  # see `FillResult`, as of `faces` and, there called `engine`, `ran`
     faces: int = 0
+    ran: str = ""
 
 
 def _of_one(options: FillOptions) -> FillOptions:
@@ -605,6 +611,7 @@ def _composite(
         raw,
         output_quality=options.output_quality,
         faces=job.faces,
+        engine=job.ran,
     )
 
 
