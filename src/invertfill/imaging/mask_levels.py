@@ -39,9 +39,8 @@ def hole_of_array(array: np.ndarray, name: str, note: Note, picture: Image.Image
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype.kind in "bui" and array.size:
         return hole_of_image(Image.fromarray(np.ascontiguousarray(_eight_bits(array, name))), name, note, picture)
     if array.ndim != 2:
-        raise InputError(
-            f"{name}: mask array of shape {array.shape}; accepted: (H, W), (H, W, 1), or integers (H, W, 3) and (H, W, 4)"
-        )
+        accepted = "(H, W), (H, W, 1), or integers (H, W, 3) and (H, W, 4)"
+        raise InputError(f"{name}: mask array of shape {array.shape}; accepted: {accepted}")
     if array.dtype == bool:
         if picture is not None and array.size and _same_content(Image.fromarray(array), picture):
             raise InputError(f"{name}: shows the picture itself; {WHAT}")
