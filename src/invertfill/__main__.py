@@ -30,6 +30,8 @@ def _end(*_: object) -> None:
     for path in list(files.unfinished) if files and hasattr(files, "unfinished") else ():
         path.unlink(missing_ok=True)
     try:
+        if os.isatty(2):
+            os.write(2, b"\r\x1b[K\x1b[?25h")  # the line of a spinner goes, and the cursor that it hides is back
         os.write(2, b"invertfill: interrupted\n")
     finally:
         _leave()
