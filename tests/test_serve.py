@@ -283,6 +283,50 @@ def test_described_and_the_examples_run(client) -> None:
         assert answer.status_code == 200 and answer.headers["content-type"].startswith("image/")
 
 
+def test_each_status_that_is_described_comes(client, files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every operation, and docs/serve.md has a row for each."""
+    server, locked = client(Limits(upload=1, workers=1)), client(token=TOKEN)
+    taken, full = client(Limits(workers=1, per_client=0)), client(Limits(workers=1, queue=-1))
+    monkeypatch.setattr("invertfill.serve.service.look", lambda *_: 1 / 0)
+    provoked: dict[int, Callable[[str, str], Any]] = {
+        400: lambda method, path: server.request(
+            method, path, content=b"{", headers={"Content-Type": "application/json"}
+        ),
+        401: lambda method, path: locked.request(method, path),
+        403: lambda method, path: server.request(method, path, headers={"Host": "elsewhere.example.org"}),
+        404: lambda method, path: server.request(method, f"{path}/more"),
+        405: lambda method, path: server.request("PUT", path),
+        413: lambda method, path: server.request(method, path, files={"image": bytes(2 * 10**6)}),
+        415: lambda method, path: server.request(method, path, content=b"a"),
+        422: lambda method, path: server.request(method, path, json={"colour": "red"}),
+        429: lambda method, path: taken.request(method, path, files=files),
+        500: lambda method, path: server.request(method, path, json={"image": "example:hopper"}),
+        503: lambda method, path: full.request(method, path, files=files),
+    }
+    everywhere = {404, 405}
+    seen = set(everywhere)
+    for path, route in locked.get("/openapi.json").json()["paths"].items():
+        for method, operation in route.items():
+            statuses = {int(status) for status in operation["responses"]} - {200}
+            assert operation["tags"] and operation["summary"] and operation["description"]
+            for status in statuses | everywhere:
+                answer = provoked[status](method, path)
+                assert_refused(answer, status)
+                assert ("retry-after" in answer.headers) == (status in (429, 503))
+            seen |= statuses
+    assert seen == provoked.keys()
+    assert seen <= set(map(int, re.findall(r"^\| (\d{3}) \|", (ROOT / "docs/serve.md").read_text(), re.M)))
+
+
+def test_examples_are_named(client) -> None:
+    server = client()
+    form = server.post("/v1/fill", files={"image": (None, "example:hopper"), "box": (None, "9,9,40,40")})
+    assert form.status_code == 200 and Image.open(io.BytesIO(form.content)).size == (256, 256)
+    assert server.post("/v1/fill", json={"image": "example:hopper", "box": "9,9,40,40"}).content == form.content
+    for name in ("example:", "example:../index", "example:nobody"):
+        assert_refused(server.post("/v1/fill", json={"image": name}), 422, "astronaut, hopper")
+
+
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_pages_need_no_network(client, path: str) -> None:
     server = client()
