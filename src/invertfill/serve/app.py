@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import fastapi_offline
 from fastapi import Depends, FastAPI, Request
@@ -16,12 +17,12 @@ from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from invertfill.errors import one_line
 from invertfill.options import AUTO
 from invertfill.serve.description import ABOUT, GUARDED, TAGS, Model, Most, Offer, described, refusals
-from invertfill.serve.forms import JSON, PAGE, AnyForm, FillForm, OutpaintForm, PreviewForm, read_form
+from invertfill.serve.forms import JSON, LINES, PAGE, AnyForm, FillForm, OutpaintForm, PreviewForm, read_form
 from invertfill.serve.guard import Guard
 from invertfill.serve.metrics import Metrics
 from invertfill.serve.queue import Queue
@@ -36,6 +37,7 @@ TOLD = {
     MODEL: "The model that filled.",
     WHY: "Why this one, where there was a choice.",
 }
+Work: TypeAlias = Callable[[AnyForm, threading.Event], Iterator[Result]]
 ANY = Model(name=AUTO, domain="photographs of anything, and faces by a model of their own", licence="", pixels=0)
 
 
@@ -70,17 +72,26 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     app.mount("/docs-files", StaticFiles(directory=SWAGGER), name="docs-files")
 
-    async def served(
-        request: Request, kind: type[AnyForm], work: Callable[[AnyForm, threading.Event], Result]
-    ) -> Result:
+    async def results(request: Request, kind: type[AnyForm], work: Work[AnyForm]) -> AsyncGenerator[Result, None]:
+        """What a request gets, a picture at a time."""
         client = request.client.host if request.client else ""
+        ends = asyncio.get_running_loop().time() + limits.seconds
         try:
             with queue.place(client) as place:
-                async with asyncio.timeout(limits.seconds):
+                async with asyncio.timeout_at(ends):
                     form = await read_form(request, kind, limits)
-                    return await queue.do(place, partial(work, form), _gone(request))
+                async with aclosing(queue.do(place, partial(work, form), _gone(request), ends)) as made:
+                    async for result in made:
+                        yield result
         except TimeoutError:
             raise Refusal(503, f"Not done within {limits.seconds:g} seconds; try a smaller picture.", retry=5) from None
+
+    async def answer(request: Request, kind: type[AnyForm], work: Work[AnyForm]) -> Response:
+        made = results(request, kind, work)
+        if LINES not in request.headers.get("accept", ""):
+            return _whole(request, Result.of([result async for result in made]))
+        first = await anext(made)  # until then, a refusal has a status of its own
+        return StreamingResponse(_lines(first, made), media_type=LINES)
 
     def page(name: str) -> Response:
         return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
@@ -94,15 +105,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.post("/v1/fill", **picture(FillForm, {"box": ["72,96,116,40"]}))
     async def fill(request: Request) -> Response:
-        return _answer(request, await served(request, FillForm, service.fill))
+        return await answer(request, FillForm, service.fill)
 
     @app.post("/v1/outpaint", **picture(OutpaintForm, {"right": "50%"}))
     async def outpaint(request: Request) -> Response:
-        return _answer(request, await served(request, OutpaintForm, service.outpaint))
+        return await answer(request, OutpaintForm, service.outpaint)
 
     @app.post("/v1/preview", **picture(PreviewForm, {}, {NOTE: TOLD[NOTE]}))
     async def preview(request: Request) -> Response:
-        return _answer(request, await served(request, PreviewForm, service.preview))
+        return await answer(request, PreviewForm, service.preview)
 
     server: dict[str, Any] = {"tags": ["Server"], "responses": refusals(GUARDED)}
     public: dict[str, Any] = {"tags": ["Server"], "responses": refusals({403: GUARDED[403]})}
@@ -149,7 +160,18 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _answer(request: Request, result: Result) -> Response:
+async def _lines(first: Result, rest: AsyncGenerator[Result, None]) -> AsyncIterator[str]:
+    """Each result as a line of JSON; where it ends early, the last line says why."""
+    yield f"{first.model_dump_json()}\n"
+    try:
+        async with aclosing(rest):
+            async for result in rest:
+                yield f"{result.model_dump_json()}\n"
+    except Refusal as refusal:
+        yield f"{json.dumps({'error': str(refusal)})}\n"
+
+
+def _whole(request: Request, result: Result) -> Response:
     """JSON where there are several pictures or it was asked for; else the picture itself."""
     if len(result.pictures) == 1 and JSON not in request.headers.get("accept", ""):
         (picture,) = result.pictures

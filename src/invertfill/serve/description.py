@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from invertfill.serve.forms import JSON, MULTIPART, PreviewForm
+from invertfill.serve.forms import JSON, LINES, MULTIPART, PreviewForm
 from invertfill.serve.service import Result
 from invertfill.serve.settings import Limits
 
@@ -25,8 +25,10 @@ curl http://127.0.0.1:8000/v1/fill -F image=example:astronaut -F box=72,96,116,4
 ```
 
 A body is `multipart/form-data`, or JSON with the files as base64. The answer is the picture. With `samples` above 1, or
-`Accept: application/json`, it is JSON with the pictures as base64. Options that you don't give are what they are at the
-command line and on the [page](/).
+`Accept: application/json`, it is JSON with the pictures as base64. With `Accept: application/x-ndjson`, each picture is
+a line of JSON, sent as soon as it is made; where that ends early, the last line is the error.
+
+Options that you don't give are what they are at the command line and on the [page](/).
 
 An answer that is no picture is `{"error": "one sentence"}`. Every operation lists its statuses. Besides, any address
 may answer 404 (there is nothing here) and 405 (asked by the wrong method).
@@ -137,7 +139,11 @@ def described(
     uploaded = {**written, "properties": {**fields, **files}}
     body = {JSON: {"schema": written, "example": example}, MULTIPART: {"schema": uploaded}}
     headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()}
-    picture = {"description": "The picture, or JSON.", "content": {"image/*": {"schema": BINARY}}, "model": Result}
+    picture = {
+        "description": "The picture, or JSON.",
+        "content": {"image/*": {"schema": BINARY}, LINES: {}},
+        "model": Result,
+    }
     return {
         "tags": ["Pictures"],
         "summary": summary.rstrip("."),

@@ -18,7 +18,7 @@ from invertfill.options import DECLARED, DEFAULTS, OF_HOLE, type_of
 from invertfill.serve.refusal import GONE, Refusal
 from invertfill.serve.settings import Limits
 
-MULTIPART, JSON = "multipart/form-data", "application/json"
+MULTIPART, JSON, LINES = "multipart/form-data", "application/json", "application/x-ndjson"
 PAGE = Path(__file__).parent / "page"
 SHIPPED = "example:"  # stands before the name of a picture that comes with the page
 EXAMPLES = {name: PAGE / f"{name}.png" for name in ("astronaut", "hopper")}
