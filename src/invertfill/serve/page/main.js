@@ -143,11 +143,11 @@ async function make({ path, what, title, fields, ...rest }) {
 async function request({ path, what, fields }, seed, count) {
   working = new AbortController();
   let done = false;
-  progress.start(count > 1 ? `${what}, ${count} variants` : what, path === "fill" && !painter.empty ? painter.base : null);
+  progress.start(what, count, path === "fill" && !painter.empty ? painter.base : null);
   render();
   try {
-    const sent = (share) => progress.sent(share);
-    const answer = await ask(path, { ...fields, seed, samples: count }, { signal: working.signal, sent });
+    const told = { sent: (share) => progress.sent(share), made: (pictures) => progress.made(pictures) };
+    const answer = await ask(path, { ...fields, seed, samples: count }, { signal: working.signal, ...told });
     const { files, model, why, notes } = await asFiles(answer);
     const pictures = await Promise.all(files.map((file) => open(file, filledName(name, file.type))));
     done = true;
