@@ -22,6 +22,7 @@ def main() -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:
             _leave()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done; while Python ends, it would end by a signal
         raise
 
 

@@ -190,7 +190,7 @@ class FillOptions:
             "the picture's own file, and high where that has none.",
             low=1,
             high=100,
-            unit="PERCENT",
+            unit="QUALITY",
         ),
     ] = None
     keep_raw: Annotated[bool, Option("Keep what the model draws, before blending.", decides=False, doors=())] = False
