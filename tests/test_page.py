@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -336,6 +337,25 @@ def test_progress_claims_no_more_than_is_known(visit) -> None:
     )
     assert said[0][0] == "0.5" and "50 %" in said[0][1]
     assert said[1][0] is None and "0 s" in said[1][1] and "%" not in said[1][1]
+
+
+def test_variants_are_counted_as_they_come(visit, medium: Path) -> None:
+    page = visit()
+    hold(page, medium)
+    page.locator("#samples").select_option("5")
+    stroke(page, (0.3, 0.3), (0.7, 0.7))
+    page.evaluate(
+        """() => {
+          window.seen = [];
+          new MutationObserver(() => seen.push([document.getElementById("doing").textContent, progress.value]))
+            .observe(document.getElementById("doing"), { childList: true });
+        }"""
+    )
+    fill(page)
+    told = [(re.search(r", (\d) of 5 done: ", text), bar) for text, bar in page.evaluate("seen")]
+    counts = [(int(found[1]), bar) for found, bar in told if found]
+    assert counts == sorted(counts, key=lambda one: one[0])
+    assert any(0 < done < 5 and bar == done / 5 for done, bar in counts)
 
 
 def test_variants_going_on_and_jpeg(visit, large: Path, tmp_path: Path) -> None:

@@ -230,6 +230,9 @@ def test_pictures_come_as_they_are_made(files, tiny_model_folder: Path, photo: P
             assert answer.headers["content-type"] == "application/x-ndjson"
             first = json.loads(answer.readline())
             assert b"invertfill_in_hand 1" in urllib.request.urlopen(f"{address}metrics").read()
+        # Whoever went away in the middle isn't worked for.
+        until(lambda: b"invertfill_in_hand 0" in urllib.request.urlopen(f"{address}metrics").read())
+        assert b"invertfill_pictures_total 200" not in urllib.request.urlopen(f"{address}metrics").read()
         lines = [json.loads(line) for line in ask("application/x-ndjson", samples=3)]
         assert lines[0] == {**first, "notes": lines[0]["notes"]}
         whole = json.load(ask("application/json", samples=3))
