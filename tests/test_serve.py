@@ -8,6 +8,7 @@ import gc
 import io
 import itertools
 import json
+import os
 import re
 import signal
 import socket
@@ -229,6 +230,9 @@ def test_pictures_come_as_they_are_made(files, tiny_model_folder: Path, photo: P
             assert answer.headers["content-type"] == "application/x-ndjson"
             first = json.loads(answer.readline())
             assert b"invertfill_in_hand 1" in urllib.request.urlopen(f"{address}metrics").read()
+        # Whoever went away in the middle isn't worked for.
+        until(lambda: b"invertfill_in_hand 0" in urllib.request.urlopen(f"{address}metrics").read())
+        assert b"invertfill_pictures_total 200" not in urllib.request.urlopen(f"{address}metrics").read()
         lines = [json.loads(line) for line in ask("application/x-ndjson", samples=3)]
         assert lines[0] == {**first, "notes": lines[0]["notes"]}
         whole = json.load(ask("application/json", samples=3))
@@ -715,6 +719,43 @@ def test_whoever_goes_away_leaves_nothing_behind(
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert process.stderr and process.stderr.read() == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fdinfo").exists(), reason="asks the system which files are open")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_that_is_killed_leaves_no_file(
+    how: signal.Signals, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a fill, with one more request waiting and another half sent."""
+    for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8)
+    picture = base64_of(encoded(Image.fromarray(noise)))
+    body = json.dumps({"image": picture, "box": "700,500,32,32", "samples": 99}).encode()
+    options = ("--workers", 1, "--max-samples", 99, "--time-limit", 5)
+    with serving("--model", tiny_model_folder, *options) as (process, address):
+        connections = [post(address, body), post(address, body), post(address, body, sent=len(body) // 2)]
+        until(lambda: b"invertfill_pictures_total 0.0" not in urllib.request.urlopen(f"{address}metrics").read())
+        assert not written(process.pid)
+        process.send_signal(how)
+        process.wait(60)
+        for connection in connections:
+            connection.close()
+    assert not [path for path in tmp_path.rglob("*") if not path.is_dir()]
+
+
+def written(process: int) -> list[str]:
+    """The files that a process holds open to write to."""
+    found = []
+    for open_file in Path(f"/proc/{process}/fdinfo").iterdir():
+        flags = int(re.search(r"^flags:\s*(\d+)", open_file.read_text(), re.M)[1], 8)
+        path = os.readlink(f"/proc/{process}/fd/{open_file.name}")
+        if flags & (os.O_WRONLY | os.O_RDWR) and path.startswith("/") and not path.startswith("/dev/"):
+            found.append(path)
+    return found
 
 
 def test_command_client_and_clean_stop(files, photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:

@@ -61,9 +61,14 @@ async function take(file, called = file.name || "photo.png") {
     if (opening === file) {
       opening = null;
       document.body.classList.remove("opening");
-      $("about").textContent = history.at ? name : "";
+      $("about").textContent = history.at ? about(history.picture) : "";
     }
   }
+}
+
+// Zoom and brush count what is seen, which may be smaller than the file.
+function about({ reduced, image }) {
+  return reduced ? `${name}, shown in ${image.naturalWidth} × ${image.naturalHeight} pixels` : name;
 }
 
 function leave() {
