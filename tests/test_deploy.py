@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import inspect
 import json
 import re
 import shutil
@@ -22,11 +21,11 @@ from conftest import ROOT, serving
 
 pytest.importorskip("fastapi", reason="needs the app extra")
 
-from invertfill.cli.serve import serve
+from invertfill.serve.run import PORT
 from invertfill.serve.settings import Limits
 
 DEPLOY = ROOT / "deploy"
-NAME, TOKEN, PORT = "fill.example.org", "correct horse battery", inspect.signature(serve).parameters["port"].default
+NAME, TOKEN = "fill.example.org", "correct horse battery"
 SBIN = "/usr/sbin:/usr/local/sbin"
 
 
