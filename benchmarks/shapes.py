@@ -17,7 +17,7 @@ from invertfill.cli import run
 from invertfill.evaluation.metrics import as_tensor
 from invertfill.imaging.formats import list_images
 from invertfill.losses.lpips import lpips
-from invertfill.pipeline import inpainter
+from invertfill.pipeline import pieces
 from invertfill.pipeline.thin import find_crops
 
 SIDE, ROWS, COLUMNS = 512, 2, 3
@@ -51,7 +51,7 @@ def main(folder: Path, model: str = "scenery-256") -> None:
     loaded.fill(tiles[0], np.eye(SIDE, dtype=bool))  # loads it
     for hole in (lines(*picture.shape[:2]), lettering(*picture.shape[:2])):
         for thin in (False, True):
-            setattr(inpainter, "find_crops", find_crops if thin else _compact)  # noqa: B010
+            setattr(pieces, "find_crops", find_crops if thin else _compact)  # noqa: B010
             start = process_time()
             filled = np.asarray(loaded.fill(picture, hole).image)
             seconds = process_time() - start
@@ -62,7 +62,7 @@ def main(folder: Path, model: str = "scenery-256") -> None:
             print(f"hole {hole.mean():.1%} local squares {thin}: {seconds:.1f} s, {psnr:.2f} dB, LPIPS {distance:.4f}")
 
 
-def _compact(hole: np.ndarray, size: int, context: float | None = None, **_: object) -> list[inpainter.Crop]:
+def _compact(hole: np.ndarray, size: int, context: float | None = None, **_: object) -> list[pieces.Crop]:
     return find_crops(hole, size, context, thin=False)
 
 

@@ -1,10 +1,10 @@
-"""Picture + mask -> filled picture. The one place that keeps the hard constraint: known pixels stay byte for byte."""
+"""Picture + mask -> filled picture: the API of everyday use, and the choice of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import groupby, islice
+from dataclasses import replace
+from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -12,35 +12,32 @@ import numpy as np
 from PIL import Image
 
 from invertfill.engines import Engines
-from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
+from invertfill.engines.base import Engine
 from invertfill.engines.base import name_of as name_of_engine
 from invertfill.errors import InputError
-from invertfill.imaging.colour import from_srgb, to_srgb
-from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, put_part, refresh, samples_of
+from invertfill.imaging.colour import to_srgb
+from invertfill.imaging.depth import missing, samples_of
 from invertfill.imaging.frames import Reader, read_frames
 from invertfill.imaging.masks import MaskSource
 from invertfill.imaging.palette import restored
 from invertfill.imaging.reading import open_image
 from invertfill.imaging.sources import ImageSource, name_of, settle
-from invertfill.notes import Note, Notes, silent
+from invertfill.notes import Notes, silent
 from invertfill.options import AUTO, DEFAULTS, OF_HOLE, FillOptions
-from invertfill.pipeline.blending import BLENDS
-from invertfill.pipeline.crops import Box, Crop, bounds, cut, enlarge, find_compact_crops, is_nearly_square, put_back
-from invertfill.pipeline.detail import put_back_with_detail
+from invertfill.pipeline.compositing import composite, copy_of, draw, put
+from invertfill.pipeline.crops import Crop, bounds, find_compact_crops, is_nearly_square
 from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.pipeline.face_detector import SIZE as FACE_SIZE
 from invertfill.pipeline.faces import find_portraits, in_head, is_portrait
-from invertfill.pipeline.feather import Feather, pixels_in
-from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, nearest, visible
+from invertfill.pipeline.feather import Feather
+from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, visible
 from invertfill.pipeline.frames import fill_frames
-from invertfill.pipeline.grain import add_grain
 from invertfill.pipeline.holes import read_hole, why_none
-from invertfill.pipeline.levels import Levels, between_steps
 from invertfill.pipeline.outpainting import extend, parse_margins
+from invertfill.pipeline.pieces import Job, colours_of, face_piece, piece_of, pieces_of, unknown_in
 from invertfill.pipeline.result import FillResult
-from invertfill.pipeline.squares import Square, Turned
-from invertfill.pipeline.thin import find_crops, is_thin
-from invertfill.pipeline.transparency import alpha_of, continued, erased, greatest, opaque_in, over
+from invertfill.pipeline.squares import Square
+from invertfill.pipeline.thin import is_thin
 from invertfill.registry import DOMAIN, PATCHMATCH, ModelInfo, find_models
 
 PRIOR_SIZE = 256  # pixels a side, at which a whole picture is looked at
@@ -181,10 +178,10 @@ class Inpainter:
             jobs = [job, *(self._prepare(image, mask, each, faces=job.faces) for each in others)]
         else:
             jobs = [replace(job, seed=seed) for seed in options.seeds]
-        outputs = _run(jobs, batch, options)
+        outputs = draw(jobs, batch, options)
         for one in jobs:
             own = job.faces or one is jobs[-1]  # it may have the picture itself
-            yield _composite(one if own else replace(one, picture=_copy(job.picture)), outputs, options, clock)
+            yield composite(one if own else replace(one, picture=copy_of(job.picture)), outputs, options, clock.seconds)
 
     def fill_many(
         self, pairs: Iterable[tuple[ImageSource, MaskSource | None]], *, batch: int = BATCH, **changes: Any
@@ -209,7 +206,7 @@ class Inpainter:
         remaining = iter(pairs)
         while True:
             clock = _Clock()
-            jobs: list[_Job] = []
+            jobs: list[Job] = []
             several: tuple[str, Reader, MaskSource | None] | None = None
             bad: InputError | None = None
             try:
@@ -221,9 +218,9 @@ class Inpainter:
                     jobs.append(self._prepare(source, mask, options))
             except InputError as error:
                 bad = error
-            outputs = _run(jobs, batch, options)
+            outputs = draw(jobs, batch, options)
             for job in jobs:
-                yield _composite(job, outputs, options, clock)
+                yield composite(job, outputs, options, clock.seconds)
             if bad:
                 raise bad
             if several is not None:
@@ -275,7 +272,7 @@ class Inpainter:
                 notes(f"{name}: {why}")
                 inpainter = self.only(engine.model.name)
             job, before = inpainter._prepare(canvas, hole, options, name), result.seconds
-            result = _composite(job, _run([job], BATCH, options), options, clock)
+            result = composite(job, draw([job], BATCH, options), options, clock.seconds)
             result = replace(result, seconds=before + result.seconds)
             notes(*result.notes)
         return replace(result, why=why, notes=tuple(notes), seconds=result.seconds + clock.seconds())
@@ -303,7 +300,7 @@ class Inpainter:
         options: FillOptions,
         name: str = "",
         faces: list[Square] | None = None,
-    ) -> _Job:
+    ) -> Job:
         """Read a picture and its hole, and fill what is face; `faces`: as they have been found before."""
         image, notes = settle(image, "image"), Notes()
         name = name or name_of(image, "image")
@@ -311,10 +308,10 @@ class Inpainter:
         hole, feather = read_hole(picture, mask, name, options, notes), None
         if not hole.any():
             notes(f"{name}: no hole{why_none(picture, mask)}; the result is a copy")
-            return _Job(picture, None, [], options.seed, "", notes)
+            return Job(picture, None, [], options.seed, "", notes)
         if options.feather:
             hole, feather = Feather.around(picture, hole, options.feather)
-        if _unknown(picture, hole).all():
+        if unknown_in(picture, hole).all():
             if not hole.all() and missing(picture) is not None:
                 raise InputError(f"{name}: NaN or nodata everywhere outside the hole; accepted: pixels to fill it from")
             notes(f"{name}: everything is a hole, so nothing is known; filled from the mean latent")
@@ -322,8 +319,8 @@ class Inpainter:
         hole = hole & ~flat
         if not hole.any():
             why = "all around the hole is one colour, and so is the hole"
-            return _Job(picture, None, [], options.seed, why, notes, feather=feather)
-        job = _Job(picture, None, [], options.seed, "", notes, mask is None and not options.box, feather)
+            return Job(picture, None, [], options.seed, why, notes, feather=feather)
+        job = Job(picture, None, [], options.seed, "", notes, mask is None and not options.box, feather)
         faces, why = self._find_faces(picture, hole, options) if faces is None else faces, ""
         if faces:
             many = f"{len(faces)} faces were" if len(faces) > 1 else "a face was"
@@ -345,7 +342,7 @@ class Inpainter:
         if engine is None:
             ran = name_of_engine(self.engines[self.portraits])
             return replace(job, why=why, model=self.portraits, faces=faces, ran=ran)
-        pieces = _pieces(picture, hole, engine.model.size, options, notes, engine.model.aligned)
+        pieces = pieces_of(picture, hole, engine.model.size, options, notes, engine.model.aligned)
         ran, model = name_of_engine(engine), engine.model.name
         return replace(job, engine=engine, pieces=pieces, why=why, model=model, faces=faces, ran=ran)
 
@@ -353,24 +350,24 @@ class Inpainter:
         """The squares of portraits that a hole touches, if there is a model for them."""
         if not self.portraits or options.faces != AUTO:
             return []
-        unknown = _unknown(picture, hole)
+        unknown = unknown_in(picture, hole)
 
         def see(square: Square) -> tuple[np.ndarray, np.ndarray]:
             left, top, right, bottom = box = square.around.inside(*picture.size)
             hidden = unknown[top:bottom, left:right]
-            rgb, _ = _colours(picture, hidden, box, silent)
+            rgb, _ = colours_of(picture, hidden, box, silent)
             return square.moved(-complex(left, top)).cut(rgb, hidden, FACE_SIZE)
 
         return find_portraits(hole, see)
 
-    def _fill_face(self, job: _Job, hole: np.ndarray, square: Square, options: FillOptions) -> np.ndarray:
+    def _fill_face(self, job: Job, hole: np.ndarray, square: Square, options: FillOptions) -> np.ndarray:
         """Fill, in the job's picture, the part of a hole that is face and hair; that part, (H, W) bool."""
         part = in_head(square, hole)
         if part.any():
             engine = self.engines[self.portraits]
-            piece = _face_piece(job.picture, hole, part, square, engine.model.size)
+            piece = face_piece(job.picture, hole, part, square, engine.model.size)
             face = replace(job, engine=engine, pieces=[piece])
-            _put(face, _run([face], BATCH, options), options)
+            put(face, draw([face], BATCH, options), options)
         return part
 
     def _select(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> tuple[Engine, str]:
@@ -393,7 +390,7 @@ class Inpainter:
         """By name, how likely it is that what a crop shows is of a model's domain; {} where too little is known."""
         if not self.priors:
             return {}
-        piece = _piece(picture, hole, _unknown(picture, hole), crop, PRIOR_SIZE, silent)
+        piece = piece_of(picture, hole, unknown_in(picture, hole), crop, PRIOR_SIZE, silent)
         seen, masks = piece.seen[None], piece.seen_mask[None]
         if (masks == 0).sum() < LEAST:
             return {}
@@ -434,146 +431,11 @@ class _Clock:
         return self.since - before
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """What lies inside the picture of one square around holes.
-
-    Attributes:
-        box: left, top, right, bottom in the picture.
-        hole: (h, w) bool, all of it that lies there.
-        part: (h, w) in [0, 1], how much this square has to say on each pixel of it: `Crop.part`.
-        unknown: (h, w) bool: the hole, and where nothing is known beside it: erased, NaN or nodata.
-        rgb: (h, w, 3) uint8, sRGB; of other than 8 bits (h, w, 1 or 3) float32, as `levels` sees it.
-        crop: the square, in the piece's own coordinates.
-        seen, seen_mask: what the model sees of it, from `cut`.
-        turned: where the square is turned, what of it the crop is.
-    """
-
-    box: Box
-    hole: np.ndarray
-    part: np.ndarray
-    unknown: np.ndarray
-    rgb: np.ndarray
-    crop: Crop
-    seen: np.ndarray
-    seen_mask: np.ndarray
-    levels: Levels | None = None
-    turned: Turned | None = None
-
-
-@dataclass(frozen=True)
-class _Job:
-    picture: Image.Image
-    engine: Engine | None  # None where there is no hole, or none is left
-    pieces: list[_Piece]
-    seed: int
-    why: str
-    notes: Notes
-    by_alpha: bool = False  # the hole is where the picture is transparent
-    feather: Feather | None = None
-    model: str = ""  # see `FillResult`, as of `faces` and, there called `engine`, `ran`
-    faces: list[Square] = field(default_factory=list)
-    ran: str = ""
-
-
 def _of_one(options: FillOptions) -> FillOptions:
     """The same, where one fill of a picture is wanted."""
     if options.samples != 1:
         raise InputError(f"samples {options.samples}; accepted: 1, or fill_samples for several fills of a picture")
     return options
-
-
-def _run(jobs: Sequence[_Job], batch: int, options: FillOptions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each piece O_G, (3, s, s), and the same blended with the known pixels; `batch` of one engine at once."""
-    for _, group in groupby((job for job in jobs if job.engine), lambda job: id(job.engine)):
-        same = list(group)
-        engine = same[0].engine
-        assert engine is not None
-        blend = BLENDS[engine.model.blend if options.blend == AUTO else options.blend]
-        anchors = {seed: (latent_of(engine, seed), noise_of(engine, seed)) for seed in {job.seed for job in same}}
-        pieces = [(piece, anchors[job.seed]) for job in same for piece in job.pieces]
-        for start in range(0, len(pieces), batch):
-            part = pieces[start : start + batch]
-            image, mask = np.stack([piece.seen for piece, _ in part]), np.stack([piece.seen_mask for piece, _ in part])
-            latents = np.concatenate([latent for _, (latent, _) in part])
-            noise = [own for _, (_, own) in part if own is not None]
-            request = CropRequest(image, mask, latents, np.stack(noise) if noise else None, options.quality == "best")
-            for i, output in enumerate(engine.fill(request)):
-                if engine.model.name == PATCHMATCH and part[i][0].levels is not None:
-                    output = between_steps(output, image[i], mask[i])
-                if not mask[i].all():
-                    yield output, blend(output, image[i], mask[i])
-                    continue
-                if not engine.model.guesses_z:  # which draws of nothing, too
-                    output = engine.synthesis(latents[i : i + 1])[0]
-                yield output, output
-
-
-def _pieces(
-    picture: Image.Image, hole: np.ndarray, size: int, options: FillOptions, note: Note, aligned: bool = False
-) -> list[_Piece]:
-    unknown = _unknown(picture, hole)
-    crops = find_crops(hole, size, options.context, thin=not aligned, note=note)
-    return [_piece(picture, hole, unknown, crop, size, note) for crop in crops]
-
-
-def _unknown(picture: Image.Image, hole: np.ndarray) -> np.ndarray:
-    """(H, W) bool: the hole, and what else nothing is known of."""
-    alpha = alpha_of(picture)
-    for more in (None if alpha is None else erased(alpha), missing(picture)):
-        hole = hole if more is None else hole | more
-    return hole
-
-
-def _piece(picture: Image.Image, hole: np.ndarray, unknown: np.ndarray, crop: Crop, size: int, note: Note) -> _Piece:
-    left, top, right, bottom = box = crop.inside(*picture.size)
-    inside, hidden = hole[top:bottom, left:right], unknown[top:bottom, left:right]
-    filled = inside if crop.part is None else crop.part
-    crop = Crop(crop.x - left, crop.y - top, crop.side, crop.part)
-    rgb, levels = _colours(picture, hidden, box, note)
-    return _Piece(box, inside, filled, hidden, rgb, crop, *cut(rgb, hidden, crop, size), levels)
-
-
-def _face_piece(picture: Image.Image, hole: np.ndarray, part: np.ndarray, square: Square, size: int) -> _Piece:
-    """A piece that fills `part` of the hole, seen from a turned square."""
-    left, top, right, bottom = box = square.around.inside(*picture.size)
-    inside = np.s_[top:bottom, left:right]
-    hidden = _unknown(picture, hole)[inside]
-    rgb, levels = _colours(picture, hidden, box, silent)
-    turned = Turned.of(square.moved(-complex(left, top)), rgb, hidden)
-    crop = Crop(0, 0, len(turned.rgb))
-    seen = cut(turned.rgb, turned.hole, crop, size)
-    return _Piece(box, hole[inside], part[inside], hidden, rgb, crop, *seen, levels, turned)
-
-
-def _colours(picture: Image.Image, hidden: np.ndarray, box: Box, note: Note) -> tuple[np.ndarray, Levels | None]:
-    """`_Piece.rgb` and `levels` of a box in which (h, w) bool is unknown."""
-    samples = part_of(picture, box)
-    if samples is not None:
-        levels = Levels.of(samples, ~hidden)
-        return levels.seen(samples), levels
-    part = picture.crop(box)
-    part.info = picture.info
-    return np.asarray(to_srgb(part, note=note)), None
-
-
-def _faded(old: np.ndarray, new: np.ndarray, before: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Pixels (N[, C]) of several squares so far, and of one more: their mean by weights (N,)."""
-    share = weight.astype(np.float64) / (before.astype(np.float64) + weight)
-    share = share.reshape(-1, *[1] * (new.ndim - 1))
-    old = np.where(share == 1, new, old)  # where nothing was before, the new one exactly; what was there may be NaN
-    mean = old + (new - old.astype(np.float64)) * share
-    return (np.rint(mean) if new.dtype.kind in "iu" else mean).astype(new.dtype)
-
-
-def _colours_near(picture: Image.Image, piece: _Piece) -> np.ndarray | None:
-    """Those around what the piece fills, if they are few; as the picture has them."""
-    left, top, right, bottom = bounds(piece.part)
-    left, top, right, bottom = max(left - NEAR, 0), max(top - NEAR, 0), right + NEAR, bottom + NEAR
-    known = ~piece.hole[top:bottom, left:right]
-    x, y = piece.box[0] + left, piece.box[1] + top
-    pixels = np.asarray(picture.crop((x, y, x + known.shape[1], y + known.shape[0])))
-    return few_colours(pixels, known & visible(picture, pixels))
 
 
 def _is_drawn(picture: Image.Image, hole: np.ndarray) -> bool:
@@ -587,92 +449,3 @@ def _is_drawn(picture: Image.Image, hole: np.ndarray) -> bool:
     step = 1 + max(known.shape) // LARGE
     pixels, known = pixels[::step, ::step], known[::step, ::step]
     return few_colours(pixels, known & visible(picture, pixels)) is not None
-
-
-def _copy(picture: Image.Image) -> Image.Image:
-    copy = picture.copy()
-    if is_beside(picture):
-        copy.info[SAMPLES] = picture.info[SAMPLES].copy()
-    return copy
-
-
-def _composite(
-    job: _Job, outputs: Iterator[tuple[np.ndarray, np.ndarray]], options: FillOptions, clock: _Clock
-) -> FillResult:
-    """O = I * (1 - M) + O_G * M in the picture's own mode, so that known pixels never pass through a conversion.
-
-    In a hole by transparency, M of a partly transparent pixel is what its alpha lacks.
-
-    The job's picture itself is changed and returned, hole by hole: a second one would take as much memory again.
-    """
-    raw, picture = _put(job, outputs, options), job.picture
-    if job.feather:
-        job.feather.fade(picture)
-    if is_beside(picture) and (job.pieces or job.faces):
-        refresh(picture)
-    return FillResult(
-        restored(picture),
-        job.model,
-        job.why,
-        tuple(job.notes),
-        job.seed,
-        clock.seconds(),
-        raw,
-        output_quality=options.output_quality,
-        faces=len(job.faces),
-        engine=job.ran,
-    )
-
-
-def _put(job: _Job, outputs: Iterator[tuple[np.ndarray, np.ndarray]], options: FillOptions) -> np.ndarray | None:
-    """Put what was drawn into the job's picture; `FillResult.raw`."""
-    picture = job.picture
-    alpha, samples = alpha_of(picture), samples_of(picture)
-    opaque = 255 if alpha is None or samples is None else greatest(samples)
-    raw = np.array(to_srgb(picture, note=silent)) if options.keep_raw else None
-    shared = any(piece.crop.part is not None for piece in job.pieces)
-    given = _copy(picture) if shared and job.by_alpha else picture  # squares that share pixels see what was there
-    said = np.zeros(picture.size[::-1], np.float16) if shared else None  # of each pixel by squares so far
-    for piece in job.pieces:
-        turned = piece.turned
-        where = (turned.rgb, turned.hole, piece.crop) if turned else (piece.rgb, piece.unknown, piece.crop)
-        drawn, output = next(outputs)
-        if raw is not None and not turned:
-            x0, y0, x1, y1 = piece.box
-            shown = np.s_[:] if piece.crop.part is None else piece.part > 0
-            raw[y0:y1, x0:x1][shown] = enlarge(drawn, piece.crop, piece.hole.shape)[shown]
-        enlarged = piece.crop.side > output.shape[-1]
-        filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
-        if turned:
-            filled = turned.put_back(piece.rgb, piece.unknown, filled)
-        colours = _colours_near(picture, piece) if samples is None else None
-        if colours is None and samples is None:
-            filled = add_grain(filled, piece.unknown, piece.part > 0, job.seed, piece.box[:2])
-        left, top, right, bottom = bounds(piece.part)
-        inside = np.s_[top:bottom, left:right]
-        hole, weight = piece.part[inside] > 0, piece.part[inside]
-        x, y = piece.box[:2]
-        box = x + left, y + top, x + right, y + bottom
-        part = part_of(picture, box)
-        if part is not None and piece.levels is not None:
-            part = part if is_beside(picture) else part.copy()
-            content = piece.levels.values(filled[inside][hole], part)
-        else:
-            content = np.array(from_srgb(Image.fromarray(filled[inside]), picture))[hole]
-            part = np.array(picture.crop(box))
-        if alpha is not None:
-            x0, y0, x1, y1 = piece.box
-            around = alpha[y0:y1, x0:x1]
-            if job.by_alpha:
-                full = opaque_in(alpha)
-                content = over(pixels_in(given, box)[hole], content, around[inside][hole], full)
-                content[:, -1] = opaque * full / 255
-            else:
-                content[:, -1] = continued(around, piece.hole)[inside][hole] * (opaque / 255)
-        if said is not None:
-            before = said[box[1] : box[3], box[0] : box[2]]
-            content = _faded(part[hole], content, before[hole], weight[hole])
-            before += weight
-        part[hole] = content if colours is None else nearest(content, colours)
-        put_part(picture, part, box)
-    return raw
