@@ -119,7 +119,7 @@ def test_many_at_once_are_as_one_at_a_time_and_a_bad_one_stops_after_those_befor
         together = [np.asarray(filled) for filled in inpainter.fill_many(iter(pairs), batch=batch)]
         assert len(together) == len(alone)
         assert max(int(np.abs(a - b).max()) for a, b in zip(alone, together, strict=True)) <= 1  # sums by batch differ
-    results = inpainter.fill_many([pairs[0], (tmp_path / "none.png", hole), pairs[2]])
+    results = inpainter.iter_many([pairs[0], (tmp_path / "none.png", hole), pairs[2]])
     assert np.array_equal(np.asarray(next(results)), alone[0])
     with pytest.raises(invertfill.InputError, match=r"none\.png"):
         next(results)
