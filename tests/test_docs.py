@@ -47,10 +47,11 @@ LINKED = [*(f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")), *
 # They install, download or stay; what they bring is what this test runs with.
 NOT_RUN = re.compile(r"\s*(make|pip|npm|git)\s|.*\binvertfill serve\b")
 FENCED = re.compile(
-    r"^(?P<indent> *)(?P<marker><!-- not tested: .+ -->\n *)?"
+    r"^(?P<indent> *)(?P<marker><!-- not tested: [^\n]+ -->\n *)?"
     r"```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
+SIZE = 192, 192  # of the pictures, so that all boxes of the pages lie in them
 SERVER = "http://127.0.0.1:8000"
 
 
@@ -77,10 +78,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     examples = ROOT / "examples"
     for name in ("examples", "configs", "benchmarks", "recipes"):
         (tmp_path / name).symlink_to(ROOT / name)
-    photo, portrait = Image.open(examples / "landscape-aitzgorri.png"), Image.open(examples / "portrait-hopper.png")
-    mask = Image.open(examples / "masks" / "portrait-hopper-box.png").convert("L")
-    scratches = Image.new("L", mask.size)
-    scratches.paste(255, (40, 60, 220, 63))
+    photo = Image.open(examples / "landscape-aitzgorri.png").resize(SIZE)
+    portrait = Image.open(examples / "portrait-hopper.png").resize(SIZE)
+    mask = (
+        Image.open(examples / "masks" / "portrait-hopper-box.png").convert("L").resize(SIZE, Image.Resampling.NEAREST)
+    )
+    scratches = Image.new("L", SIZE)
+    scratches.paste(255, (30, 50, 160, 52))
     erased = photo.convert("RGBA")
     erased.putalpha(ImageOps.invert(mask))
     for names, picture in {
@@ -90,15 +94,14 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("mask.png", "tight.png"): mask,
         ("scratches.png",): scratches,
         ("black-is-hole.png",): ImageOps.invert(mask),
-        ("small.png",): mask.resize((128, 128)),
+        ("small.png",): mask.reduce(2),
     }.items():
         for name in names:
             picture.save(tmp_path / name)
     for stem in ("1", "3", "2024-05/2"):
-        for folder, picture in ("photos", photo.resize((64, 64))), ("masks", mask.resize((64, 64), 0)):
-            place = tmp_path / folder / f"{stem}.{'jpg' if folder == 'photos' else 'png'}"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(place)
+        for place, picture in (f"photos/{stem}.jpg", photo), (f"masks/{stem}.png", mask):
+            (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+            picture.save(tmp_path / place)
     shutil.copytree(examples, tmp_path / "pictures", ignore=lambda *_: {"masks"})
     return tmp_path
 
@@ -125,16 +128,16 @@ def run_lines(text: str) -> None:
 def test_what_a_page_says_to_run_runs(page: str, desk: Path) -> None:
     todo = list(blocks(page))
     assert todo, f"{page}: nothing to run; every page here shows something"
+    for file in (block for block in todo if block.title):
+        (desk / file.title).write_text(file.text, encoding="utf-8")
     served = any(SERVER in block.text for block in todo)
     with serving("--model", "auto") if served else nullcontext((None, SERVER)) as (_, address):
         for block in todo:
             print(f"{page}:{block.line}")
             text = block.text.replace(SERVER, address)
-            if block.title:
-                (desk / block.title).write_text(text, encoding="utf-8")
-            elif block.language == "sh":
+            if block.language == "sh":
                 run_lines(text)
-            else:
+            elif block.language == "python":
                 exec(compile(text, f"{page}:{block.line}", "exec"), {"__name__": "__main__"})
 
 
