@@ -10,10 +10,10 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 import typer
@@ -38,6 +38,7 @@ INCLUDED = {
 }
 PAGES = {source: page for page, source in INCLUDED.items()}
 
+LIMITS = ("gt", "above"), ("ge", "from"), ("lt", "and below"), ("le", "to")
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 LOADS = re.compile(r"<(?:script|img|iframe|source|video|audio|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
 STYLE_LOADS = re.compile(r"(?:url\(|@import\s)[\"']?(?:https?:)?//[^)\"']*")
@@ -75,6 +76,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{before}{os.path.relpath(wanted, Path(here).parent)}{anchor}{after}"
 
     return LINK.sub(relinked, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Names and options, which have no spaces, don't break at their hyphens."""
+    return re.sub(r"<code>([^<\s]{1,30})</code>", r'<code class="word">\1</code>', html)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
@@ -180,16 +186,17 @@ def python() -> Iterator[str]:
 
 
 def http() -> Iterator[str]:
+    from invertfill.options import AUTO
     from invertfill.serve.app import create_app
     from invertfill.serve.settings import Settings
 
-    described = create_app(Settings(("patchmatch",))).openapi()
+    described = create_app(Settings((AUTO,))).openapi()
     yield "# HTTP"
     yield (
         "What `invertfill serve` answers, from its OpenAPI description, which a running server has at `/docs` and "
         "`/openapi.json`. [The page, and a server](../serve.md) shows how to use it."
     )
-    for path, methods in described["paths"].items():
+    for path, methods in sorted(described["paths"].items(), key=lambda item: "post" not in item[1]):
         for method, operation in methods.items():
             yield f"## {method.upper()} {path}"
             yield operation.get("summary", "")
@@ -282,13 +289,23 @@ def _sections_of(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _accepted(field: FieldInfo) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path", str: "text"}
     kinds = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else (field.annotation,)
-    words = []
-    for kind in kinds:
-        choices = get_args(kind) if get_origin(kind) is Literal else ()
-        words.append(", ".join(f"`{choice}`" for choice in choices) or names.get(kind, "nothing"))
-    return " or ".join(words).capitalize() + "."
+    words = " or ".join(_kind(kind, field.metadata) for kind in kinds if kind is not type(None))
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _kind(kind: Any, bounds: Sequence[Any]) -> str:
+    """In words, such as "a number above 0"."""
+    if get_origin(kind) is Annotated:
+        kind, bounds = kind.__origin__, kind.__metadata__
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(kind))
+    if get_origin(kind) in (list, tuple):
+        return f"a list: {_kind(get_args(kind)[0], ())} each"
+    words = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path", str: "text"}[kind]
+    limits = [limit for bound in bounds for limit in getattr(bound, "metadata", [bound])]
+    said = [f"{word} {getattr(limit, name)}" for limit in limits for name, word in LIMITS if hasattr(limit, name)]
+    return sentences(words, *said)
 
 
 def _plain(value: Any) -> str:
@@ -314,4 +331,9 @@ def _comments(schema: type[BaseModel]) -> dict[str, str]:
                 above = []
             else:
                 above = []
-    return {name: text[0].upper() + text[1:].removesuffix(".") + "." for name, text in notes.items() if text}
+    return {name: f"{_begun(text.removesuffix('.'))}." for name, text in notes.items() if text}
+
+
+def _begun(text: str) -> str:
+    """With a capital, unless it begins with a value or a name of the code."""
+    return text if re.match(r"[\w.]+:|\w+\.\w", text) else text[0].upper() + text[1:]
