@@ -36,6 +36,7 @@ INCLUDED = {
     "credits.md": "examples/CREDITS.md",
     "images/icon.svg": "src/invertfill/serve/page/icon.svg",
 }
+WIDE = {"research/training-log.md"}  # its table needs the room of the page's contents
 PAGES = {source: page for page, source in INCLUDED.items()}
 
 LIMITS = ("gt", "above"), ("ge", "from"), ("lt", "and below"), ("le", "to")
@@ -62,6 +63,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links are written as they hold in the repository; here they become those between pages."""
     here = page.file.src_uri
+    if here in WIDE:
+        page.meta["hide"] = ["toc"]
     source = Path(INCLUDED.get(here, f"docs/{here}"))
 
     def relinked(match: re.Match[str]) -> str:
@@ -79,8 +82,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Names and options, which have no spaces, don't break at their hyphens."""
-    return re.sub(r"<code>([^<\s]{1,30})</code>", r'<code class="word">\1</code>', html)
+    """Names and options don't break at their hyphens."""
+    return re.sub(r"<code>([^<]{1,16}|[^<\s]{1,30})</code>", r'<code class="word">\1</code>', html)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
@@ -232,7 +235,7 @@ def _field(name: str, field: dict[str, Any], required: bool) -> str:
             accepted = f"{kind['items'].get('type', 'value')}, repeatable"
         low, high = (next((one[key] for one in (kind, field) if key in one), None) for key in ("minimum", "maximum"))
         if low is not None:
-            accepted += f", {low:,} to {high:,}" if high is not None else f", {low} or more"
+            accepted += f", {low:,.0f} to {high:,.0f}" if high is not None else f", {low:g} or more"
     default = field.get("default")
     said = f"Default: `{json.dumps(default)}`." if default not in (None, "", [], ()) else ""
     needed = "Required." if required else ""
