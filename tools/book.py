@@ -124,6 +124,8 @@ def command_line() -> Iterator[str]:
         yield f"## {context.command_path}"
         yield inspect.cleandoc(command.help or "")
         yield "```text\n" + " ".join([context.command_path, *command.collect_usage_pieces(context)]) + "\n```"
+        if command.epilog:  # its examples
+            yield f"```sh\n{inspect.cleandoc(command.epilog.partition('Examples:')[2])}\n```"
         for parameter in command.params:
             if entry := _parameter(parameter, context):
                 yield entry
@@ -162,7 +164,7 @@ def python() -> Iterator[str]:
         'before you call `load`, and torch only if you ask for its engine or for `quality="best"`.'
     )
     yield "::: invertfill.load"
-    yield "::: invertfill.Inpainter\n    options:\n      members: [fill, fill_samples, fill_many, outpaint, sample]"
+    yield '::: invertfill.Inpainter\n    options:\n      filters: ["!^_", "!^only$", "!^engine"]'
     yield "::: invertfill.FillResult"
     yield "## FillOptions"
     yield (
