@@ -45,7 +45,7 @@ def main(
     rows = []
     for file, mask in zip(files, masks, strict=True):
         original = to_srgb(open_image(file, note=silent)).resize((size, size))
-        fills = inpainter.fill_samples(original, mask, samples=samples)
+        fills = inpainter.iter_samples(original, mask, samples=samples)
         # The features of each picture once: (1 + samples) passes, not one for each pair.
         truth, *drawn = (lpips.stages(as_tensor([np.asarray(picture)])) for picture in (original, *fills))
         first, *others = (float(lpips.distance(sample, truth)) for sample in drawn)

@@ -83,26 +83,13 @@ ALL = ("pictures", "--masks", "masks", "--recursive", "-o", "out")
 
 def test_results_are_those_of_fill_however_many_work(batch: Batch, folders: Path) -> None:
     status, out, errors = batch(*ALL, "--workers", 2)
-    assert (status, counts(out), errors) == (0, (3, 0, 0), progress(3))
+    assert (status, counts(out), errors) == (0, (3, 0, 0), "")
     assert batch(*ALL[:-1], "one", "--workers", 1)[0] == 0
     for name in ("a", "b", "sub/c"):
         arguments = (f"pictures/{name}.png", "--mask", f"masks/{name}.png", "-o", f"single/{name}.png")
         assert batch(*arguments, command="fill")[0] == 0
     assert results(Path("out")) == results(Path("one")) == results(Path("single"))
     assert len(results(Path("out"))) == 3
-
-
-class Progress(str):
-    """Equal to any progress bar that ends with the same count."""
-
-    def __eq__(self, other: object) -> bool:
-        return str(self) in str(other) and str(other).count("\n") == 1
-
-    __hash__ = str.__hash__
-
-
-def progress(count: int) -> Progress:
-    return Progress(f"{count}/{count}")
 
 
 def test_what_is_done_is_skipped_and_what_has_changed_is_done_again(batch: Batch, folders: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -29,7 +30,8 @@ def test_fill(fill, photo: Path, mask: Path, tmp_path: Path) -> None:
 
 def test_fill_in_a_process_of_its_own(photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
     result = start("fill", photo, "--mask", mask, "-o", tmp_path / "out.png", "--model", tiny_model_folder)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.fullmatch(rf"{tmp_path}/out.png: tiny, \d+\.\d s\n", result.stdout)
     assert_filled(photo, mask, tmp_path / "out.png")
 
 
@@ -115,7 +117,10 @@ def test_folder(fill, folders: tuple[Path, Path, Path]) -> None:
     pictures, masks, out = folders
     (pictures / "notes.txt").write_text("no picture, and not meant to be one")
     result = fill(pictures, "--mask", masks, "-o", out)
-    assert result.status == 0 and counts(result.out) == (3, 3) and "3/3" in result.err
+    assert result.status == 0 and counts(result.out) == (3, 3) and result.err == ""
+    assert [line.partition(": ")[0] for line in result.out.splitlines()[:3]] == [
+        str(out / f"{name}.png") for name in "abc"
+    ]
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "c.png"]
     for name in "abc":
         assert_filled(pictures / f"{name}.png", masks / f"{name}.bmp", out / f"{name}.png")
@@ -163,7 +168,11 @@ BAD = {
     "empty folder": ("empty --mask mask.png -o out", "empty: a folder without images"),
     "empty folder of masks": ("pictures --mask empty -o out", "empty: a folder without images"),
     "unknown suffix": ("photo.png --mask mask.png -o out.psd", "out.psd: not an image file name"),
-    "out is a folder": ("photo.png --mask mask.png -o empty.png", "empty.png: a folder"),
+    "out is the picture's folder": ("photo.png --mask mask.png -o .", "photo.png: the picture or mask itself"),
+    "address": ("https://a.org/photo.png -o out.png", "https://a.org/photo.png: an address"),
+    "mask is an address": ("photo.png --mask https://a.org/mask.png -o out.png", "https://a.org/mask.png: an address"),
+    "out is an address": ("photo.png --mask mask.png -o s3://a/out.png", "s3://a/out.png: an address"),
+    "quiet and verbose": ("photo.png --mask mask.png -o out.png -q -v", "--quiet together with --verbose"),
     "out below a file": ("photo.png --mask mask.png -o text.png/out.png", "text.png: not a folder"),
     "out folder is a file": ("pictures --mask mask.png -o text.png", "text.png: not a folder"),
     "unknown model": ("photo.png --mask mask.png -o out.png --model faces-9", "faces-9: unknown model; accepted:"),

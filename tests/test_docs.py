@@ -38,7 +38,6 @@ PAGES = [
             "many-files",
             "serve",
             "training",
-            "python",
             "known-pixels",
         )
     ),

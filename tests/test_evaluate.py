@@ -504,7 +504,7 @@ def test_bad_masks_are_named(evaluate, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (["--method", "telea"], ["--masks", "--coverage"]),
+        (["--method", "telea"], ["--mask", "--coverage"]),
         (["--coverage", "hard"], ["--predictions", "--model"]),
         (["--coverage", "tough", "--method", "telea"], ["'tough'", "hard"]),
         (["--coverage", "hard", "--method", "photoshop"], ["'photoshop'", "navier-stokes"]),
@@ -519,7 +519,7 @@ def test_bad_masks_are_named(evaluate, tmp_path: Path) -> None:
         (["--coverage", "hard", "--method", "telea", "--size", "16"], ["--size 16", "32"]),
         (["--coverage", "hard", "--method", "telea", "--kind", "round"], ["'round'", "freeform"]),
         (["--coverage", "hard", "--method", "telea", "--device", "abacus"], ["'abacus'", "cpu"]),
-        (["--coverage", "hard,all", "--masks", "m", "--method", "telea"], ["--masks", "--coverage"]),
+        (["--coverage", "hard,all", "--masks", "m", "--method", "telea"], ["--mask", "--coverage"]),
     ],
 )
 def test_what_cannot_be_asked(evaluate, tmp_path: Path, arguments: list[str], says: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -52,9 +53,10 @@ HEARS = (
 )
 
 
-def fill(out: Path, *start: str, model: str = "auto") -> subprocess.Popen[str]:
+def fill(out: Path, *start: str, model: str = "auto", stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     command = [sys.executable, *start, "fill", str(PICTURE), "--mask", str(MASK), "-o", str(out), "--model", model]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
+    env = environment() | {"TERM": "xterm"}
+    return subprocess.Popen(command, stderr=stderr, stdout=subprocess.PIPE, text=True, env=env)
 
 
 def assert_interrupted(process: subprocess.Popen[str], folder: Path) -> None:
@@ -75,6 +77,17 @@ def test_during_an_import(tmp_path: Path, module: str) -> None:
 def test_while_native_code_fills(tmp_path: Path) -> None:
     pytest.importorskip("patchmatch", reason="needs PyPatchMatch")
     assert_interrupted(fill(tmp_path / "out.png", "-c", WHEN, ":fill", model="patchmatch"), tmp_path)
+
+
+def test_a_terminal_has_its_cursor_back(tmp_path: Path) -> None:
+    pytest.importorskip("patchmatch", reason="needs PyPatchMatch")
+    ours, theirs = os.openpty()
+    process = fill(tmp_path / "out.png", "-c", WHEN, ":fill", model="patchmatch", stderr=theirs)
+    assert process.wait(60) == 130
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "\x1b[?25l" in shown and shown.endswith("\x1b[?25hinvertfill: interrupted\r\n")
 
 
 def test_at_ten_moments(tmp_path: Path) -> None:

@@ -45,9 +45,11 @@ def test_what_is_added_is_as_see_through_as_the_picture(inpainter: invertfill.In
 
 def test_nothing_added_is_a_copy(inpainter: invertfill.Inpainter) -> None:
     picture = Image.new("RGB", (9, 5), "red")
-    assert inpainter.outpaint(picture).image.tobytes() == picture.tobytes()
-    with pytest.raises(invertfill.InputError, match="0 or more"):
+    assert inpainter.outpaint(picture, aspect="9:5").image.tobytes() == picture.tobytes()
+    with pytest.raises(invertfill.InputError, match="left -1; accepted"):
         inpainter.outpaint(picture, left=-1)
+    with pytest.raises(invertfill.InputError, match="nothing to add"):
+        inpainter.outpaint(picture)
 
 
 @pytest.mark.parametrize("margins", [Margins(5, 0, 0, 0), Margins(1000, 3, 1, 40), Margins(0, 0, 1, 7)])

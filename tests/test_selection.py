@@ -257,7 +257,7 @@ def test_the_default_in_a_process_of_its_own(installed: Path, photo: Path, mask:
     outs = [tmp_path / "a.png", tmp_path / "b.png"]
     for out, how in zip(outs, ("full", "bare"), strict=True):  # PatchMatch is none of it
         result = start(installed, how, "fill", photo, "--mask", mask, "-o", out, code=CODE)
-        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+        assert (result.returncode, result.stderr) == (0, "") and result.stdout.startswith(f"{out}: ")
         assert_filled(photo, mask, out)
     assert outs[0].read_bytes() == outs[1].read_bytes()
     arguments = ("fill", photo, "--mask", mask, "-o", tmp_path / "out.png", "--model", "patchmatch")

@@ -3,7 +3,20 @@
 >>> import invertfill
 >>> invertfill.load().fill("photo.png", "mask.png").save("filled.png")  # doctest: +SKIP
 
-Importing this package imports neither torch nor NumPy: everything is loaded on first use.
+=================================  =====================================================================
+`load`                             opens a model: an `Inpainter`
+`Inpainter.fill`                   fills the holes of one picture: a `FillResult`
+`Inpainter.fill_samples`           fills them in several ways: a list; `iter_samples`, one after the other
+`Inpainter.fill_many`              fills many pictures: a list; `iter_many`, one after the other
+`Inpainter.outpaint`               draws what lies beyond a picture's sides
+`FillResult.save`, `.image`        the picture, as a file or a PIL image
+`FillOptions`                      what `load` and the fills take as keywords, such as ``seed=7``
+`Client`                           asks a server that ``invertfill serve`` runs
+`InputError`                       what is raised for a bad input, in one line
+=================================  =====================================================================
+
+Pictures and masks are paths, bytes, open files, PIL images or arrays. Importing this package imports neither torch nor
+NumPy: everything is loaded on first use.
 """
 
 from __future__ import annotations

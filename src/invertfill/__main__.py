@@ -22,6 +22,7 @@ def main() -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:
             _leave()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done; while Python ends, it would end by a signal
         raise
 
 
@@ -30,6 +31,8 @@ def _end(*_: object) -> None:
     for path in list(files.unfinished) if files and hasattr(files, "unfinished") else ():
         path.unlink(missing_ok=True)
     try:
+        if os.isatty(2):
+            os.write(2, b"\r\x1b[K\x1b[?25h")  # the line of a spinner goes, and the cursor that it hides is back
         os.write(2, b"invertfill: interrupted\n")
     finally:
         _leave()

@@ -1,4 +1,6 @@
-"""A client of `invertfill serve`, for programs that are not to load a model themselves. Standard library only.
+"""A client of `invertfill serve`, for programs that are not to load a model themselves.
+
+It needs nothing beside the standard library, unless pictures are given as PIL images or arrays.
 
 >>> from invertfill.client import Client
 >>> pictures = Client("http://127.0.0.1:8000").fill("photo.jpg", "mask.png", seed=7)  # doctest: +SKIP
@@ -12,11 +14,12 @@ import json
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from invertfill.errors import InputError
 
-Source: TypeAlias = str | Path | bytes
+if TYPE_CHECKING:
+    from invertfill.imaging.sources import ImageSource
 
 
 class Client:
@@ -33,12 +36,13 @@ class Client:
         self.token = token
         self.timeout = timeout
 
-    def fill(self, image: Source, mask: Source | None = None, **fields: Any) -> list[bytes]:
+    def fill(self, image: ImageSource, mask: ImageSource | None = None, **fields: Any) -> list[bytes]:
         """Fill the holes of a picture.
 
         Args:
-            image: a path, or a file's bytes.
-            mask: the same; white = hole. Without it, the hole is where the picture is transparent.
+            image: a path, a file's bytes, an open binary file, a PIL image or an array. The last two are sent as a PNG,
+                or as a TIFF where that can't hold them.
+            mask: the same; white (or True) = hole. Without it, the hole is where the picture is transparent.
             fields: model, seed, samples, format, invert_mask, resize_mask, grow, feather, box, as the server's /docs
                 says.
 
@@ -49,10 +53,10 @@ class Client:
             InputError: the server refused, for the reason that the message gives.
             ConnectionError: it can't be reached.
         """
-        files = {"image": image} if mask is None else {"image": image, "mask": mask}
+        files: dict[str, ImageSource] = {"image": image} if mask is None else {"image": image, "mask": mask}
         return self._pictures("fill", files, fields)
 
-    def outpaint(self, image: Source, **fields: Any) -> list[bytes]:
+    def outpaint(self, image: ImageSource, **fields: Any) -> list[bytes]:
         """Draw what lies beyond a picture's sides; see `fill`.
 
         Args:
@@ -65,8 +69,8 @@ class Client:
         models: list[dict[str, Any]] = self._ask("models")["models"]
         return models
 
-    def _pictures(self, what: str, files: dict[str, Source], fields: dict[str, Any]) -> list[bytes]:
-        body = {name: base64.b64encode(_read(source)).decode() for name, source in files.items()}
+    def _pictures(self, what: str, files: dict[str, ImageSource], fields: dict[str, Any]) -> list[bytes]:
+        body = {name: base64.b64encode(_read(source, name)).decode() for name, source in files.items()}
         answer = self._ask(what, json.dumps({**body, **fields}).encode())
         return [base64.b64decode(picture["data"]) for picture in answer["pictures"]]
 
@@ -89,13 +93,39 @@ class Client:
             raise InputError(f"{self.address}: {error}; accepted: an address such as http://127.0.0.1:8000") from None
 
 
-def _read(source: Source) -> bytes:
+def _read(source: ImageSource, what: str) -> bytes:
+    """The file of an image or a mask."""
     if isinstance(source, bytes):
         return source
+    if isinstance(source, str | Path):
+        try:
+            return Path(source).read_bytes()
+        except OSError as error:
+            raise InputError(f"{source}: cannot be read ({error.strerror})") from None
+    from invertfill.imaging.sources import Encoded, settle
+
+    settled = settle(source, what)
+    if isinstance(settled, Encoded):
+        return settled.data
+    from PIL import Image
+
+    from invertfill.imaging.masks import read_mask
+    from invertfill.imaging.reading import open_image
+    from invertfill.imaging.writing import encode_image
+    from invertfill.notes import silent
+
+    if what == "mask":
+        return encode_image(Image.fromarray(read_mask(settled, None)), "mask.png", note=silent)
+    picture = open_image(settled, note=silent)
     try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read ({error.strerror})") from None
+        return encode_image(picture, "image.png", note=_refuse)
+    except InputError:
+        return encode_image(picture, "image.tif", note=silent)
+
+
+def _refuse(note: str) -> None:
+    """What a format would lose is a reason to take another."""
+    raise InputError(note)
 
 
 def _sentence(error: urllib.error.HTTPError) -> str:

@@ -48,6 +48,7 @@ class Option:
 
     Attributes:
         help: one or two sentences for the user.
+        unit: what its value is, in one word of capitals, for the command line's help.
         choices: the values accepted; () for any.
         low, high: the least and the largest number accepted.
         at_load: decided when the model is loaded; the same for all pictures from then on.
@@ -59,6 +60,7 @@ class Option:
     """
 
     help: str
+    unit: str = ""
     choices: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
@@ -85,14 +87,15 @@ class FillOptions:
             "auto: the general model, and the one for portraits where a hole touches a face; or a name that "
             "`invertfill models` lists, or a model's folder.",
             at_load=True,
+            unit="NAME|FOLDER",
         ),
     ] = AUTO
     seed: Annotated[
         int,
-        Option("0 fills from the mean latent; each other seed gives another fill.", low=0, high=2**32 - 1),
+        Option("0 fills from the mean latent; each other seed gives another fill.", low=0, high=2**32 - 1, unit="SEED"),
     ] = 0
     samples: Annotated[
-        int, Option("So many fills that differ, by seeds from the first one on.", low=1, decides=False)
+        int, Option("So many fills that differ, by seeds from the first one on.", low=1, decides=False, unit="COUNT")
     ] = 1
     invert_mask: Annotated[bool, Option("Black = hole.", of_hole=True)] = False
     resize_mask: Annotated[
@@ -106,11 +109,17 @@ class FillOptions:
             "times, without a mask or with one.",
             parse=parse_boxes,
             of_hole=True,
+            unit="X,Y,W,H",
         ),
     ] = ()
     grow: Annotated[
         int,
-        Option("Pixels by which holes are made larger all round, for a mask that is too tight.", low=0, of_hole=True),
+        Option(
+            "Pixels by which holes are made larger all round, for a mask that is too tight.",
+            low=0,
+            of_hole=True,
+            unit="PIXELS",
+        ),
     ] = 0
     feather: Annotated[
         int,
@@ -118,11 +127,16 @@ class FillOptions:
             "Pixels outside holes over which a fill fades into what is known. Farther out nothing changes.",
             low=0,
             of_hole=True,
+            unit="PIXELS",
         ),
     ] = 0
     context: Annotated[
         float | None,
-        Option("Side of the square around holes that is looked at, in sides of the holes; without it, about 2.", low=1),
+        Option(
+            "Side of the square around holes that is looked at, in sides of the holes; without it, about 2.",
+            low=1,
+            unit="SIDES",
+        ),
     ] = None
     faces: Annotated[
         str,
@@ -169,6 +183,7 @@ class FillOptions:
             "the picture's own file, and high where that has none.",
             low=1,
             high=100,
+            unit="QUALITY",
         ),
     ] = None
     keep_raw: Annotated[bool, Option("Keep what the model draws, before blending.", decides=False, doors=())] = False
@@ -219,8 +234,11 @@ DECLARED: dict[str, Option] = dict(_declared())
 TYPES: dict[str, Any] = get_type_hints(FillOptions)
 OF_HOLE = tuple(name for name, option in DECLARED.items() if option.of_hole)
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(FillOptions)}
-FillOptions.__doc__ = f"{FillOptions.__doc__}" + "\n".join(
-    f"        {name}: {option.help} Default: {DEFAULTS[name]}." for name, option in DECLARED.items()
+FillOptions.__init__.__annotations__ |= {name: TYPES[name] for name in DECLARED}  # for help()
+FillOptions.__doc__ = (
+    f"{FillOptions.__doc__}".rstrip()
+    + "\n"
+    + "\n".join(f"        {name}: {option.help} Default: {DEFAULTS[name]}." for name, option in DECLARED.items())
 )
 
 

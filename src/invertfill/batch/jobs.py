@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from invertfill.batch import storage
@@ -67,7 +67,7 @@ def expand(source: str, out: str, masks: str | None = None, *, recursive: bool =
         raise InputError(f"{source}: --recursive; accepted: with a folder (a glob goes deeper by **)")
     elif source.lower().endswith(LISTS):
         if masks is not None:
-            raise InputError(f"{source}: a list names its own masks; accepted: --masks with a folder or glob")
+            raise InputError(f"{source}: a list names its own masks; accepted: --mask with a folder or glob")
         jobs = list(_of_list(source, out))
     elif storage.is_glob(source):
         folder, images = storage.find(source)
@@ -79,22 +79,34 @@ def expand(source: str, out: str, masks: str | None = None, *, recursive: bool =
     return jobs
 
 
+def expand_files(images: Sequence[str], out: str, masks: str | None = None) -> list[Job]:
+    """List the jobs of several picture files; see `expand`."""
+    if os.path.isfile(out) or (is_image_name(out) and not storage.is_folder(out)):
+        raise InputError(f"{out}: not a folder; accepted: a folder for the results of several pictures")
+    by_stem = _masks_by_stem(masks, False) if masks is not None else None
+    names = map(os.path.basename, images)
+    jobs = [
+        _job(image, storage.join(out, name), name, masks, by_stem) for image, name in zip(images, names, strict=True)
+    ]
+    _check_outputs(jobs)
+    return jobs
+
+
 def _of_files(folder: str, files: list[str], out: str, masks: str | None, nothing: str) -> list[Job]:
     images = [name for name in files if is_image_name(name)]
     if not images:
         raise InputError(nothing)
     by_stem = _masks_by_stem(masks, any("/" in name for name in images)) if masks is not None else None
-    jobs = []
-    for name in images:
-        image, stem = storage.join(folder, name), os.path.splitext(name)[0]
-        result = storage.join(out, name)
-        if by_stem is None:
-            jobs.append(Job(image, masks, result))
-        elif stem in by_stem:
-            jobs.append(Job(image, by_stem[stem], result))
-        else:
-            jobs.append(Job(image, None, result, f"{image}: no mask named {stem} in {masks}"))
-    return jobs
+    return [_job(storage.join(folder, name), storage.join(out, name), name, masks, by_stem) for name in images]
+
+
+def _job(image: str, result: str, name: str, masks: str | None, by_stem: dict[str, str] | None) -> Job:
+    if by_stem is None:
+        return Job(image, masks, result)
+    stem = os.path.splitext(name)[0]
+    if stem in by_stem:
+        return Job(image, by_stem[stem], result)
+    return Job(image, None, result, f"{image}: no mask named {stem} in {masks}")
 
 
 def _masks_by_stem(masks: str, recursive: bool) -> dict[str, str] | None:

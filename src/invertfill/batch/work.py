@@ -40,6 +40,7 @@ class Record:
         reason: why it failed.
         model, why: of a fill: see `FillResult`.
         notes: those of the fill, and of writing its result.
+        size: of the result, width and height in pixels; None unless it was filled now.
         fingerprint: of the result, unless the job failed.
     """
 
@@ -51,6 +52,7 @@ class Record:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     fingerprint: Fingerprint | None = None
+    size: tuple[int, int] | None = None
 
 
 class Worker:
@@ -100,7 +102,7 @@ class Worker:
                 raise InputError(f"{job.out}: {FOREIGN}")
             storage.write(job.out, data)
         made = Fingerprint(origin, _sha256(data))
-        return Record(job, "filled", "", result.model, result.why, tuple(notes), fingerprint=made)
+        return Record(job, "filled", "", result.model, result.why, tuple(notes), fingerprint=made, size=result.size)
 
     def _origin(self, image: Encoded, mask: Encoded | None, options: FillOptions) -> str:
         inputs = [_sha256(image.data), mask and _sha256(mask.data), self.models]

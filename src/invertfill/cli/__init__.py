@@ -8,16 +8,44 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from invertfill import __version__
-from invertfill.cli import fill, models, research, serve
+from invertfill.cli import draw, fill, models, research, serve
+from invertfill.cli.options import examples
 from invertfill.cli.output import FAILURES_SHOWN, say
 from invertfill.errors import InputError, InputErrors, shortened
 
 # Plain help and errors: importing Rich's renderers would double the time that --help takes.
-PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
-app = typer.Typer(help="Fill the holes of a picture by inverting a generator.", no_args_is_help=True, **PLAIN)
-for group in (fill, serve, models, research):
+PLAIN: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
+FORMER = {"masks": "mask"}  # options of some commands, before it was one name everywhere
+SETTINGS = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: FORMER.get(name, name)}
+
+
+class Commands(TyperGroup):
+    """Lists the commands in the parts that their `rich_help_panel` names."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        parts: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            panel = getattr(command, "rich_help_panel", None)
+            parts.setdefault(panel if isinstance(panel, str) else "Fill", []).append(
+                (name, command.get_short_help_str(formatter.width - 14))
+            )
+        for part, rows in parts.items():
+            with formatter.section(part):
+                formatter.write_dl(rows, col_max=10)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Fill the holes of a picture by inverting a generator.",
+    no_args_is_help=True,
+    context_settings=SETTINGS,
+    epilog=examples("invertfill fill photo.jpg --mask mask.png -o filled.jpg", "invertfill serve"),
+    **PLAIN,
+)
+for group in (fill, draw, serve, models, research):
     app.add_typer(group.app)
 
 
@@ -37,7 +65,7 @@ def options(
 
 def run(command: Callable[..., None]) -> None:
     """Run a script of recipes, benchmarks or tools: its parameters are the command line, as of the commands here."""
-    script = typer.Typer(**PLAIN)
+    script = typer.Typer(add_completion=False, **PLAIN)
     script.command()(command)
     main(command=script, name=None)
 

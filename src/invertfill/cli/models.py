@@ -7,20 +7,26 @@ from typing import Annotated
 
 import typer
 
-from invertfill.cli.output import needs_extra, progress_bars
+from invertfill.cli.options import RESEARCH, examples
+from invertfill.cli.output import Json, needs_extra, print_json, progress_bars
 from invertfill.errors import one_line
 from invertfill.options import AUTO
 
 app = typer.Typer()
 weights = typer.Typer(help="Weights of the networks that losses and metrics look through.", no_args_is_help=True)
-app.add_typer(weights, name="weights")
+app.add_typer(weights, name="weights", rich_help_panel=RESEARCH)
 
 
-@app.command()
-def models() -> None:
+@app.command(epilog=examples("invertfill models", "invertfill models --json"))
+def models(json: Json = False) -> None:
     """List the models of this installation."""
     from invertfill.registry import find_models, list_models
 
+    if json:
+        told = ("name", "domain", "size", "bytes", "licence", "source", "sha256", "early", "aligned")
+        models = [{key: getattr(model, key) for key in told} for model in list_models()]
+        print_json({"default": AUTO, AUTO: [model.name for model in find_models(AUTO)], "models": models})
+        return
     print(f"{AUTO} (default)")
     for model in find_models(AUTO):
         general = "everything else, by size and subject" if model.folder else "drawings and scans of few colours"
@@ -34,10 +40,10 @@ def models() -> None:
         print(f"  SHA-256  {model.sha256}")
 
 
-@weights.command()
+@weights.command(epilog=examples("invertfill weights get lpips-alexnet-linear --from torchmetrics"))
 def get(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Such as vgg16-features; without any, all.")
+        list[str] | None, typer.Argument(metavar="NAME...", help="Such as vgg16-features; without any, all.")
     ] = None,
     source: Annotated[
         str | None,
@@ -49,7 +55,8 @@ def get(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="The folder to write to; without it, the one that is read.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="FOLDER", help="The folder to write to; without it, the one that is read."),
     ] = None,
 ) -> None:
     """Get the weights of VGG16, AlexNet, LPIPS and FID's Inception.

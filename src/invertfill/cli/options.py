@@ -11,6 +11,13 @@ import typer
 
 from invertfill.options import DECLARED, DEFAULTS, FillOptions, type_of
 
+RESEARCH = "Research"  # the part of the help that a command belongs to; without it, that of filling
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
 
 def takes_options(*but: str, at_load: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of a fill; it gets them as its argument `options`.
@@ -52,5 +59,6 @@ def takes_options(*but: str, at_load: bool = False) -> Callable[[Callable[..., N
 def _option(name: str) -> Any:
     option = DECLARED[name]
     flag = f"--{name.replace('_', '-')}"
-    metavar = "X,Y,W,H" if name == "box" else "|".join(option.choices) or None
-    return typer.Option(flag, help=option.help, metavar=metavar)
+    choices = f"[{'|'.join(option.choices)}]" if option.choices else ""
+    completion = (lambda: list(option.choices)) if option.choices else None
+    return typer.Option(flag, help=option.help, metavar=choices or option.unit or None, autocompletion=completion)

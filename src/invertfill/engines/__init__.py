@@ -6,7 +6,7 @@ import importlib.util
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from invertfill.engines.base import Engine
+from invertfill.engines.base import Engine, name_of
 from invertfill.errors import InputError
 from invertfill.options import AUTO, FillOptions
 from invertfill.registry import ModelInfo
@@ -33,6 +33,11 @@ class Engines(Mapping[str, Engine]):
             if name not in self._loaded:
                 self._loaded[name] = open_engine(self.models[name], *self._how)
             return self._loaded[name]
+
+    def __repr__(self) -> str:
+        loaded = dict(self._loaded)
+        how = {name: name_of(loaded[name]) if name in loaded else "not loaded yet" for name in self.models}
+        return ", ".join(f"{name} ({model.size} px, {how[name]})" for name, model in self.models.items())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.models)

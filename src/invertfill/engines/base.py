@@ -54,6 +54,11 @@ class Engine(Protocol):
         """w (N, D), the same for every layer -> pictures (N, 3, s, s), about [-1, 1]."""
 
 
+def name_of(engine: Engine) -> str:
+    """What runs and where, such as "onnx on cpu"."""
+    return f"{engine.name} on {engine.device}"
+
+
 def latent_of(engine: Engine, seed: int = 0) -> np.ndarray:
     """What a fill with a seed starts from, (1, D or z_dim).
 

@@ -102,7 +102,7 @@ class ModelMethod:
 
     def outputs(self, pair_set: PairSet, pairs: Sequence[Pair], truths: Sequence[np.ndarray]) -> Iterator[Output]:
         given = ((truth, pair.hole) for pair, truth in zip(pairs, truths, strict=True))
-        for result in self._inpainter.fill_many(given, batch=len(pairs)):
+        for result in self._inpainter.iter_many(given, batch=len(pairs)):
             assert result.raw is not None
             yield Output(result.raw, np.asarray(result))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from invertfill.engines.torch import pick_device
 from invertfill.errors import InputError, one_line
@@ -35,17 +37,23 @@ class Request:
     command: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """What a person is told at the end.
 
     Attributes:
         lines: tables, and where the report is.
         notes: what isn't in it, and why.
+        pairs: the folder that got the pairs.
+        page: the report's.
+        results: what report.json holds; None where nothing was measured.
     """
 
     lines: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pairs: Path | None = None
+    page: Path | None = None
+    results: dict[str, Any] | None = None
 
 
 def run(request: Request, begin: Begin) -> Report:
@@ -79,6 +87,7 @@ def run(request: Request, begin: Begin) -> Report:
     report = Report()
     if request.pairs is not None:
         write_pairs(sets, request.pairs, begin)
+        report.pairs = request.pairs
         report.lines.append(f"pairs: {one_line(request.pairs)}")
     if request.out is None or not methods:
         return report
@@ -87,6 +96,7 @@ def run(request: Request, begin: Begin) -> Report:
     results = evaluate(sets, methods, meter, request.out, begin)
     about = About(str(request.source.images), request.source.size, request.command, request.relative_to)
     page = write_report(results, about, meter, request.out, request.gallery)
+    report.page, report.results = page, json.loads((request.out / "report.json").read_text(encoding="utf-8"))
     for found in results.sets:
         report.lines.extend([f"{found.pairs.name}: {len(found.pairs.pairs)} pictures", *_aligned(found, about), ""])
     report.lines.append(f"{results.measured} measured, {results.cached} from the cache")
@@ -106,9 +116,9 @@ def run(request: Request, begin: Begin) -> Report:
 def _check(request: Request) -> None:
     source = request.source
     if source.masks is None and not source.coverage:
-        raise InputError("no masks; accepted: --masks DIR, or --coverage such as hard,extreme,all")
+        raise InputError("no masks; accepted: --mask FOLDER, or --coverage such as hard,extreme,all")
     if source.masks is not None and len(source.coverage) > 1:
-        raise InputError("--masks with several classes of --coverage; accepted: one, which all masks must lie in")
+        raise InputError("--mask with several classes of --coverage; accepted: one, which all masks must lie in")
     given = bool(request.models or request.predictions or request.methods)
     if not given and request.pairs is None:
         raise InputError(

@@ -29,19 +29,18 @@ WHAT = "accepted: white = hole on black, paint on nothing, or a photograph whose
 
 
 def hole_of_array(array: np.ndarray, name: str, note: Note, picture: Image.Image | None = None) -> np.ndarray:
-    """(H, W) bool of an array (H, W) or (H, W, 1) of bool, any integers or floats, or (H, W, 3 or 4) uint8.
+    """(H, W) bool of an array (H, W) or (H, W, 1) of bool, any integers or floats, or (H, W, 3 or 4) without floats.
 
     Raises:
         InputError: another shape or type, negative values, NaN, or no two levels.
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
-    if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8 and array.size:
-        return hole_of_image(Image.fromarray(np.ascontiguousarray(array)), name, note, picture)
+    if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype.kind in "bui" and array.size:
+        return hole_of_image(Image.fromarray(np.ascontiguousarray(_eight_bits(array, name))), name, note, picture)
     if array.ndim != 2:
-        raise InputError(
-            f"{name}: mask array of shape {array.shape}; accepted: (H, W), (H, W, 1), or uint8 (H, W, 3) and (H, W, 4)"
-        )
+        accepted = "(H, W), (H, W, 1), or integers (H, W, 3) and (H, W, 4)"
+        raise InputError(f"{name}: mask array of shape {array.shape}; accepted: {accepted}")
     if array.dtype == bool:
         if picture is not None and array.size and _same_content(Image.fromarray(array), picture):
             raise InputError(f"{name}: shows the picture itself; {WHAT}")
@@ -85,6 +84,21 @@ def hole_of_image(image: Image.Image, name: str, note: Note, picture: Image.Imag
     return _hole_of_numbers(brightest, name, picture)
 
 
+def _eight_bits(array: np.ndarray, name: str) -> np.ndarray:
+    """Colours of bool, or of any integers up to 65535, as uint8."""
+    if array.dtype in (bool, np.uint8):
+        return array * np.uint8(255) if array.dtype == bool else array
+    _check_positive(float(array.min()), name)
+    if array.max() > 65535:
+        raise InputError(f"{name}: a mask with values up to {array.max()}; accepted: colours up to 255 or 65535")
+    return (array if array.max() <= 255 else array // 257).astype(np.uint8)
+
+
+def _check_positive(low: float, name: str) -> None:
+    if low < 0:
+        raise InputError(f"{name}: a mask with negative values; accepted: 0 = known, and hole above half")
+
+
 def _hole_of_alpha(image: Image.Image, name: str, note: Note, picture: Image.Image | None) -> np.ndarray:
     """Of a mask that is transparent in places: paint on nothing, or what is left of a photograph."""
     alpha = np.asarray(image.getchannel("A"))
@@ -118,8 +132,7 @@ def _hole_of_numbers(values: np.ndarray, name: str, picture: Image.Image | None)
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(f"{name}: a mask with NaN or infinity; accepted: floats from 0 to 1, above 0.5 is hole")
-    if low < 0:
-        raise InputError(f"{name}: a mask with negative values; accepted: 0 = known, and hole above half")
+    _check_positive(low, name)
     whole = np.issubdtype(kind, np.integer) or (high > 1 and np.equal(values, np.rint(values)).all())
     if whole and high < LABELS:
         return np.asarray(values > 0)

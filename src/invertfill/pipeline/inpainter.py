@@ -13,6 +13,7 @@ from PIL import Image
 
 from invertfill.engines import Engines
 from invertfill.engines.base import CropRequest, Engine, latent_of, noise_of
+from invertfill.engines.base import name_of as name_of_engine
 from invertfill.errors import InputError
 from invertfill.imaging.colour import from_srgb, to_srgb
 from invertfill.imaging.depth import SAMPLES, is_beside, missing, part_of, put_part, refresh, samples_of
@@ -35,7 +36,7 @@ from invertfill.pipeline.frames import fill_frames
 from invertfill.pipeline.grain import add_grain
 from invertfill.pipeline.holes import read_hole, why_none
 from invertfill.pipeline.levels import Levels, between_steps
-from invertfill.pipeline.outpainting import Margins, extend
+from invertfill.pipeline.outpainting import extend, parse_margins
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.squares import Square, Turned
 from invertfill.pipeline.thin import find_crops, is_thin
@@ -84,6 +85,9 @@ class Inpainter:
 
     `fill`, `fill_samples`, `fill_many` and `outpaint` take the names of `FillOptions` as keywords, such as ``seed=7``,
     for one call; what is decided at loading (model, engine, device, quality) can't be changed so.
+
+    Several threads may use one at the same time: nothing of a fill is kept in it. The results are the same as one after
+    the other.
     """
 
     def __init__(
@@ -101,6 +105,9 @@ class Inpainter:
         self.portraits = portraits
         self.priors = priors or {}
         self.drawings = drawings
+
+    def __repr__(self) -> str:
+        return f"Inpainter({self.options.model}: {self.engines})"
 
     @property
     def engine(self) -> Engine:
@@ -134,11 +141,11 @@ class Inpainter:
         Raises:
             InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
         """
-        return next(self.fill_many([(image, mask)], **changes))
+        return next(self.iter_many([(image, mask)], **changes))
 
     def fill_samples(
         self, image: ImageSource, mask: MaskSource | None = None, *, batch: int = BATCH, **changes: Any
-    ) -> Iterator[FillResult]:
+    ) -> list[FillResult]:
         """Fill the holes of one picture in several different ways; see `fill`.
 
         The style code is the encoder's offset from a mean latent. Another mean latent, a mean of a few mapped z as in
@@ -149,9 +156,15 @@ class Inpainter:
             batch: so many holes go through the model at once.
             changes: options; of these, `samples` says how many, and `seed` is the first one's.
 
-        Yields:
-            One result for each seed: what `fill` gives for it.
+        Returns:
+            One result for each seed: what `fill` gives for it. `iter_samples` holds one picture at a time.
         """
+        return list(self.iter_samples(image, mask, batch=batch, **changes))
+
+    def iter_samples(
+        self, image: ImageSource, mask: MaskSource | None = None, *, batch: int = BATCH, **changes: Any
+    ) -> Iterator[FillResult]:
+        """`fill_samples`, one result after the other, each as soon as it is there."""
         options, image = self.options.changed(**changes), settle(image, "image")
         if (several := read_frames(image)) is not None:
             name = name_of(image, "image")
@@ -174,17 +187,23 @@ class Inpainter:
 
     def fill_many(
         self, pairs: Iterable[tuple[ImageSource, MaskSource | None]], *, batch: int = BATCH, **changes: Any
-    ) -> Iterator[FillResult]:
-        """Fill many pictures, in order; see `fill`.
+    ) -> list[FillResult]:
+        """Fill many pictures; see `fill`.
 
         Args:
             pairs: picture and mask of each.
-            batch: so many go through the model at once, and are in memory at once.
+            batch: so many go through the model at once.
             changes: options, of each.
 
-        Yields:
-            The results. Where one can't be read, those before it come first.
+        Returns:
+            The results, in order. `iter_many` holds no more than `batch` pictures at a time.
         """
+        return list(self.iter_many(pairs, batch=batch, **changes))
+
+    def iter_many(
+        self, pairs: Iterable[tuple[ImageSource, MaskSource | None]], *, batch: int = BATCH, **changes: Any
+    ) -> Iterator[FillResult]:
+        """`fill_many`, one result after the other. Where a picture can't be read, the results before it come first."""
         options = _of_one(self.options.changed(**changes))
         remaining = iter(pairs)
         while True:
@@ -213,20 +232,30 @@ class Inpainter:
                 return
 
     def outpaint(
-        self, image: ImageSource, *, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0, **changes: Any
+        self,
+        image: ImageSource,
+        *,
+        left: int | str = 0,
+        top: int | str = 0,
+        right: int | str = 0,
+        bottom: int | str = 0,
+        aspect: str | None = None,
+        **changes: Any,
     ) -> FillResult:
         """Draw what lies beyond a picture's sides.
 
         Args:
             image: as in `fill`; a hole that is already there (transparent) stays one.
-            left, top, right, bottom: pixels to add. Far ones are drawn in steps, each over what the last has made.
+            left, top, right, bottom: pixels to add, such as 120, or a share of the width or height, such as "25%". Far
+                ones are drawn in steps, each over what the last has made.
+            aspect: instead, a ratio such as "16:9", by equal margins on two sides.
             changes: options, as in `fill`.
 
         Returns:
             A picture of the larger size; the given one lies in it as it was, byte for byte.
 
         Raises:
-            InputError: a picture that can't be read, a negative number, or an option not accepted.
+            InputError: a picture that can't be read, nothing to add, a negative number, or an option not accepted.
         """
         changes = {name: DEFAULTS[name] for name in OF_HOLE} | changes  # what is given of holes is for pictures' own
         options = _of_one(self.options.changed(**changes))
@@ -235,17 +264,20 @@ class Inpainter:
         picture = open_image(image, note=notes)
         inpainter, why = self, ""
         result = FillResult(restored(picture), "", seed=options.seed, output_quality=options.output_quality)
-        for margins in Margins(left, top, right, bottom).steps(*picture.size):
+        wanted = parse_margins(picture.size, left, top, right, bottom, aspect)
+        if not wanted.any:
+            notes(f"{name}: has the aspect ratio {aspect} already; the result is a copy")
+        for margins in wanted.steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.priors:  # one model for all steps
                 engine, why = self._select(canvas, hole, options)
                 notes(f"{name}: {why}")
                 inpainter = self.only(engine.model.name)
-            job = inpainter._prepare(canvas, hole, options, name)
+            job, before = inpainter._prepare(canvas, hole, options, name), result.seconds
             result = _composite(job, _run([job], BATCH, options), options, clock)
-            for line in result.notes:
-                notes(line)
-        return replace(result, why=why, notes=tuple(notes), seconds=clock.seconds())
+            result = replace(result, seconds=before + result.seconds)
+            notes(*result.notes)
+        return replace(result, why=why, notes=tuple(notes), seconds=result.seconds + clock.seconds())
 
     def sample(self, seeds: Sequence[int], truncation: float = 0.7) -> list[Image.Image]:
         """Draw what the generator knows.
@@ -302,9 +334,11 @@ class Inpainter:
         if why:
             notes(f"{name}: {why}")
         if engine is None:
-            return replace(job, why=why, model=self.portraits, faces=len(faces))
+            ran = name_of_engine(self.engines[self.portraits])
+            return replace(job, why=why, model=self.portraits, faces=len(faces), ran=ran)
         pieces = _pieces(picture, hole, engine.model.size, options, notes, engine.model.aligned)
-        return replace(job, engine=engine, pieces=pieces, why=why, model=engine.model.name, faces=len(faces))
+        ran, model = name_of_engine(engine), engine.model.name
+        return replace(job, engine=engine, pieces=pieces, why=why, model=model, faces=len(faces), ran=ran)
 
     def _find_faces(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> list[Square]:
         """The squares of portraits that a hole touches, if there is a model for them."""
@@ -428,8 +462,9 @@ class _Job:
     notes: Notes
     by_alpha: bool = False  # the hole is where the picture is transparent
     feather: Feather | None = None
-    model: str = ""  # see `FillResult`, as of `faces`
+    model: str = ""  # see `FillResult`, as of `faces` and, there called `engine`, `ran`
     faces: int = 0
+    ran: str = ""
 
 
 def _of_one(options: FillOptions) -> FillOptions:
@@ -576,6 +611,7 @@ def _composite(
         raw,
         output_quality=options.output_quality,
         faces=job.faces,
+        engine=job.ran,
     )
 
 

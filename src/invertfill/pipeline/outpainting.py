@@ -56,21 +56,27 @@ def _split(before: int, after: int, most: int) -> tuple[int, int]:
 
 
 def parse_margins(
-    size: tuple[int, int], left: str, top: str, right: str, bottom: str, aspect: str | None = None
+    size: tuple[int, int],
+    left: int | str,
+    top: int | str,
+    right: int | str,
+    bottom: int | str,
+    aspect: str | None = None,
 ) -> Margins:
-    """Margins from pixels ("120") or shares of the picture's side along the axis ("25%"), or else by an aspect ratio.
+    """Margins from pixels (120 or "120") or shares of the picture's side along the axis ("25%"), or else by an aspect.
 
     Raises:
         InputError: anything else, nothing or both, or a result of more than ``LARGEST`` pixels.
     """
 
-    def pixels(name: str, text: str, side: int) -> int:
+    def pixels(name: str, given: int | str, side: int) -> int:
+        text = str(given)
         try:
             value = float(text[:-1]) * side / 100 if text.endswith("%") else int(text)
         except ValueError:
             value = -1
         if not 0 <= value <= LARGEST:
-            raise InputError(f"{name} {text!r}; accepted: pixels such as 120, or a share such as 25%")
+            raise InputError(f"{name} {given!r}; accepted: pixels such as 120, or a share such as 25%")
         return round(value)
 
     width, height = size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from invertfill.imaging.writing import check_output, encode_image
 from invertfill.notes import Note, log
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FillResult:
     """A filled picture. Notebooks show it; `numpy.asarray` takes it, in the type of the picture's own values.
 
@@ -34,6 +34,7 @@ class FillResult:
         output_quality: at which it is saved; see `FillOptions`.
         faces: so many faces were found, and filled by a model of portraits beside `model`; 0 where the whole picture is
             one portrait.
+        engine: what ran the model, and where, such as "onnx on cpu"; "" where there was no hole.
     """
 
     image: Image.Image
@@ -42,10 +43,24 @@ class FillResult:
     notes: tuple[str, ...] = ()
     seed: int = 0
     seconds: float = 0.0
-    raw: np.ndarray | None = field(default=None, repr=False)
-    frames: Frames | None = field(default=None, repr=False)
+    raw: np.ndarray | None = None
+    frames: Frames | None = None
     output_quality: int | None = None
     faces: int = 0
+    engine: str = ""
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        pages = f", {len(self.frames.pictures)} pictures" if self.frames else ""
+        how = f"{self.model} ({self.engine})" if self.engine else self.model or "no model needed"
+        notes = f", {len(self.notes)} notes" if self.notes else ""
+        what = f"{width}x{height} {self.image.mode}{pages}"
+        return f"FillResult({what}: {how}, seed {self.seed}, {self.seconds:.2f} s{notes})"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.image.size
 
     def save(self, path: str | Path, *, note: Note = log.info) -> Path:
         """Write the picture with its metadata; see `invertfill.imaging.writing.save_image`.

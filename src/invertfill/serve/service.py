@@ -106,7 +106,7 @@ class Service:
                 self._check_size(look(mask)[1])
             if read_frames(source, self.limits.pixels * 10**6) is None:
                 # One at a time, so that it can be left between two.
-                yield from inpainter.fill_samples(source, mask, batch=1, **options)
+                yield from inpainter.iter_samples(source, mask, batch=1, **options)
                 return
             for seed in inpainter.options.changed(**options).seeds:
                 several = read_frames(source)
