@@ -43,7 +43,8 @@ PAGES = [
     ),
 ]
 LINKED = [*(f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")), *ROOT.glob("docs/**/*.md")]
-# They install, download or stay; what they bring is what this test runs with.
+RUN = ("invertfill", "python", "curl")
+# They install, download or stay; what they bring is what this test runs with. Anything else has to be marked.
 NOT_RUN = re.compile(r"\s*(make|pip|npm|git)\s|.*\binvertfill serve\b")
 FENCED = re.compile(
     r"^(?P<indent> *)(?P<marker><!-- not tested: [^\n]+ -->\n *)?"
@@ -111,6 +112,7 @@ def run_lines(text: str) -> None:
         words = shlex.split(line, comments=True)
         if not words or NOT_RUN.match(line):
             continue
+        assert words[0] in RUN, f"{line}: accepted: {', '.join(RUN)}, or a comment that says why it isn't tested"
         if words[0] == "invertfill" and not set("|<>$*;&") & set(" ".join(words)):
             with pytest.raises(SystemExit) as end:
                 cli.main(words[1:])

@@ -40,7 +40,7 @@ WIDE = {"research/training-log.md"}  # its table needs the room of the page's co
 PAGES = {source: page for page, source in INCLUDED.items()}
 
 LIMITS = ("gt", "above"), ("ge", "from"), ("lt", "and below"), ("le", "to")
-LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+LINK = re.compile(r"(?P<text>\[[^\]]*\])\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
 LOADS = re.compile(r"<(?:script|img|iframe|source|video|audio|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
 STYLE_LOADS = re.compile(r"(?:url\(|@import\s)[\"']?(?:https?:)?//[^)\"']*")
 
@@ -68,15 +68,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = Path(INCLUDED.get(here, f"docs/{here}"))
 
     def relinked(match: re.Match[str]) -> str:
-        before, target, anchor, after = match.groups(default="")
+        text, target, anchor = match.group("text", "target", "anchor")
         if re.match(r"[a-z]+:", target):
             return match[0]
         path = os.path.normpath(source.parent / target)
         wanted = PAGES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
-        if wanted is None:
-            log.warning(f"{source}: a link to {target}, of which the site has no page")
-            return match[0]
-        return f"{before}{os.path.relpath(wanted, Path(here).parent)}{anchor}{after}"
+        if wanted is not None:
+            return f"{text}({os.path.relpath(wanted, Path(here).parent)}{anchor or ''})"
+        if (ROOT / path).exists():  # of which the site has no page
+            return text[1:-1]
+        log.warning(f"{source}: a link to {target}, which isn't there")
+        return match[0]
 
     return LINK.sub(relinked, markdown)
 
