@@ -1,9 +1,10 @@
 """`invertfill serve` under more clients than it has room for: what they get, how soon, and what it costs in memory.
 
-    python benchmarks/serve.py --clients 64 --rounds 3
+    python benchmarks/serve.py --clients 64 --seconds 600
 
-Each client asks for a fill of the example portrait at 1024 px, again at once when it has its answer. Ends with status 1
-where a request got neither a picture nor a refusal. Linux only: memory is read from /proc.
+Each client asks for a fill of the example portrait at 1024 px, and again when it has its answer; where that is a
+refusal, after as long as it says. Ends with status 1 where a request got neither a picture nor a refusal at once, or
+where the server counts other answers than the clients got. Linux only: memory is read from /proc.
 """
 
 from __future__ import annotations
@@ -51,18 +52,27 @@ def memory(process: subprocess.Popen[str], what: str) -> float:
     return int(found[1]) / 1024
 
 
-def ask(port: int, asked: bytes) -> str:
-    """The status, or what went wrong."""
+def ask(port: int, asked: bytes) -> tuple[str, float]:
+    """The status, or what went wrong; and the seconds after which to try again."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         connection.request("POST", "/v1/fill", asked, {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        answer.read()
-        return str(answer.status)
+        late = b"Not done within" in answer.read()[:1000]  # it was accepted
+        return f"{answer.status}{' too late' if late else ''}", float(answer.headers.get("Retry-After", 0))
     except OSError as error:
-        return f"lost: {error}"
+        return f"lost: {error}", 0
     finally:
         connection.close()
+
+
+def counted(port: int) -> dict[str, int]:
+    """Answers to fills by status, as the server counts them."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    found = re.findall(r'^invertfill_requests_total{path="/v1/fill",status="(\d+)"} (\S+)', text, re.M)
+    return {status: int(float(count)) for status, count in found}
 
 
 def at_once(call: Callable[[], object], times: int) -> None:
@@ -74,7 +84,7 @@ def at_once(call: Callable[[], object], times: int) -> None:
 
 def main(
     clients: int = 64,
-    rounds: Annotated[int, Option(help="Requests of each client.")] = 3,
+    lasting: Annotated[float, Option("--seconds", help="As long as clients ask anew; 0: each asks once.")] = 30,
     model: str = "faces-256",
     engine: str = "auto",
     queue: int = 16,
@@ -91,18 +101,24 @@ def main(
             asked = body()
 
             def client() -> None:
-                for _ in range(rounds):
+                while True:
                     began = time.perf_counter()
-                    seconds[ask(port, asked)].append(time.perf_counter() - began)
+                    status, wait = ask(port, asked)
+                    seconds[status].append(time.perf_counter() - began)
+                    if time.perf_counter() + wait > end:
+                        return
+                    time.sleep(wait)
 
             at_once(lambda: ask(port, asked), 3 * WORKERS)  # a first fill loads something, in each worker
             time.sleep(SETTLED)
-            before = memory(process, "VmRSS")
+            before, at_first = memory(process, "VmRSS"), counted(port)
             began = time.perf_counter()
+            end = began + lasting
             at_once(client, clients)
             took = time.perf_counter() - began
             time.sleep(SETTLED)
             highest, after = memory(process, "VmHWM"), memory(process, "VmRSS")
+            answered = {status: count - at_first.get(status, 0) for status, count in counted(port).items()}
         finally:
             process.terminate()
         stopped = process.wait(60)
@@ -112,8 +128,8 @@ def main(
     for status, times in sorted(seconds.items()):
         print(f"  {status}  {len(times):4d}  median {statistics.median(times):6.2f} s, longest {max(times):6.2f} s")
     print(f"memory: {before:.0f} MB before, {highest:.0f} MB at most, {after:.0f} MB {SETTLED} s after")
-    print(f"stopped with status {stopped}")
-    sys.exit(int(bool(seconds.keys() - {"200", "429", "503"}) or stopped != 0))
+    print(f"the server counts {answered}; stopped with status {stopped}")
+    sys.exit(int(answered != {status: len(times) for status, times in seconds.items()} or stopped != 0))
 
 
 if __name__ == "__main__":

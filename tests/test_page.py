@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -338,6 +339,39 @@ def test_progress_claims_no_more_than_is_known(visit) -> None:
     assert said[1][0] is None and "0 s" in said[1][1] and "%" not in said[1][1]
 
 
+def test_description_fills_an_example(visit, address: str) -> None:
+    """All is open from the start, and one button shows a fill."""
+    page = visit(viewport={"width": 1280, "height": 900})
+    page.goto(f"{address}docs")
+    page.locator(".execute").first.wait_for()
+    assert page.locator(".opblock.is-open").count() == page.locator(".opblock").count() == 6
+    page.get_by_text("Pixels by which holes are made larger").first.wait_for()
+    page.locator(".execute").first.click()
+    shown = page.locator(".live-responses-table img")
+    shown.wait_for()
+    assert shown.evaluate("async (one) => { await one.decode(); return one.naturalWidth; }") == 256
+    shoot(page, "docs")
+
+
+def test_variants_are_counted_as_they_come(visit, medium: Path) -> None:
+    page = visit()
+    hold(page, medium)
+    page.locator("#samples").select_option("5")
+    stroke(page, (0.3, 0.3), (0.7, 0.7))
+    page.evaluate(
+        """() => {
+          window.seen = [];
+          new MutationObserver(() => seen.push([document.getElementById("doing").textContent, progress.value]))
+            .observe(document.getElementById("doing"), { childList: true });
+        }"""
+    )
+    fill(page)
+    told = [(re.search(r", (\d) of 5 done: ", text), bar) for text, bar in page.evaluate("seen")]
+    counts = [(int(found[1]), bar) for found, bar in told if found]
+    assert counts == sorted(counts, key=lambda one: one[0])
+    assert any(0 < done < 5 and bar == done / 5 for done, bar in counts)
+
+
 def test_variants_going_on_and_jpeg(visit, large: Path, tmp_path: Path) -> None:
     Image.open(large).resize((300, 225)).save(tmp_path / "small.jpeg", quality=80, dpi=(300, 300))
     page = visit(color_scheme="dark")
@@ -577,6 +611,7 @@ def test_pictures_that_browsers_cannot_show(visit, large: Path, tmp_path: Path) 
     Image.open(large).resize((400, 300)).save(tmp_path / "scan.tiff")
     page = visit()
     hold(page, tmp_path / "scan.tiff")
+    assert page.locator("#about").inner_text() == "scan.tiff, shown in 400 × 300 pixels"
     stroke(page, (0.4, 0.4), (0.6, 0.6))
     fill(page)
     filled = download(page, tmp_path)

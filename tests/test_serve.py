@@ -6,7 +6,9 @@ import asyncio
 import base64
 import gc
 import io
+import itertools
 import json
+import os
 import re
 import signal
 import socket
@@ -214,6 +216,47 @@ def test_inverted_mask_and_transparency(client, files, photo: Path, mask: Path) 
     assert (after[..., 3] == 255).all() and (after[pixels(mask) == 0] == holed[pixels(mask) == 0]).all()
 
 
+def test_pictures_come_as_they_are_made(files, tiny_model_folder: Path, photo: Path, mask: Path) -> None:
+    """In lines, which hold together what JSON holds; the first is there while the server is still at work."""
+    given = {name: base64_of(data) for name, data in files.items()}
+    with serving("--model", tiny_model_folder, "--workers", 1, "--max-samples", 200) as (_, address):
+
+        def ask(kind: str, **fields: Any) -> Any:
+            body = json.dumps({**given, **fields}).encode()
+            headers = {"Content-Type": "application/json", "Accept": kind}
+            return urllib.request.urlopen(urllib.request.Request(f"{address}v1/fill", body, headers))
+
+        with ask("application/x-ndjson", samples=200) as answer:
+            assert answer.headers["content-type"] == "application/x-ndjson"
+            first = json.loads(answer.readline())
+            assert b"invertfill_in_hand 1" in urllib.request.urlopen(f"{address}metrics").read()
+        # Whoever went away in the middle isn't worked for.
+        until(lambda: b"invertfill_in_hand 0" in urllib.request.urlopen(f"{address}metrics").read())
+        assert b"invertfill_pictures_total 200" not in urllib.request.urlopen(f"{address}metrics").read()
+        lines = [json.loads(line) for line in ask("application/x-ndjson", samples=3)]
+        assert lines[0] == {**first, "notes": lines[0]["notes"]}
+        whole = json.load(ask("application/json", samples=3))
+        assert [picture for line in lines for picture in line["pictures"]] == whole["pictures"]
+        assert [note for line in lines for note in line["notes"]] == whole["notes"]
+        assert {line["model"] for line in lines} == {whole["model"]}
+
+
+def test_lines_that_end_early_say_why(client, files, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill = Service.fill
+
+    def tired(self, form, unwanted):
+        yield from itertools.islice(fill(self, form, unwanted), 2)
+        raise Refusal(503, "Too tired.")
+
+    server, lines = client(), {"Accept": "application/x-ndjson"}
+    assert_refused(server.post("/v1/fill", files=files, data={"samples": "9"}, headers=lines), 422, "samples")
+    monkeypatch.setattr(Service, "fill", tired)
+    answer = server.post("/v1/fill", files=files, data={"samples": "8"}, headers=lines)
+    *pictures, last = map(json.loads, answer.text.splitlines())
+    assert answer.status_code == 200 and len(pictures) == 2 and last == {"error": "Too tired."}
+    until(lambda: in_hand(server) == 0)
+
+
 def test_outpaint(client, files, photo: Path) -> None:
     server = client()
     answer = server.post("/v1/outpaint", files={"image": files["image"]}, data={"left": "8", "bottom": "25%"})
@@ -281,6 +324,50 @@ def test_described_and_the_examples_run(client) -> None:
     for path, post in posts.items():
         answer = server.post(path, json=post["requestBody"]["content"]["application/json"]["example"])
         assert answer.status_code == 200 and answer.headers["content-type"].startswith("image/")
+
+
+def test_each_status_that_is_described_comes(client, files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every operation, and docs/serve.md has a row for each."""
+    server, locked = client(Limits(upload=1, workers=1)), client(token=TOKEN)
+    taken, full = client(Limits(workers=1, per_client=0)), client(Limits(workers=1, queue=-1))
+    monkeypatch.setattr("invertfill.serve.service.look", lambda *_: 1 / 0)
+    provoked: dict[int, Callable[[str, str], Any]] = {
+        400: lambda method, path: server.request(
+            method, path, content=b"{", headers={"Content-Type": "application/json"}
+        ),
+        401: lambda method, path: locked.request(method, path),
+        403: lambda method, path: server.request(method, path, headers={"Host": "elsewhere.example.org"}),
+        404: lambda method, path: server.request(method, f"{path}/more"),
+        405: lambda method, path: server.request("PUT", path),
+        413: lambda method, path: server.request(method, path, files={"image": bytes(2 * 10**6)}),
+        415: lambda method, path: server.request(method, path, content=b"a"),
+        422: lambda method, path: server.request(method, path, json={"colour": "red"}),
+        429: lambda method, path: taken.request(method, path, files=files),
+        500: lambda method, path: server.request(method, path, json={"image": "example:hopper"}),
+        503: lambda method, path: full.request(method, path, files=files),
+    }
+    everywhere = {404, 405}
+    seen = set(everywhere)
+    for path, route in locked.get("/openapi.json").json()["paths"].items():
+        for method, operation in route.items():
+            statuses = {int(status) for status in operation["responses"]} - {200}
+            assert operation["tags"] and operation["summary"] and operation["description"]
+            for status in statuses | everywhere:
+                answer = provoked[status](method, path)
+                assert_refused(answer, status)
+                assert ("retry-after" in answer.headers) == (status in (429, 503))
+            seen |= statuses
+    assert seen == provoked.keys()
+    assert seen <= set(map(int, re.findall(r"^\| (\d{3}) \|", (ROOT / "docs/serve.md").read_text(), re.M)))
+
+
+def test_examples_are_named(client) -> None:
+    server = client()
+    form = server.post("/v1/fill", files={"image": (None, "example:hopper"), "box": (None, "9,9,40,40")})
+    assert form.status_code == 200 and Image.open(io.BytesIO(form.content)).size == (256, 256)
+    assert server.post("/v1/fill", json={"image": "example:hopper", "box": "9,9,40,40"}).content == form.content
+    for name in ("example:", "example:../index", "example:nobody"):
+        assert_refused(server.post("/v1/fill", json={"image": name}), 422, "astronaut, hopper")
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
@@ -439,7 +526,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
     def slow(self, form, unwanted):
         assert gate.wait(60)
-        return fill(self, form, unwanted)
+        yield from fill(self, form, unwanted)
 
     monkeypatch.setattr(Service, "fill", slow)
     yield gate
@@ -521,18 +608,24 @@ def test_nothing_is_written_to_disk(client, files, monkeypatch: pytest.MonkeyPat
     assert server.post("/v1/preview", files={"image": large["image"]}).status_code == 200
 
 
+async def done(queue: Queue, place: Any, work: Any, gone: Any) -> list[Any]:
+    ends = asyncio.get_running_loop().time() + 60
+    return [result async for result in queue.do(place, work, gone, ends)]
+
+
 def test_work_that_nobody_waits_for_is_left() -> None:
     async def leave() -> threading.Event:
         queue = Queue(Limits(workers=1))
         begun, seen = threading.Event(), []
 
-        def work(unwanted: threading.Event) -> None:
+        def work(unwanted: threading.Event) -> Iterator[None]:
             seen.append(unwanted)
             begun.set()
             assert unwanted.wait(30)
+            yield from ()
 
         with pytest.raises(Refusal, match="gone"), queue.place("someone") as place:
-            await queue.do(place, work, asyncio.to_thread(begun.wait))
+            await done(queue, place, work, asyncio.to_thread(begun.wait))
         queue.close()
         assert queue.taken == 0
         return seen[0]
@@ -544,23 +637,27 @@ def test_an_upload_goes_with_whoever_leaves_the_queue() -> None:
     """And not only when the one worker, which is busy for long, comes to its turn."""
 
     class Upload:
-        def fill(self, unwanted: threading.Event) -> None:
+        def fill(self, unwanted: threading.Event) -> Iterator[None]:
             raise AssertionError("nobody waits for this")
 
     async def leave() -> None:
         queue, busy = Queue(Limits(workers=1)), threading.Event()
+
+        def work(unwanted: threading.Event) -> Iterator[bool]:
+            yield busy.wait(30)
+
         with queue.place("someone") as first:
-            working = asyncio.create_task(queue.do(first, lambda unwanted: busy.wait(30), asyncio.Event().wait()))
+            working = asyncio.create_task(done(queue, first, work, asyncio.Event().wait()))
             await asyncio.sleep(0)
             upload = Upload()
             held = weakref.ref(upload)
             with pytest.raises(Refusal, match="gone"), queue.place("another") as second:
-                await queue.do(second, upload.fill, asyncio.sleep(0))
+                await done(queue, second, upload.fill, asyncio.sleep(0))
             del upload
             gc.collect()
             assert queue.taken == 1 and held() is None
             busy.set()
-            assert await working
+            assert await working == [True]
         queue.close()
 
     asyncio.run(leave())
@@ -622,6 +719,43 @@ def test_whoever_goes_away_leaves_nothing_behind(
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert process.stderr and process.stderr.read() == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fdinfo").exists(), reason="asks the system which files are open")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_that_is_killed_leaves_no_file(
+    how: signal.Signals, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a fill, with one more request waiting and another half sent."""
+    for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8)
+    picture = base64_of(encoded(Image.fromarray(noise)))
+    body = json.dumps({"image": picture, "box": "700,500,32,32", "samples": 99}).encode()
+    options = ("--workers", 1, "--max-samples", 99, "--time-limit", 5)
+    with serving("--model", tiny_model_folder, *options) as (process, address):
+        connections = [post(address, body), post(address, body), post(address, body, sent=len(body) // 2)]
+        until(lambda: b"invertfill_pictures_total 0.0" not in urllib.request.urlopen(f"{address}metrics").read())
+        assert not written(process.pid)
+        process.send_signal(how)
+        process.wait(60)
+        for connection in connections:
+            connection.close()
+    assert not [path for path in tmp_path.rglob("*") if not path.is_dir()]
+
+
+def written(process: int) -> list[str]:
+    """The files that a process holds open to write to."""
+    found = []
+    for open_file in Path(f"/proc/{process}/fdinfo").iterdir():
+        flags = int(re.search(r"^flags:\s*(\d+)", open_file.read_text(), re.M)[1], 8)
+        path = os.readlink(f"/proc/{process}/fd/{open_file.name}")
+        if flags & (os.O_WRONLY | os.O_RDWR) and path.startswith("/") and not path.startswith("/dev/"):
+            found.append(path)
+    return found
 
 
 def test_command_client_and_clean_stop(files, photo: Path, mask: Path, tmp_path: Path, tiny_model_folder: Path) -> None:

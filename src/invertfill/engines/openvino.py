@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
-import openvino
 
-from invertfill.engines.onnx import OnnxEngine
-from invertfill.errors import InputError
+# Importing OpenVINO reports it to Intel by way of this module, and writes to ~/intel; without it, it does neither.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402
+
+from invertfill.engines.onnx import OnnxEngine  # noqa: E402
+from invertfill.errors import InputError  # noqa: E402
 
 
 class OpenVinoEngine(OnnxEngine):

@@ -3,51 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
+import json
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+import fastapi_offline
 from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
-from fastapi_offline import FastAPIOffline
-from PIL import Image
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from invertfill.errors import one_line
-from invertfill.serve.forms import JSON, MULTIPART, AnyForm, FillForm, OutpaintForm, PreviewForm, read_form
+from invertfill.options import AUTO
+from invertfill.serve.description import ABOUT, GUARDED, TAGS, Model, Most, Offer, described, refusals
+from invertfill.serve.forms import JSON, LINES, PAGE, AnyForm, FillForm, OutpaintForm, PreviewForm, read_form
 from invertfill.serve.guard import Guard
 from invertfill.serve.metrics import Metrics
 from invertfill.serve.queue import Queue
 from invertfill.serve.refusal import Refusal
 from invertfill.serve.service import Result, Service
-from invertfill.serve.settings import Limits, Settings
+from invertfill.serve.settings import Settings
 
-PAGE = Path(__file__).parent / "page"
+SWAGGER = Path(fastapi_offline.__file__).parent / "static"
 NOTE, MODEL, WHY = "X-InvertFill-Note", "X-InvertFill-Model", "X-InvertFill-Why"
-REFUSALS = {
-    400: "The body is damaged.",
-    401: "The token is missing or wrong.",
-    413: "Too long, or too many pixels.",
-    415: "The body's Content-Type is neither multipart/form-data nor application/json.",
-    422: "A field or a file isn't accepted.",
-    429: "Too many requests of one client at once.",
-    503: "The queue is full, or the work took too long.",
+TOLD = {
+    NOTE: "What was changed or guessed.",
+    MODEL: "The model that filled.",
+    WHY: "Why this one, where there was a choice.",
 }
-
-
-class Refused(BaseModel):
-    """What a request gets that isn't served: a sentence."""
-
-    error: str
+Work: TypeAlias = Callable[[AnyForm, threading.Event], Iterator[Result]]
+ANY = Model(name=AUTO, domain="photographs of anything, and faces by a model of their own", licence="", pixels=0)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -66,75 +57,86 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         await run_in_threadpool(queue.close)
 
-    app: FastAPI = FastAPIOffline(
+    app = FastAPI(
+        docs_url=None,
         redoc_url=None,
-        static_url="/docs-files",
-        favicon_url="/page/icon.svg",
         title="InvertFill",
         version="v1",  # of the endpoint: which release answers is nobody's business
-        description="Fills holes in pictures. Every known pixel stays as it was.",
+        description=ABOUT,
+        openapi_tags=TAGS,
         lifespan=lifespan,
         # For the description alone; the guard does the checking, before anything else.
         dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.token else [],
     )
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    app.mount("/docs-files", StaticFiles(directory=SWAGGER), name="docs-files")
 
-    async def served(
-        request: Request, kind: type[AnyForm], work: Callable[[AnyForm, threading.Event], Result]
-    ) -> Result:
+    async def results(request: Request, kind: type[AnyForm], work: Work[AnyForm]) -> AsyncGenerator[Result, None]:
+        """What a request gets, a picture at a time."""
         client = request.client.host if request.client else ""
+        ends = asyncio.get_running_loop().time() + limits.seconds
         try:
             with queue.place(client) as place:
-                async with asyncio.timeout(limits.seconds):
+                async with asyncio.timeout_at(ends):
                     form = await read_form(request, kind, limits)
-                    return await queue.do(place, partial(work, form), _gone(request))
+                async with aclosing(queue.do(place, partial(work, form), _gone(request), ends)) as made:
+                    async for result in made:
+                        yield result
         except TimeoutError:
             raise Refusal(503, f"Not done within {limits.seconds:g} seconds; try a smaller picture.", retry=5) from None
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+    async def answer(request: Request, kind: type[AnyForm], work: Work[AnyForm]) -> Response:
+        made = results(request, kind, work)
+        if LINES not in request.headers.get("accept", ""):
+            return _whole(request, Result.of([result async for result in made]))
+        first = await anext(made)  # until then, a refusal has a status of its own
+        return StreamingResponse(_lines(first, made), media_type=LINES)
 
-    @app.get("/healthz", summary="Whether the server runs")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    def page(name: str) -> Response:
+        return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
 
-    @app.get("/metrics", summary="Counts and times, for Prometheus", response_class=Response)
-    async def measured() -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    app.get("/", include_in_schema=False)(lambda: page("index.html"))
+    app.get("/docs", include_in_schema=False)(lambda: page("docs.html"))
 
-    @app.get("/v1/models", summary="What can be asked for")
-    async def models() -> dict[str, Any]:
+    def picture(form: type[PreviewForm], example: dict[str, Any], told: dict[str, str] = TOLD) -> dict[str, Any]:
+        example = {"image": "example:astronaut", **example}
+        return described(form, example, told, list(service.models), limits)
+
+    @app.post("/v1/fill", **picture(FillForm, {"box": ["72,96,116,40"]}))
+    async def fill(request: Request) -> Response:
+        return await answer(request, FillForm, service.fill)
+
+    @app.post("/v1/outpaint", **picture(OutpaintForm, {"right": "50%"}))
+    async def outpaint(request: Request) -> Response:
+        return await answer(request, OutpaintForm, service.outpaint)
+
+    @app.post("/v1/preview", **picture(PreviewForm, {}, {NOTE: TOLD[NOTE]}))
+    async def preview(request: Request) -> Response:
+        return await answer(request, PreviewForm, service.preview)
+
+    server: dict[str, Any] = {"tags": ["Server"], "responses": refusals(GUARDED)}
+    public: dict[str, Any] = {"tags": ["Server"], "responses": refusals({403: GUARDED[403]})}
+
+    @app.get("/v1/models", summary="What can be asked for", **server)
+    async def models() -> Offer:
+        """The models, the default first, and the limits of one request."""
         listed = [
-            {"name": name, "domain": model.domain, "licence": model.licence, "pixels": model.size}
-            if model
-            else {
-                "name": name,
-                "domain": "photographs of anything, and faces by a model of their own",
-                "licence": "",
-                "pixels": 0,
-            }
+            Model(name=name, domain=model.domain, licence=model.licence, pixels=model.size) if model else ANY
             for name, model in service.models.items()
         ]
-        most = {"upload": limits.upload * 10**6, "pixels": limits.pixels * 10**6, "samples": limits.samples}
-        return {"models": listed, "limits": most}
+        most = Most(upload=limits.upload * 10**6, pixels=limits.pixels * 10**6, samples=limits.samples)
+        return Offer(models=listed, limits=most)
 
-    def described(form: type[PreviewForm], example: dict[str, str]) -> dict[str, Any]:
-        return _described(form, example, list(service.models), limits)
+    @app.get("/healthz", summary="Whether the server runs", **public)
+    async def health() -> dict[str, Literal["ok"]]:
+        """Needs no token."""
+        return {"status": "ok"}
 
-    @app.post("/v1/fill", **described(FillForm, {"image": _example(False), "mask": _example(True)}))
-    async def fill(request: Request) -> Response:
-        return _answer(request, await served(request, FillForm, service.fill))
-
-    @app.post("/v1/outpaint", **described(OutpaintForm, {"image": _example(False), "right": "50%"}))
-    async def outpaint(request: Request) -> Response:
-        return _answer(request, await served(request, OutpaintForm, service.outpaint))
-
-    @app.post("/v1/preview", **described(PreviewForm, {"image": _example(False)}))
-    async def preview(request: Request) -> Response:
-        """For pictures that browsers can't show: WebP, sRGB, made smaller."""
-        return _answer(request, await served(request, PreviewForm, service.preview))
+    @app.get("/metrics", summary="Counts and times", response_class=PlainTextResponse, **server)
+    async def measured() -> Response:
+        """In the text format of Prometheus."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, refusal: Refusal) -> Response:
@@ -158,7 +160,18 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _answer(request: Request, result: Result) -> Response:
+async def _lines(first: Result, rest: AsyncGenerator[Result, None]) -> AsyncIterator[str]:
+    """Each result as a line of JSON; where it ends early, the last line says why."""
+    yield f"{first.model_dump_json()}\n"
+    try:
+        async with aclosing(rest):
+            async for result in rest:
+                yield f"{result.model_dump_json()}\n"
+    except Refusal as refusal:
+        yield f"{json.dumps({'error': str(refusal)})}\n"
+
+
+def _whole(request: Request, result: Result) -> Response:
     """JSON where there are several pictures or it was asked for; else the picture itself."""
     if len(result.pictures) == 1 and JSON not in request.headers.get("accept", ""):
         (picture,) = result.pictures
@@ -166,36 +179,3 @@ def _answer(request: Request, result: Result) -> Response:
         headers = {name: one_line(text).encode("ascii", "replace").decode() for name, text in said.items() if text}
         return Response(picture.data, media_type=picture.type, headers=headers)
     return Response(result.model_dump_json(), media_type=JSON)
-
-
-def _described(form: type[PreviewForm], example: dict[str, str], models: list[str], limits: Limits) -> dict[str, Any]:
-    """Of a route that reads its body itself: summary, body and answers for OpenAPI."""
-    binary = {"type": "string", "format": "binary"}
-    written = form.model_json_schema()
-    fields = written["properties"]
-    for name in {"model", "samples"} & fields.keys():
-        fields[name] |= {"enum": models} if name == "model" else {"maximum": limits.samples}
-        fields[name].pop("default")
-    files = {name: {**binary, "description": fields[name]["description"]} for name in {"image", "mask"} & fields.keys()}
-    uploaded = {**written, "properties": {**fields, **files}}
-    body = {MULTIPART: {"schema": uploaded}, JSON: {"schema": written, "example": example}}
-    return {
-        "summary": (form.__doc__ or "").rstrip("."),
-        "response_class": Response,
-        "openapi_extra": {"requestBody": {"required": True, "content": body}},
-        "responses": {
-            200: {"description": "The picture, or JSON.", "content": {"image/*": {"schema": binary}}, "model": Result},
-            **{status: {"description": meaning, "model": Refused} for status, meaning in REFUSALS.items()},
-        },
-    }
-
-
-def _example(hole: bool) -> str:
-    """A picture of 16 pixels a side, or a mask for it, as base64 of a PNG: an example that runs."""
-    picture = Image.linear_gradient("L").resize((16, 16)).convert("RGB")
-    if hole:
-        picture = Image.new("L", (16, 16))
-        picture.paste(255, (5, 5, 11, 11))
-    data = io.BytesIO()
-    picture.save(data, "PNG")
-    return base64.b64encode(data.getvalue()).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
@@ -17,15 +18,22 @@ from invertfill.options import DECLARED, DEFAULTS, OF_HOLE, type_of
 from invertfill.serve.refusal import GONE, Refusal
 from invertfill.serve.settings import Limits
 
-MULTIPART, JSON = "multipart/form-data", "application/json"
+MULTIPART, JSON, LINES = "multipart/form-data", "application/json", "application/x-ndjson"
+PAGE = Path(__file__).parent / "page"
+SHIPPED = "example:"  # stands before the name of a picture that comes with the page
+EXAMPLES = {name: PAGE / f"{name}.png" for name in ("astronaut", "hopper")}
 FIELDS = 100  # of a form, which has fewer, but for boxes
 TEXTS = {"type": "array", "items": {"type": "string"}}  # of an option that may be given several times
 
 
 def _decode(value: object) -> object:
-    """Base64, with or without what a data: address has before it."""
+    """Base64, with or without what a data: address has before it; or one of the `EXAMPLES`."""
     if not isinstance(value, str):
         return value
+    if value.startswith(SHIPPED):
+        if (name := value.removeprefix(SHIPPED)) not in EXAMPLES:
+            raise ValueError(f"no such example; accepted: {', '.join(EXAMPLES)}")
+        return EXAMPLES[name].read_bytes()
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
         return base64.b64decode(text, validate=True)
@@ -37,6 +45,7 @@ File = Annotated[bytes, BeforeValidator(_decode), WithJsonSchema({"type": "strin
 Margin = Annotated[str, Field(pattern=r"^(\d{1,6}|\d{1,4}(\.\d{1,3})?%)$", examples=["120", "25%"])]
 
 
+MARGIN = "Pixels to add, or a share of the picture's side: 120, 25%."
 AnyForm = TypeVar("AnyForm", bound="PreviewForm")
 
 
@@ -57,11 +66,16 @@ def _with_options(*but: str) -> Callable[[type[AnyForm]], type[AnyForm]]:
 
 
 class PreviewForm(BaseModel):
-    """A picture to be looked at."""
+    """A picture to be looked at.
+
+    For what browsers can't show: a WebP of at most 2048 pixels a side, in sRGB.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    image: File = Field(description="The picture: JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF or HEIC.")
+    image: File = Field(
+        description="A JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF or HEIC; or example:astronaut, example:hopper."
+    )
 
 
 class Form(PreviewForm):
@@ -78,7 +92,10 @@ class Form(PreviewForm):
 
 @_with_options()
 class FillForm(Form):
-    """Fill the holes of a picture."""
+    """Fill the holes of a picture.
+
+    White in the mask is hole. Of a file with several pages or frames, all are filled.
+    """
 
     mask: File | None = Field(
         None, description="White = hole. Without it and boxes, the hole is where the picture is transparent."
@@ -87,14 +104,21 @@ class FillForm(Form):
 
 @_with_options("context", *OF_HOLE)
 class OutpaintForm(Form):
-    """Draw what lies beyond a picture's sides."""
+    """Draw what lies beyond a picture's sides.
 
-    left: Margin = "0"
-    right: Margin = "0"
-    top: Margin = "0"
-    bottom: Margin = "0"
+    Say how much to add at each side, or which proportions the picture is to have. Of a file with several pages or
+    frames, the first is taken, with a note.
+    """
+
+    left: Margin = Field("0", description=MARGIN)
+    right: Margin = Field("0", description=MARGIN)
+    top: Margin = Field("0", description=MARGIN)
+    bottom: Margin = Field("0", description=MARGIN)
     aspect: str = Field(
-        "", pattern=r"^\d{1,4}(\.\d{1,3})?:\d{1,4}(\.\d{1,3})?$", description="Instead of margins.", examples=["16:9"]
+        "",
+        pattern=r"^\d{1,4}(\.\d{1,3})?:\d{1,4}(\.\d{1,3})?$",
+        description="Instead of margins: 16:9.",
+        examples=["16:9"],
     )
 
 

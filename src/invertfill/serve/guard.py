@@ -16,10 +16,11 @@ from invertfill.serve.settings import Settings, is_address
 
 OPEN = ("/", "/healthz", "/docs", "/openapi.json")  # nothing in them is anyone's
 OPEN_FOLDERS = ("/page/", "/docs-files/")
-PATIENCE = 2  # seconds that the rest of a refused upload may take
-CONTENT = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'; "
-PAGE = CONTENT + "script-src 'self'; style-src 'self'; img-src 'self' blob: data:"
-DOCS = CONTENT + "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:"
+PATIENCE = 5  # seconds that the rest of a refused upload may take
+CONTENT = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "connect-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:"
+)
 
 
 class Guard:
@@ -46,10 +47,10 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 if message["status"] >= 400:
-                    await rest.skip(self.upload)
+                    await rest.skip(2 * self.upload)
                 self.metrics.answered(scope["path"], message["status"])
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = DOCS if scope["path"] == "/docs" else PAGE
+                headers["Content-Security-Policy"] = CONTENT
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "no-referrer"
                 headers.setdefault("Cache-Control", "no-store")

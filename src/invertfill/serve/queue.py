@@ -8,7 +8,7 @@ import ctypes
 import gc
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -27,14 +27,18 @@ class Place:
 
     def __init__(self) -> None:
         self.unwanted = threading.Event()
-        self.work: Callable[[threading.Event], Any] | None = None
-        self.future: Future[Any] | None = None
+        self.work: Callable[[threading.Event], Iterator[Any]] | None = None
+        self.future: Future[None] | None = None
 
-    def begin(self) -> Any:
-        """In a thread. The work holds an upload, so it goes with its last use."""
+    def begin(self, tell: Callable[[Any], object]) -> None:
+        """In a thread; tells each result, and None at the end. The work holds an upload: it goes with its last use."""
         work, self.work = self.work, None
         assert work is not None
-        return work(self.unwanted)
+        try:
+            for result in work(self.unwanted):
+                tell(result)
+        finally:
+            tell(None)
 
 
 class Queue:
@@ -80,28 +84,42 @@ class Queue:
             else:
                 place.future.add_done_callback(lambda _: self._leave(client))
 
-    async def do(self, place: Place, work: Callable[[threading.Event], T], gone: Awaitable[object]) -> T:
-        """Have work done by one of the threads.
+    async def do(
+        self, place: Place, work: Callable[[threading.Event], Iterator[T]], gone: Awaitable[object], ends: float
+    ) -> AsyncGenerator[T, None]:
+        """Have work done by one of the threads; its results as they come.
 
         Args:
             work: is given `Place.unwanted`.
             gone: ends when the client does not wait any more.
+            ends: by the event loop's clock.
 
         Raises:
             Refusal: the client has gone.
+            TimeoutError: there was more to come at the end.
         """
+        news: asyncio.Queue[T | None] = asyncio.Queue()
+        leaving = asyncio.ensure_future(gone)
+        leaving.add_done_callback(lambda _: news.put_nowait(None))
         place.work = work
-        place.future = future = self._threads.submit(place.begin)
-        working, leaving = asyncio.wrap_future(future), asyncio.ensure_future(gone)
-        either: set[asyncio.Future[Any]] = {working, leaving}
+        loop = asyncio.get_running_loop()
+
+        def tell(result: T | None) -> None:
+            loop.call_soon_threadsafe(news.put_nowait, result)
+
+        place.future = future = self._threads.submit(place.begin, tell)
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                raise Refusal(GONE, "The client has gone.")
-            return working.result()
+            while True:
+                async with asyncio.timeout_at(ends):
+                    result = await news.get()
+                if leaving.done():
+                    raise Refusal(GONE, "The client has gone.")
+                if result is None:
+                    await asyncio.wrap_future(future)
+                    return
+                yield result
         finally:
             leaving.cancel()
-            working.cancel()
 
     def close(self) -> None:
         """Wait for the work in hand."""

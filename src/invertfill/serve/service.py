@@ -57,7 +57,7 @@ class Picture(BaseModel):
 
 
 class Result(BaseModel):
-    """What became of a form, and what is answered.
+    """What became of a form, and what is answered. Work gives one for each picture, as it is made.
 
     Attributes:
         notes: a line each: what the user should know.
@@ -69,6 +69,13 @@ class Result(BaseModel):
     notes: list[str]
     model: str = ""
     why: str = ""
+
+    @classmethod
+    def of(cls, results: list[Result]) -> Result:
+        """All as one."""
+        pictures = [picture for result in results for picture in result.pictures]
+        notes = [note for result in results for note in result.notes]
+        return cls(pictures=pictures, notes=notes, model=results[-1].model, why=results[-1].why)
 
 
 class Service:
@@ -95,7 +102,7 @@ class Service:
                     engines = {model.name: inpainter.engines[model.name]}
                 self.models[model.name], self._inpainters[model.name] = model, Inpainter(engines, options)
 
-    def fill(self, form: FillForm, unwanted: threading.Event) -> Result:
+    def fill(self, form: FillForm, unwanted: threading.Event) -> Iterator[Result]:
         """The holes of a picture filled, once for each seed."""
 
         source = Encoded("image", form.image)
@@ -116,7 +123,7 @@ class Service:
 
         return self._make(form, unwanted, draw)
 
-    def outpaint(self, form: OutpaintForm, unwanted: threading.Event) -> Result:
+    def outpaint(self, form: OutpaintForm, unwanted: threading.Event) -> Iterator[Result]:
         """A picture made larger, once for each seed."""
 
         def draw(inpainter: Inpainter, options: dict[str, Any], notes: Notes) -> Iterator[FillResult]:
@@ -127,7 +134,7 @@ class Service:
 
         return self._make(form, unwanted, draw)
 
-    def preview(self, form: PreviewForm, unwanted: threading.Event) -> Result:
+    def preview(self, form: PreviewForm, unwanted: threading.Event) -> Iterator[Result]:
         """A picture as browsers can show it: WebP, sRGB, at most ``PREVIEW`` pixels a side."""
         notes = Notes()
         with _refusing():
@@ -140,13 +147,13 @@ class Service:
             small.thumbnail((PREVIEW, PREVIEW))
             data = io.BytesIO()
             small.save(data, "WEBP", quality=90)
-            return Result(pictures=[Picture.of(data.getvalue(), ".webp", small.size)], notes=notes)
+            yield Result(pictures=[Picture.of(data.getvalue(), ".webp", small.size)], notes=notes)
 
-    def _make(self, form: Form, unwanted: threading.Event, draw: Draw) -> Result:
+    def _make(self, form: Form, unwanted: threading.Event, draw: Draw) -> Iterator[Result]:
         inpainter = self._inpainters.get(form.model or next(iter(self.models)))
         if inpainter is None:
             raise Refusal(422, f"model: unknown; accepted: {', '.join(self.models)}.")
-        began, pictures, notes, model, why = perf_counter(), [], Notes(), "", ""
+        began, notes, told = perf_counter(), Notes(), 0
         with _refusing():
             if inpainter.options.changed(**form.options).samples > self.limits.samples:
                 raise Refusal(422, f"samples: accepted: 1 to {self.limits.samples}.")
@@ -159,12 +166,12 @@ class Service:
                 if (result := next(drawn, None)) is None:
                     break
                 notes(*result.notes)
-                model, why = result.model, result.why
                 data = result.encode(f"image{suffix}", note=notes)
-                pictures.append(Picture.of(data, suffix, result.image.size, result.seed))
+                picture = Picture.of(data, suffix, result.image.size, result.seed)
+                yield Result(pictures=[picture], notes=notes[told:], model=result.model, why=result.why)
+                told = len(notes)
                 self.metrics.drawn()
         self.metrics.worked(perf_counter() - began)
-        return Result(pictures=pictures, notes=notes, model=model, why=why)
 
     def _each(self, sources: Iterator[ImageSource], unwanted: threading.Event) -> Iterator[ImageSource]:
         """The pages or frames of a file, as long as somebody waits for them."""

@@ -61,9 +61,14 @@ async function take(file, called = file.name || "photo.png") {
     if (opening === file) {
       opening = null;
       document.body.classList.remove("opening");
-      $("about").textContent = history.at ? name : "";
+      $("about").textContent = history.at ? about(history.picture) : "";
     }
   }
+}
+
+// Zoom and brush count what is seen, which may be smaller than the file.
+function about({ reduced, image }) {
+  return reduced ? `${name}, shown in ${image.naturalWidth} × ${image.naturalHeight} pixels` : name;
 }
 
 function leave() {
@@ -143,11 +148,11 @@ async function make({ path, what, title, fields, ...rest }) {
 async function request({ path, what, fields }, seed, count) {
   working = new AbortController();
   let done = false;
-  progress.start(count > 1 ? `${what}, ${count} variants` : what, path === "fill" && !painter.empty ? painter.base : null);
+  progress.start(what, count, path === "fill" && !painter.empty ? painter.base : null);
   render();
   try {
-    const sent = (share) => progress.sent(share);
-    const answer = await ask(path, { ...fields, seed, samples: count }, { signal: working.signal, sent });
+    const told = { sent: (share) => progress.sent(share), made: (pictures) => progress.made(pictures) };
+    const answer = await ask(path, { ...fields, seed, samples: count }, { signal: working.signal, ...told });
     const { files, model, why, notes } = await asFiles(answer);
     const pictures = await Promise.all(files.map((file) => open(file, filledName(name, file.type))));
     done = true;

@@ -12,7 +12,7 @@ export async function open(file, name) {
   } catch {
     try {
       const preview = await (await ask("preview", { image: file })).blob();
-      return { file, name, url, image: await decoded(URL.createObjectURL(preview)) };
+      return { file, name, url, image: await decoded(URL.createObjectURL(preview)), reduced: true };
     } catch (error) {
       if (error instanceof Refused && error.status !== 422) throw error;
       throw new Error(`${name}: not a picture that can be read.`);

@@ -5,13 +5,13 @@ const SHIMMER = 512; // pixels of the shimmer's longer side
 export class Progress {
   constructor({ bar, text, shimmer }) {
     Object.assign(this, { bar, text, shimmer });
-    this.lasted = {}; // what -> seconds that it took the last time
+    this.lasted = {}; // what and how many -> seconds that it took the last time
   }
 
-  // what: the text while it is made, such as "Filling". mask: a canvas, opaque where the shimmer goes.
-  start(what, mask) {
+  // what: the text while it is made, such as "Filling". count: of pictures. mask: a canvas, opaque where the shimmer goes.
+  start(what, count, mask) {
     const began = performance.now();
-    this.what = what;
+    Object.assign(this, { what, count, pictures: 0 });
     this.seconds = () => Math.round((performance.now() - began) / 1000);
     this.sent(0);
     this.clock = setInterval(() => this.tell(), 500);
@@ -24,18 +24,29 @@ export class Progress {
     this.tell();
   }
 
+  made(pictures) {
+    this.pictures = pictures;
+    this.tell();
+  }
+
   tell() {
     const sending = this.share < 1;
     if (sending) this.bar.value = this.share;
+    else if (this.pictures) this.bar.value = this.pictures / this.count;
     else this.bar.removeAttribute("value");
-    const before = this.lasted[this.what];
+    const doing = this.count > 1 ? `${this.what}, ${this.pictures} of ${this.count} done` : this.what;
+    const before = this.lasted[this.key];
     const last = before === undefined ? "" : ` (${before} s last time)`;
-    this.text.textContent = sending ? `Sending: ${Math.round(this.share * 100)} %` : `${this.what}: ${this.seconds()} s${last}`;
+    this.text.textContent = sending ? `Sending: ${Math.round(this.share * 100)} %` : `${doing}: ${this.seconds()} s${last}`;
+  }
+
+  get key() {
+    return `${this.what} ${this.count}`;
   }
 
   stop(done) {
     clearInterval(this.clock);
-    if (done) this.lasted[this.what] = this.seconds();
+    if (done) this.lasted[this.key] = this.seconds();
     this.shimmer.hidden = true;
   }
 }

@@ -19,12 +19,12 @@ export class Refused extends Error {
   }
 }
 
-// sent: is told which share of the upload has arrived.
-export async function ask(path, fields, { signal, sent } = {}) {
-  const answer = await send(path, fields, signal, sent);
+// sent: is told which share of the upload has arrived; made: how many pictures have come.
+export async function ask(path, fields, { signal, sent, made } = {}) {
+  const answer = await send(path, fields, { signal, sent, made });
   if (answer.status === 401) {
     await askForToken();
-    return ask(path, fields, { signal, sent });
+    return ask(path, fields, { signal, sent, made });
   }
   if (!answer.ok) {
     const { error } = await answer.json().catch(() => ({}));
@@ -34,20 +34,21 @@ export async function ask(path, fields, { signal, sent } = {}) {
 }
 
 // XMLHttpRequest, as fetch doesn't tell how far an upload is.
-async function send(path, fields, signal, sent) {
+async function send(path, fields, { signal, sent, made }) {
   const body = fields && new FormData();
   for (const [name, value] of Object.entries(fields ?? {})) body.append(name, await value);
   const request = new XMLHttpRequest();
   request.open(body ? "POST" : "GET", `/v1/${path}`);
-  request.responseType = "blob";
+  request.responseType = made ? "text" : "blob";
   const token = sessionStorage.getItem(KEY);
   if (token) request.setRequestHeader("Authorization", `Bearer ${token}`);
-  if (fields?.samples) request.setRequestHeader("Accept", "application/json");
+  if (made) request.setRequestHeader("Accept", "application/x-ndjson"); // a line for each picture
   const abort = () => request.abort();
   signal?.addEventListener("abort", abort);
   try {
     return await new Promise((resolve, reject) => {
       if (sent) request.upload.onprogress = ({ loaded, total }) => sent(loaded / total);
+      if (made) request.onprogress = countLines(request, made);
       request.onload = () => resolve(new Response(request.response, { status: request.status }));
       request.onerror = () => reject(new Refused("The server doesn't answer.", 0));
       request.onabort = () => reject(new DOMException("Cancelled", "AbortError"));
@@ -57,6 +58,16 @@ async function send(path, fields, signal, sent) {
   } finally {
     signal?.removeEventListener("abort", abort);
   }
+}
+
+function countLines(request, told) {
+  let [lines, at] = [0, 0];
+  return () => {
+    const text = request.responseText;
+    for (let end; (end = text.indexOf("\n", at)) >= 0; at = end + 1) lines++;
+    at = text.length;
+    if (request.status === 200) told(lines);
+  };
 }
 
 function askForToken() {
@@ -74,9 +85,11 @@ function askForToken() {
   });
 }
 
-// The pictures of an answer in JSON, as files, and what is said of them.
+// The pictures of an answer in lines of JSON, as files, and what is said of them.
 export async function asFiles(answer) {
-  const { pictures, model, why, notes } = await answer.json();
-  const files = pictures.map(({ data, type }) => new Blob([Uint8Array.from(atob(data), (one) => one.charCodeAt(0))], { type }));
-  return { files, model, why, notes };
+  const lines = (await answer.text()).trim().split("\n").map((line) => JSON.parse(line));
+  const { error, model, why } = lines.at(-1);
+  if (error) throw new Refused(plain(error), answer.status);
+  const file = ({ data, type }) => new Blob([Uint8Array.from(atob(data), (one) => one.charCodeAt(0))], { type });
+  return { files: lines.flatMap((line) => line.pictures).map(file), model, why, notes: lines.flatMap((line) => line.notes) };
 }
