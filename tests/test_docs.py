@@ -118,6 +118,7 @@ def run_lines(text: str) -> None:
                 cli.main(words[1:])
             assert not end.value.code, line
             continue
+        line = re.sub(r"^curl\b", "curl --fail --silent --show-error", line)  # else a refusal ends in status 0, too
         variables = environment()
         variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables["PATH"]])
         done = subprocess.run(["bash", "-c", line], env=variables, capture_output=True, text=True, timeout=300)
