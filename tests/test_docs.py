@@ -136,7 +136,7 @@ def test_what_a_page_says_to_run_runs(page: str, desk: Path) -> None:
     with serving("--model", "auto") if served else nullcontext((None, SERVER)) as (_, address):
         for block in todo:
             print(f"{page}:{block.line}")
-            text = block.text.replace(SERVER, address)
+            text = block.text.replace(SERVER, address.rstrip("/"))
             if block.language == "sh":
                 run_lines(text)
             elif block.language == "python":
