@@ -16,7 +16,7 @@ from invertfill.notes import silent
 from invertfill.options import AUTO, FillOptions
 from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.crops import bounds, enlarge, put_back
-from invertfill.pipeline.detail import put_back_with_detail
+from invertfill.pipeline.detail import LACKS_DETAIL, put_back_with_detail
 from invertfill.pipeline.feather import pixels_in
 from invertfill.pipeline.flat import NEAR, few_colours, nearest, visible
 from invertfill.pipeline.grain import add_grain
@@ -98,7 +98,7 @@ def put(job: Job, outputs: Iterator[tuple[np.ndarray, np.ndarray]], options: Fil
             x0, y0, x1, y1 = piece.box
             shown = np.s_[:] if piece.crop.part is None else piece.part > 0
             raw[y0:y1, x0:x1][shown] = enlarge(drawn, piece.crop, piece.hole.shape)[shown]
-        enlarged = piece.crop.side > output.shape[-1]
+        enlarged = piece.crop.side > LACKS_DETAIL * output.shape[-1]
         filled = put_back_with_detail(*where, output, piece.seen_mask) if enlarged else put_back(*where, output)
         if turned:
             filled = turned.put_back(piece.rgb, piece.unknown, filled)
