@@ -505,7 +505,14 @@ def test_fill_on_release_again_grow_and_saved_mask(visit, large: Path, tmp_path:
     assert mask.shape[:2] == (300, 400) and set(np.unique(mask[..., :3])) >= {0, 255}
     assert abs((mask[..., 0] > 127).mean() - painted(page) / (300 * 400)) < 0.001
     page.get_by_text("Edges").click()
+    stroke_alone = painted(page)
     page.locator("#grow").fill("12")
+    page.locator("#feather").fill("8")
+    top, left = np.nonzero(mask[..., 0] > 127)[0].min(), int(np.nonzero(mask[..., 0] > 127)[1].mean())
+    seen = [opacity(page, left, top - above) for above in (-1, 6, 16, 24)]
+    assert seen[0] > seen[1] > seen[2] > seen[3] == 0  # the paint, what grows, what fades, the rest
+    page.locator("#feather").fill("0")
+    assert painted(page) > stroke_alone
     fill(page)
     changed = (pixels(download(page, tmp_path)) != pixels(tmp_path / "small.png")).any(2)
     y, x = np.nonzero(mask[..., 0] > 127)
@@ -519,6 +526,11 @@ def test_fill_on_release_again_grow_and_saved_mask(visit, large: Path, tmp_path:
     stroke(page, (0.7, 0.2), (0.8, 0.2))
     page.locator("#film button").nth(3).wait_for()
     assert shown(page) == "Fill 3"
+
+
+def opacity(page: Any, x: int, y: int) -> int:
+    """Of the paint that is shown, in a photo that isn't made smaller for it."""
+    return int(page.evaluate(f"document.querySelector('#paint').getContext('2d').getImageData({x}, {y}, 1, 1).data[3]"))
 
 
 def download_of_mask(page: Any, to: Path) -> Path:

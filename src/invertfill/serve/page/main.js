@@ -120,12 +120,17 @@ function choose(picture) {
 
 // Asking
 
+// Of the hole, in pixels.
+function edges() {
+  const whole = (id) => Math.max(0, Math.round(Number($(id).value)) || 0);
+  return { grow: whole("grow"), feather: whole("feather") };
+}
+
 async function fill() {
   const { area } = painter;
   if (!area) throw new Error("Nothing is painted: paint over what should go.");
-  const whole = (id) => String(Math.max(0, Math.round(Number($(id).value)) || 0));
   const mask = painter.onlyFile ?? asBlob(painter.mask());
-  const fields = { mask, resize_mask: "true", grow: whole("grow"), feather: whole("feather") };
+  const fields = { mask, resize_mask: "true", ...edges() };
   await make({ path: "fill", what: "Filling", title: "Fill", fields, area });
 }
 
@@ -286,6 +291,7 @@ press("help", () => asked($("sheet-of-keys")));
 press("other", async () => (await mayLeave()) && leave());
 press("download", () => (history.at.saved = true));
 $("size").addEventListener("input", () => resize($("size").value));
+for (const id of ["grow", "feather"]) $(id).addEventListener("input", () => painter.setEdges(edges()));
 $("model").addEventListener("change", () => ($("model-line").textContent = $("model").selectedOptions[0].dataset.line));
 $("extending").addEventListener("toggle", () => {
   if ($("extending").open !== (mode === "extend")) setMode($("extending").open ? "extend" : "paint");

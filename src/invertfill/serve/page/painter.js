@@ -9,6 +9,8 @@ export class Painter {
   constructor(view, { paint, ring }, { changed, released }) {
     Object.assign(this, { view, paint, ring, changed, released });
     this.base = document.createElement("canvas"); // all but the stroke that is being drawn
+    this.edges = { grow: 0, feather: 0 }; // what a fill is asked for: pixels of the photo
+    this.edge = null; // a canvas of them
     this.painting = { done: [], undone: [] }; // strokes, masks and clearings, in order, in pixels of the photo
     this.tool = "brush";
     this.size = 60; // of the brush, in pixels of the photo
@@ -35,7 +37,7 @@ export class Painter {
     this.painting.done.push(change);
     this.painting.undone = [];
     this.draw(this.base, change);
-    this.preview();
+    this.trace();
     this.changed();
   }
 
@@ -104,13 +106,35 @@ export class Painter {
   redraw() {
     this.base.getContext("2d").clearRect(0, 0, this.base.width, this.base.height);
     for (const change of this.painting.done) this.draw(this.base, change);
-    this.preview();
+    this.trace();
     this.changed();
+  }
+
+  // How far the hole is made larger, and beyond that how far the fill fades.
+  setEdges(edges) {
+    this.edges = edges;
+    this.trace();
+  }
+
+  trace() {
+    const { grow, feather } = this.edges;
+    const scale = this.base.width / this.width;
+    this.edge = null;
+    if (grow + feather > 0 && !this.empty) {
+      this.edge = canvasLike(this.base);
+      const pen = this.edge.getContext("2d");
+      for (const [reach, alpha] of [[grow + feather, 0.35], [grow, 0.7]]) {
+        pen.globalAlpha = alpha;
+        if (reach) pen.drawImage(widened(this.base, reach * scale), 0, 0);
+      }
+    }
+    this.preview();
   }
 
   preview() {
     const pen = this.paint.getContext("2d");
     pen.clearRect(0, 0, this.paint.width, this.paint.height);
+    if (this.edge) pen.drawImage(this.edge, 0, 0);
     pen.drawImage(this.base, 0, 0);
     if (this.stroke) this.draw(this.paint, this.stroke);
   }
@@ -216,4 +240,24 @@ export class Painter {
     ring.style.top = `${view.y + spot.y * view.scale}px`;
     ring.style.width = ring.style.height = `${this.size * view.scale}px`;
   }
+}
+
+function canvasLike({ width, height }) {
+  return Object.assign(document.createElement("canvas"), { width, height });
+}
+
+// What is painted, wider all round. Each step is at most as far as the last ones together, so that no gap is left.
+function widened(layer, by) {
+  let wide = layer;
+  for (let left = by, step = 1; left > 0; left -= step, step *= 2) {
+    step = Math.min(step, left);
+    const next = canvasLike(layer);
+    const pen = next.getContext("2d");
+    pen.drawImage(wide, 0, 0);
+    for (let turn = 0; turn < 2 * Math.PI; turn += Math.PI / 4) {
+      pen.drawImage(wide, step * Math.cos(turn), step * Math.sin(turn));
+    }
+    wide = next;
+  }
+  return wide;
 }
