@@ -149,9 +149,7 @@ class LossConfig(LossWeights):
     border: NonNegative = 0.0  # mean over all pixels of |I - O| in the hole
     lpips: NonNegative = 0.0
     lpips_net: Literal["alex", "vgg"] = "alex"
-    lpips_crop: Annotated[int, Field(ge=32)] | None = (
-        None  # side of the square that LPIPS sees, in pixels, a new one each step
-    )
+    lpips_crop: Annotated[int, Field(ge=32)] | None = None  # side in pixels of the square it sees, new each step
     adversarial: NonNegative = 0.0  # losses/adversarial.py, on the features of `lpips_net`
     code: NonNegative = 0.0  # squared distance to the known style code (`codes`), in its standard deviations
 
