@@ -417,7 +417,7 @@ def test_the_extra_is_named_where_ray_is_missing(folders: Path, tiny_model_folde
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=env)
     assert result.returncode == 2 and not Path("out").exists()
-    assert result.stderr == 'invertfill: ray is not installed; --cluster needs pip install "invertfill[cluster]"\n'
+    assert result.stderr == 'invertfill: ray is not installed; --cluster needs pip install ".[cluster]"\n'
 
 
 def test_a_cluster_with_a_killed_worker_gives_what_one_process_gives(start, batch: Batch, folders: Path) -> None:

@@ -333,7 +333,7 @@ def test_train_extra_is_named(command: str) -> None:
     code = "import sys; sys.modules['torch'] = None; from invertfill.cli import main; main(sys.argv[1:])"
     result = start(*command.split(), code=code)
     assert result.returncode == 2
-    assert result.stderr == 'invertfill: torch is not installed; this command needs pip install "invertfill[train]"\n'
+    assert result.stderr == 'invertfill: torch is not installed; this command needs pip install ".[train]"\n'
 
 
 def test_version() -> None:

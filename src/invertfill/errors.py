@@ -24,6 +24,11 @@ def shortened(message: object) -> str:
     return f"{text[: half - 3]} ... {text[len(text) - half + 2 :]}"
 
 
+def how_to_install(extra: str) -> str:
+    """The command for a message. It is for a clone: the package is on no index."""
+    return f'pip install ".[{extra}]"'
+
+
 class InputError(ValueError):
     """A bad input. The message is one line that names the file or value at fault and what is accepted.
 

@@ -95,7 +95,10 @@ class FillOptions:
         Option("0 fills from the mean latent; each other seed gives another fill.", low=0, high=2**32 - 1, unit="SEED"),
     ] = 0
     samples: Annotated[
-        int, Option("So many fills that differ, by seeds from the first one on.", low=1, decides=False, unit="COUNT")
+        int,
+        Option(
+            "How many different fills to make; their seeds count up from the first.", low=1, decides=False, unit="COUNT"
+        ),
     ] = 1
     invert_mask: Annotated[bool, Option("Black = hole.", of_hole=True)] = False
     resize_mask: Annotated[

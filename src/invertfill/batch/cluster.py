@@ -18,7 +18,7 @@ from typing import Any, Literal
 from invertfill.batch import storage
 from invertfill.batch.jobs import Job
 from invertfill.batch.work import Fingerprint, Record, Worker
-from invertfill.errors import InputError
+from invertfill.errors import InputError, how_to_install
 from invertfill.options import FillOptions
 from invertfill.registry import fingerprint
 
@@ -31,7 +31,7 @@ try:
     import ray
     import ray.data
 except ModuleNotFoundError as error:
-    raise InputError(f'{error.name} is not installed; --cluster needs pip install "invertfill[cluster]"') from None
+    raise InputError(f"{error.name} is not installed; --cluster needs {how_to_install('cluster')}") from None
 
 LOCAL = "local"
 OBJECT_STORE = 200_000_000  # bytes, of a local cluster: what passes through it are names

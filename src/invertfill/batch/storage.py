@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from invertfill.errors import InputError
+from invertfill.errors import InputError, how_to_install
 from invertfill.imaging.files import make_folder, write_file
 
 # Here a file appears whole or not at all; elsewhere it is written beside and then moved, as on the local disk.
@@ -143,7 +143,7 @@ def _open(place: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError:
-        raise InputError(f'{place}: addresses need fsspec; pip install "invertfill[cluster]"') from None
+        raise InputError(f"{place}: addresses need fsspec; {how_to_install('cluster')}") from None
     with _failing(place, "cannot be opened"):  # an unknown protocol, a package that isn't there, no credentials
         fs, path = url_to_fs(place)
     return fs, path

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from invertfill.errors import InputError, one_line
+from invertfill.errors import InputError, how_to_install, one_line
 from invertfill.notes import Begin
 
 if TYPE_CHECKING:
@@ -130,9 +130,7 @@ def needs_extra(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "invertfill":
             raise
-        raise InputError(
-            f'{error.name} is not installed; this command needs pip install "invertfill[{extra}]"'
-        ) from None
+        raise InputError(f"{error.name} is not installed; this command needs {how_to_install(extra)}") from None
 
 
 def progress_bar(unit: str = "picture", hidden: bool = False) -> Progress:

@@ -107,7 +107,7 @@ def evaluate(
     predictions: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=FOLDER", help="Pictures that something else has made of the pairs, in FOLDER/CLASS or FOLDER."
+            metavar="NAME=FOLDER", help="Pictures that another program made of the pairs, in FOLDER/CLASS or FOLDER."
         ),
     ] = None,
     method: Annotated[
@@ -118,13 +118,13 @@ def evaluate(
         ),
     ] = None,
     count: Annotated[
-        int | None, typer.Option(min=1, metavar="COUNT", help="So many pictures, the first by name; without it, all.")
+        int | None, typer.Option(min=1, metavar="COUNT", help="How many pictures, the first by name; without it, all.")
     ] = None,
     size: Annotated[int, typer.Option(metavar="PIXELS", help="Side in pixels that the pictures are brought to.")] = 256,
     relative_to: Annotated[
         str | None, typer.Option(metavar="METHOD", help="A method's name: LPIPS also as a ratio to its, in brackets.")
     ] = None,
-    gallery: Annotated[int, typer.Option(min=1, metavar="COUNT", help="So many pairs of each class are shown.")] = 8,
+    gallery: Annotated[int, typer.Option(min=1, metavar="COUNT", help="How many pairs of each class to show.")] = 8,
     pairs: Annotated[
         Path | None,
         typer.Option(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from invertfill.engines.base import Engine, name_of
-from invertfill.errors import InputError
+from invertfill.errors import InputError, how_to_install
 from invertfill.options import AUTO, FillOptions
 from invertfill.registry import ModelInfo
 
@@ -74,7 +74,7 @@ def open_engine(model: ModelInfo, options: FillOptions, threads: int = 0, stays:
         model.verify()
         if missing := [name for name in ("torch", "safetensors", "pydantic") if importlib.util.find_spec(name) is None]:
             raise InputError(
-                f"engine torch: {missing[0]} isn't installed; pip install 'invertfill[train]', or use engine onnx and"
+                f"engine torch: {missing[0]} isn't installed; {how_to_install('train')}, or use engine onnx and"
                 " quality fast"
             )
         from invertfill.engines.torch import TorchEngine
@@ -102,7 +102,7 @@ def _open_graphs(engine: str, device: str, model: ModelInfo, threads: int) -> On
     if device != "cpu":
         raise InputError(f"device {device!r} with engine openvino; accepted: cpu, or another engine")
     if importlib.util.find_spec("openvino") is None:
-        raise InputError("engine openvino: it isn't installed; pip install 'invertfill[openvino]', or use engine onnx")
+        raise InputError(f"engine openvino: it isn't installed; {how_to_install('openvino')}, or use engine onnx")
     from invertfill.engines.openvino import OpenVinoEngine
 
     return OpenVinoEngine(model, threads)

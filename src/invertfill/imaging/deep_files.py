@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from invertfill.errors import InputError
+from invertfill.errors import InputError, how_to_install
 from invertfill.imaging.depth import OWN, SAMPLES, VIEWS, is_beside, tiff_type
 from invertfill.imaging.metadata import LAYOUT
 
@@ -64,7 +64,7 @@ def read_tiff(data: bytes, name: str) -> tuple[np.ndarray, Image.Image]:
     if dtype.itemsize > 4:
         raise InputError(f"{what}; accepted: integers and floats of up to 32 bits")
     if not available():
-        raise InputError(f'{what} needs libvips; pip install "invertfill[deep]"')
+        raise InputError(f"{what} needs libvips; {how_to_install('deep')}")
     half = dtype == np.float16  # which libvips widens
     samples = read_samples(data, np.dtype(np.float32) if half else dtype)
     if samples is None:

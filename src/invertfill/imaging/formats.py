@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from invertfill.errors import InputError
+from invertfill.errors import InputError, how_to_install
 
 HEIF = (".heic", ".heif")  # by pillow-heif, the extra "heif"
 FORMATS = {  # Pillow's names
@@ -57,5 +57,5 @@ def register_heif(name: str | Path) -> None:
     try:
         from pillow_heif import register_heif_opener
     except ModuleNotFoundError:
-        raise InputError(f'{name}: HEIC needs pillow-heif; pip install "invertfill[heif]"') from None
+        raise InputError(f"{name}: HEIC needs pillow-heif; {how_to_install('heif')}") from None
     register_heif_opener(thumbnails=False)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from invertfill.errors import InputError
+from invertfill.errors import InputError, how_to_install
 from invertfill.imaging import coefficients, depth
 from invertfill.imaging import deep_files as deep
 from invertfill.imaging.announced import DESCRIPTION, images_of, others_in
@@ -207,7 +207,7 @@ def _with_depth(picture: Image.Image, file: BinaryIO, name: str, dtype: np.dtype
         if samples is not None and not _agree(samples, own):
             samples = None
     if samples is None:
-        advice = "" if deep.available() else '; pip install "invertfill[deep]" keeps 16'
+        advice = "" if deep.available() else f"; {how_to_install('deep')} keeps 16"
         note(f"{name}: {8 * dtype.itemsize} bits per channel become 8{advice}")
         return picture
     if own.dtype == np.uint8 and dtype == np.uint16:  # the view is there already

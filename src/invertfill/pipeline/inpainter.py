@@ -135,7 +135,7 @@ class Inpainter:
             see-through as what surrounds it. (A JPEG file of it is compressed again.)
 
         Raises:
-            InputError: a picture or mask that can't be read, or of which the sizes differ; an option not accepted.
+            InputError: a picture or mask that can't be read, two sizes that differ, or an option that isn't accepted.
         """
         return next(self.iter_many([(image, mask)], **changes))
 
@@ -149,7 +149,7 @@ class Inpainter:
         model has such, draws other texture.
 
         Args:
-            batch: so many holes go through the model at once.
+            batch: how many holes go through the model at once.
             changes: options; of these, `samples` says how many, and `seed` is the first one's.
 
         Returns:
@@ -189,7 +189,7 @@ class Inpainter:
 
         Args:
             pairs: picture and mask of each.
-            batch: so many go through the model at once.
+            batch: how many go through the model at once.
             changes: options, of each.
 
         Returns:

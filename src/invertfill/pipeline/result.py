@@ -30,9 +30,9 @@ class FillResult:
         seconds: from opening the picture to the finished result; of several filled together, since the last.
         raw: (H, W, 3) uint8, sRGB: what the model draws in the squares around holes, before blending, and the picture
             elsewhere. None unless `FillOptions.keep_raw`.
-        frames: of a file with several pages or frames: all of them, of which `image` is the first; else None.
+        frames: all pages or frames of a file with several; `image` is the first. Else None.
         output_quality: at which it is saved; see `FillOptions`.
-        faces: so many faces were found, and filled by a model of portraits beside `model`; 0 where the whole picture is
+        faces: how many faces were found and filled by a model of portraits beside `model`; 0 where the whole picture is
             one portrait.
         engine: what ran the model, and where, such as "onnx on cpu"; "" where there was no hole.
     """

@@ -29,8 +29,8 @@ class AugmentationConfig(Section):
     """Photometric and slight geometric changes that bring drawn pictures nearer to photographs (augmentation.py)."""
 
     probability: Fraction = 0.0  # share of pictures that are changed at all
-    # So many of each picture are made before the first step and join the set, on the device with it: a GPU outruns any
-    # number of threads. 0 changes them on the fly, anew in each epoch.
+    # Changed copies of each picture, made before the first step and kept on the device with the set: a GPU outruns any
+    # number of threads. 0 changes pictures on the fly, anew in each epoch.
     copies: Times = 0
     colour: NonNegative = 0.25  # brightness, contrast, saturation and warmth vary by a factor of up to 1 +- colour
     blur: NonNegative = 1.0  # largest Gaussian radius, px
@@ -47,7 +47,7 @@ class DataConfig(Section):
     path: Path
     flip: bool = True  # mirror half of the pictures
     cache: bool = True  # decode the whole set once and keep it as uint8; false reads every batch from disk
-    limit: Count | None = None  # use only the first so many pictures, by name
+    limit: Count | None = None  # use only this many pictures, the first by name
     workers: Count = 4  # decoding threads
     augmentation: AugmentationConfig = AugmentationConfig()
 
@@ -64,7 +64,7 @@ class MaskConfig(Section):
     kind: MaskKind = "mixed"
     low: Annotated[float, Field(gt=0, lt=1)] = 0.1
     high: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    pool: Times = 0  # so many masks drawn before the first step; 0 draws each on the fly
+    pool: Times = 0  # how many masks to draw before the first step; 0 draws each on the fly
     outlines: Path | None = None  # a folder of masks of things, white = the thing, for the kinds objects and photo
 
     @model_validator(mode="before")
@@ -149,7 +149,7 @@ class LossConfig(LossWeights):
     border: NonNegative = 0.0  # mean over all pixels of |I - O| in the hole
     lpips: NonNegative = 0.0
     lpips_net: Literal["alex", "vgg"] = "alex"
-    lpips_crop: Annotated[int, Field(ge=32)] | None = None  # sees a square of so many pixels, a new one each step
+    lpips_crop: Annotated[int, Field(ge=32)] | None = None  # side in pixels of the square it sees, new each step
     adversarial: NonNegative = 0.0  # losses/adversarial.py, on the features of `lpips_net`
     code: NonNegative = 0.0  # squared distance to the known style code (`codes`), in its standard deviations
 
@@ -215,7 +215,7 @@ class InversionConfig(RunConfig):
     # latent_dim); a picture's name is its seed.
     codes: Path | None = None
     code_metric: Path | None = None  # weighs differences of codes by how visible they are (code_metric.py of faces-256)
-    # So many of the pictures whose code is known are all hole and drawn from it: what `invertfill sample` asks for.
+    # Share of the pictures with a known code that are all hole and drawn from it: what `invertfill sample` asks for.
     from_code: Fraction = 0.0
     compile: bool = False  # torch.compile of the drawing and of LPIPS's network: a minute or more before the first step
     through_generator: bool = True  # false: only the codes are regressed, without the generator in the loop
@@ -359,7 +359,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _place(schema: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, type[BaseModel]]:
-    """Dotted name of a location, and the schema that it lies in, as far as it is known.
+    """Dotted name of a location, and the schema that it lies in, where it is known.
 
     A location also holds the tag of a union's member; the name doesn't.
     """

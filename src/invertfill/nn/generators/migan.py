@@ -161,14 +161,15 @@ class MIGANConfig(GeneratorConfig):
         channels: channels at 4, 8, ... ``size`` px; with a prior the first resolutions may be left to it.
         prior: channels at 4, 8, ... px of a MobileStyleGAN whose activations join; () for none.
         prior_rank: its `LowRankInput`'s.
-        noise_to: fixed noise up to so many px; above, MI-GAN's is below 0.0002 (standard deviation) and costs a pass
-            over the widest activations.
+        noise_to: the largest resolution with fixed noise, px; above, MI-GAN's is below 0.0002 (standard deviation)
+            and costs a pass over the widest activations.
         z_dim: entries of z, where the encoder says what z may be (`InvertFill`); 0: as many as of w, and z is brought
             to unit length.
-        const_rank: what is drawn from at the coarsest resolution depends on w*, linearly and through so many numbers,
+        const_rank: what is drawn from at the coarsest resolution depends on w*, linearly and through this many numbers,
             as MobileStyleGAN's does; 0: it is a constant, which w* scales by channel and can't lay out.
-        dark_to: up to so many px, zeros lie beyond the border when activations are doubled, as MI-GAN has it, to which
-            8 px are mostly border; above, where it is a pass over memory for one row of pixels, the border repeats.
+        dark_to: up to this resolution, px, zeros lie beyond the border when activations are doubled, as MI-GAN has
+            it, to which 8 px are mostly border; above, where it is a pass over memory for one row of pixels, the border
+            repeats.
     """
 
     kind: Literal["migan"] = "migan"
