@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -99,15 +98,17 @@ def difficulty(result: SetResult) -> np.ndarray:
 
 
 def to_csv(results: Results) -> str:
-    """A row for each class, method and picture, with the hashes by which it can be told again."""
+    """A row for each class, way to blend, method and picture, with the hashes by which it can be told again."""
     names = measured(results.sets[0].methods[0])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "method", "picture", "coverage", *names, "picture_sha256", "mask_sha256", "about"])
+    writer.writerow(
+        ["class", "blend", "method", "picture", "coverage", *names, "picture_sha256", "mask_sha256", "about"]
+    )
     for found in results.sets:
         for method in found.methods:
             for i, pair in enumerate(found.pairs.pairs):
-                row: Sequence[object] = [found.pairs.name, method.method.name, pair.name, f"{pair.coverage:.6f}"]
+                row = [found.pairs.name, found.blend, method.method.name, pair.name, f"{pair.coverage:.6f}"]
                 values = [f"{method.values[name][i]:.6f}" for name in names]
                 writer.writerow([*row, *values, pair.picture_hash, pair.mask_hash, method.method.about])
     return text.getvalue()
