@@ -1,6 +1,7 @@
 # make demo   .venv with the base dependencies, then the example photographs are filled
 # make serve  .venv with the web page's dependencies, then the page: http://127.0.0.1:8000/ until Ctrl-C
-# make test   .venv with everything the tests need, then lint, types and tests
+# make docs   the documentation, in site/; make docs-serve shows it at http://127.0.0.1:8001/ while you write
+# make test   .venv with everything the tests need, then lint, types, the documentation and tests
 # make table-5   the paper's Table 5 (or 2, 3, 4; docs/results.md): TABLE_ARGS="--images FOLDER -- steps=300 …"
 # make test-fast   the unit tests alone: neither commands, servers and browsers, nor trainings
 # make lint   ruff, mypy and import-linter   make clean   removes what make made
@@ -15,7 +16,7 @@ PYTEST_ARGS ?= -n 2 --durations=15
 SERVE_ARGS ?=
 TABLE_ARGS ?=
 
-.PHONY: demo serve test test-fast lint clean
+.PHONY: demo serve docs docs-serve test test-fast lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.base
@@ -24,7 +25,14 @@ demo: $(VENV)/.base
 serve: $(VENV)/.app
 	$(BIN)/invertfill serve $(SERVE_ARGS)
 
-test: lint
+# The variable keeps the theme from advertising its successor.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
+
+test: lint docs
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev
@@ -40,7 +48,7 @@ table-%: $(VENV)/.dev
 	$(BIN)/python benchmarks/paper.py $* $(TABLE_ARGS)
 
 clean:
-	rm -rf $(VENV) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out site build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples recipes tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

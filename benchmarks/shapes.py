@@ -1,4 +1,4 @@
-"""Thin holes across large pictures: one square around them, against local squares along them (docs/fills.md).
+"""Thin holes across large pictures: one square around them, against local squares along them (docs/scratches.md).
 
 `python benchmarks/shapes.py FOLDER --model scenery-256`: the first six photographs by name, 512 px each, in one.
 """

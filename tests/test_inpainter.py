@@ -11,11 +11,12 @@ from PIL import Image
 
 import invertfill
 from invertfill.engines import open_engine
+from invertfill.engines.base import CropRequest, latent_of
 from invertfill.options import FillOptions
 from invertfill.pipeline.crops import Crop, cut, find_compact_crops, put_back
 from invertfill.pipeline.inpainter import show_hole
 from invertfill.pipeline.thin import find_crops
-from invertfill.registry import find_model
+from invertfill.registry import find_model, list_models
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -118,7 +119,7 @@ def test_many_at_once_are_as_one_at_a_time_and_a_bad_one_stops_after_those_befor
         together = [np.asarray(filled) for filled in inpainter.fill_many(iter(pairs), batch=batch)]
         assert len(together) == len(alone)
         assert max(int(np.abs(a - b).max()) for a, b in zip(alone, together, strict=True)) <= 1  # sums by batch differ
-    results = inpainter.fill_many([pairs[0], (tmp_path / "none.png", hole), pairs[2]])
+    results = inpainter.iter_many([pairs[0], (tmp_path / "none.png", hole), pairs[2]])
     assert np.array_equal(np.asarray(next(results)), alone[0])
     with pytest.raises(invertfill.InputError, match=r"none\.png"):
         next(results)
@@ -167,6 +168,19 @@ def test_openvino_serves_processes_that_stay_where_it_pays(
     if not installed:
         with pytest.raises(invertfill.InputError, match=r"^engine openvino: .*invertfill\[openvino\]"):
             open_engine(find_model("faces-256"), FillOptions(engine="openvino"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [model.name for model in list_models() if model.folder])
+def test_what_openvino_cannot_compute_onnx_runtime_does(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("invertfill.engines.openvino.has_bf16", lambda: True)
+    engine = open_engine(find_model(name), FillOptions(), stays=True)
+    size = engine.model.size
+    request = CropRequest(
+        np.zeros((1, 3, size, size), np.float32), np.ones((1, 1, size, size), np.float32), latent_of(engine)
+    )
+    assert engine.fill(request).shape == (1, 3, size, size)
 
 
 @pytest.mark.parametrize("engine", ["auto", "onnx", "openvino"])

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
@@ -23,7 +23,6 @@ from invertfill.batch import storage
 from invertfill.batch.jobs import Job
 from invertfill.batch.manifest import Manifest
 from invertfill.batch.work import FOREIGN, Fingerprint, Record, Worker
-from invertfill.engines import pick_engine
 from invertfill.errors import InputError
 from invertfill.imaging.files import make_folder
 from invertfill.options import AUTO, FillOptions
@@ -31,7 +30,7 @@ from invertfill.registry import find_models
 
 Task: TypeAlias = tuple[Job, Fingerprint | None]
 WORTH_A_PROCESS = 4  # pictures: in the time that it takes to start and load the model, so many of 256 px are filled
-WORTH_OPENVINO = 32  # pictures: in the time that it takes longer to open, it gains that with a few a worker
+WORTH_WAITING = 32  # pictures: so many gain what an engine that fills faster takes longer to open
 MOST_WORKERS = 8  # by default: each holds a model of its own in memory
 
 
@@ -99,13 +98,13 @@ def run(
             stack.enter_context(connected(cluster, workers))
             do = partial(do_on_cluster, tasks, options, overwrite, workers)
         else:
-            options = replace(options, engine=pick_engine(options, stays=len(jobs) >= WORTH_OPENVINO))
-            worker = Worker(options, overwrite)  # the same
+            stays = len(jobs) >= WORTH_WAITING
+            worker = Worker(options, overwrite, stays=stays)  # the same
             workers = workers or _useful_workers(len(tasks), options)
             do = (
                 partial(_do_here, tasks, worker)
                 if workers == 1
-                else partial(_do_in_processes, tasks, options, overwrite, workers)
+                else partial(_do_in_processes, tasks, options, overwrite, stays, workers)
             )
             del worker  # others than this process have their own
         if manifest is not None:
@@ -152,7 +151,7 @@ def _do_here(tasks: Sequence[Task], worker: Worker, asked: threading.Event) -> G
 
 
 def _do_in_processes(
-    tasks: Sequence[Task], options: FillOptions, overwrite: bool, workers: int, asked: threading.Event
+    tasks: Sequence[Task], options: FillOptions, overwrite: bool, stays: bool, workers: int, asked: threading.Event
 ) -> Generator[Record, None, None]:
     """One job at a time in each process: while one reads or writes, the others compute.
 
@@ -161,7 +160,7 @@ def _do_in_processes(
     """
     waiting, suspects = deque(tasks), deque[Task]()
     hand: dict[Future[Record], Task] = {}
-    with _Pool(workers, (options, overwrite, max(1, cores() // workers))) as pool:
+    with _Pool(workers, (options, overwrite, max(1, cores() // workers), stays)) as pool:
         while True:
             alone = bool(suspects)
             while not asked.is_set() and (suspects or waiting) and len(hand) < (1 if alone else workers):
@@ -188,7 +187,7 @@ def _do_in_processes(
 class _Pool:
     """Processes with a loaded model each, which end with this one and leave interrupts to it."""
 
-    def __init__(self, workers: int, arguments: tuple[FillOptions, bool, int]) -> None:
+    def __init__(self, workers: int, arguments: tuple[FillOptions, bool, int, bool]) -> None:
         self.workers = workers
         self.arguments = arguments  # of each process's `Worker`
         self.restart()

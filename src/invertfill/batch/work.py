@@ -61,16 +61,16 @@ class Worker:
     Args:
         options: of all jobs.
         overwrite: replace a file at a result's place that no batch is known to have written.
-        threads: of the CPU that a fill may use, 0 for all.
+        threads, stays: see `invertfill.pipeline.inpainter.open_inpainter`.
 
     Raises:
         InputError: see `invertfill.load`.
     """
 
-    def __init__(self, options: FillOptions, overwrite: bool = False, threads: int = 0) -> None:
+    def __init__(self, options: FillOptions, overwrite: bool = False, threads: int = 0, stays: bool = False) -> None:
         self.overwrite = overwrite
         self.models = models_fingerprint(options.model)
-        self.inpainter = open_inpainter(options, threads)
+        self.inpainter = open_inpainter(options, threads, stays)
 
     def do(self, job: Job, before: Fingerprint | None) -> Record:
         """Do a job, or find it done `before`. Never raises: a bad file must not stop the others."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from invertfill.engines.base import Engine, name_of
 from invertfill.errors import InputError
 from invertfill.options import AUTO, FillOptions
 from invertfill.registry import ModelInfo
+
+if TYPE_CHECKING:
+    from invertfill.engines.onnx import OnnxEngine
 
 
 class Engines(Mapping[str, Engine]):
@@ -53,8 +57,8 @@ def open_engine(model: ModelInfo, options: FillOptions, threads: int = 0, stays:
         model: from `invertfill.registry`. PatchMatch has an engine of its own, on the CPU.
         options: of these, engine, device and quality. Engine "auto": torch where quality "best", an MPS device or,
             with torch installed, a CUDA device is asked for; else ONNX Runtime, or OpenVINO for a process that stays,
-            where it is installed and the processor computes in bfloat16. Device "auto": with ONNX Runtime the CPU, with
-            torch the best there is.
+            where it is installed, the processor computes in bfloat16, and OpenVINO can compute the model. Device
+            "auto": with ONNX Runtime the CPU, with torch the best there is.
         threads: of the CPU that one fill may use; 0 leaves it to the engine, which takes them all.
         stays: the process answers for long, so that an engine may take a second longer to open.
 
@@ -65,7 +69,7 @@ def open_engine(model: ModelInfo, options: FillOptions, threads: int = 0, stays:
         from invertfill.engines.patchmatch import PatchMatchEngine
 
         return PatchMatchEngine(model)
-    engine, device, best = pick_engine(options, stays), options.device, options.quality == "best"
+    engine, device, best = _pick(options, stays), options.device, options.quality == "best"
     if engine == "torch":
         model.verify()
         if missing := [name for name in ("torch", "safetensors", "pydantic") if importlib.util.find_spec(name) is None]:
@@ -80,10 +84,15 @@ def open_engine(model: ModelInfo, options: FillOptions, threads: int = 0, stays:
         raise InputError(f"quality best with engine {engine}; accepted: fast, or engine torch")
     opened = _open_graphs(engine, "cpu" if device == AUTO else device, model, threads)
     model.verify()  # while a graph is being opened
+    if engine == "openvino" and options.engine == AUTO:  # which can't compute every model on every processor
+        try:
+            opened.wait()
+        except InputError:
+            return _open_graphs("onnx", "cpu", model, threads)
     return opened
 
 
-def _open_graphs(engine: str, device: str, model: ModelInfo, threads: int) -> Engine:
+def _open_graphs(engine: str, device: str, model: ModelInfo, threads: int) -> OnnxEngine:
     if engine == "onnx":
         from invertfill.engines.onnx import PROVIDERS, OnnxEngine
 
@@ -99,8 +108,8 @@ def _open_graphs(engine: str, device: str, model: ModelInfo, threads: int) -> En
     return OpenVinoEngine(model, threads)
 
 
-def pick_engine(options: FillOptions, stays: bool) -> str:
-    """The engine's name; arguments and "auto" as of `open_engine`."""
+def _pick(options: FillOptions, stays: bool) -> str:
+    """The engine's name."""
     if options.engine != AUTO:
         return options.engine
     cuda = options.device == "cuda" and importlib.util.find_spec("torch")

@@ -49,6 +49,14 @@ class OnnxEngine:
         self._opened = cache(lambda graph: pool.submit(self._open, graph))
         self._opened("fill")
 
+    def wait(self) -> None:
+        """Until the graph that fills is open.
+
+        Raises:
+            InputError: it can't be.
+        """
+        self._session("fill")
+
     def _session(self, graph: str) -> Any:
         return self._opened(graph).result()
 

@@ -53,13 +53,12 @@ def open_inpainter(options: FillOptions, threads: int = 0, stays: bool = False) 
 
     Args:
         options: the inpainter's.
-        threads, stays: see `invertfill.engines.open_engine`. For a process that stays, all models are loaded now.
+        threads, stays: see `invertfill.engines.open_engine`.
     """
     models = find_models(options.model)
     engines = Engines(models, options, threads, stays)
-    if stays or len(models) == 1:
-        for name in engines:
-            engines[name]
+    if len(models) == 1:
+        engines[models[0].name]
     if options.model != AUTO:
         return Inpainter(engines, options)
     portraits = next((model.name for model in models[1:] if model.aligned), "")

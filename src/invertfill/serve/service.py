@@ -94,6 +94,8 @@ class Service:
         for wanted in settings.models:
             options = replace(settings.options, model=wanted)
             inpainter = open_inpainter(options, threads, stays=True)
+            for name in inpainter.engines:  # loads it
+                inpainter.engines[name]
             if wanted == AUTO:
                 self.models[AUTO], self._inpainters[AUTO] = None, inpainter
             for model in list_models() if wanted == AUTO else find_models(wanted):
