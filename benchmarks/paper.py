@@ -66,6 +66,9 @@ def main(
         table = replace(table, rows={name: row for name, row in table.rows.items() if name in chosen})
     changes, place = [*(overrides or []), *table.overrides], out / table.folder
     size = load_config(InversionConfig, CONFIG, changes).model.generator.size
+    pairs = ["--images", images, "--coverage", table.coverage, "--kind", table.kind, "--size", size, "--count", count]
+    evaluate = ["-m", "invertfill", "evaluate", *pairs, "--blend", blend]
+    run_python(*evaluate, "--pairs", out / f"pairs-{number}")  # for border.py; and it ends here, if they can't be had
     methods: list[str] = []
     for name, row in table.rows.items():
         for seed in numbers:
@@ -74,9 +77,7 @@ def main(
             option, method = row.how.format(**folders).split("=", 1)
             methods.append(f"{option}={label(name, row, seed, numbers)}={method}")
     report = out / f"report-{number}"
-    given = ["--images", images, "--coverage", table.coverage, "--kind", table.kind, "--size", size, "--count", count]
-    given += ["--pairs", out / f"pairs-{number}"]  # for border.py
-    run_python("-m", "invertfill", "evaluate", *given, "--blend", blend, *dict.fromkeys(methods), "-o", report)
+    run_python(*evaluate, *dict.fromkeys(methods), "-o", report)
 
     minutes = {
         about.stem: json.loads(about.read_text(encoding="utf-8"))["minutes"] for about in sorted(place.glob("*.json"))

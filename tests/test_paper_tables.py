@@ -175,11 +175,9 @@ def test_colour_and_texture_by_distance_by_hand() -> None:
     hole[:, :20] = True
     truth = np.zeros((9, 40, 3), np.uint8)
     raw = truth.copy()
-    raw[:, 20], raw[:, 21:23], raw[:, :20] = (
-        30,
-        12,
-        200,
-    )  # at 1 px from the hole; at 2 and 3; in the hole, not looked at
+    raw[:, 20] = 30  # at 1 px from the hole
+    raw[:, 21:23] = 12  # at 2 and 3
+    raw[:, :20] = 200  # in the hole: not looked at
     found = border.colour(raw, truth, hole)
     assert found[:5].tolist() == [30, 12, 0, 0, 0] and np.isnan(found[5:]).all()
     stripes = np.zeros((64, 64, 3), np.uint8)
@@ -190,7 +188,7 @@ def test_colour_and_texture_by_distance_by_hand() -> None:
     flat[:, 24:40] = 50  # blurred where it is far from what is known
     own, blurred = border.texture(stripes, hole), border.texture(flat, hole)
     assert own[:5] == pytest.approx(own[0], rel=1e-6)
-    assert blurred[:4] == pytest.approx(own[:4], rel=0.02) and blurred[4] < 0.1 * own[4]  # from 16 px on
+    assert blurred[:4] == pytest.approx(own[:4], rel=0.02) and blurred[4] < 0.2 * own[4]  # from 16 px on
     chosen = np.arange(7) == 4
     mean, low, high = border.share(blurred[None, None], own[None], chosen)
     assert mean == pytest.approx(blurred[4] / own[4]) and low == high == pytest.approx(mean)
@@ -207,7 +205,7 @@ def paper(tmp_path: Path):
     given = [*TINY, "prior=null", f"codes={codes}", "code_metric=null", "steps=1", "batch=2", "masks.pool=4"]
 
     def paper(*arguments: object) -> subprocess.CompletedProcess[str]:
-        script = [ROOT / "benchmarks" / "paper.py", *arguments, "--images", pictures, "--count", 2]
+        script = [ROOT / "benchmarks" / "paper.py", "--images", pictures, "--count", 2, *arguments]
         command = [*script, "--out", tmp_path / "out", "--", *given, f"data.path={pictures}"]
         return subprocess.run(
             [sys.executable, *map(str, command)], capture_output=True, text=True, env=environment(), timeout=900
@@ -262,13 +260,15 @@ def test_the_ladder_s_step_to_another_generator(paper, tmp_path: Path, need_weig
         (["5", "--rows", "nobody"], ["--rows nobody", "f+w+_sml"]),
         (["5", "--seeds", "0,x"], ["--seeds 0,x"]),
         (["5", "--seeds", "-1"], ["--seeds -1"]),
+        (["5", "--count", "99"], ["32 images"]),
+        (["5", "--blend", "poisson"], ["--blend poisson"]),
     ],
 )
 def test_what_cannot_be_asked(paper, tmp_path: Path, arguments: list[str], says: list[str]) -> None:
     done = paper(*arguments)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert all(part in done.stderr for part in says)
-    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "out").rglob("*.safetensors"))  # nothing was trained first
 
 
 def test_a_report_that_is_none(tmp_path: Path) -> None:
