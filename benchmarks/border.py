@@ -39,7 +39,7 @@ from invertfill.cli import run
 from invertfill.errors import InputError
 from invertfill.evaluation.plots import COLOURS, SETTINGS, STYLES
 from invertfill.evaluation.summary import mean_of_runs
-from invertfill.imaging.files import write_file
+from invertfill.imaging.files import make_folder, write_file
 from invertfill.imaging.masks import read_mask
 from invertfill.imaging.reading import open_image
 from invertfill.imaging.sheet import contact_sheet
@@ -146,6 +146,7 @@ def main(
         values = read_values(report)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{report}: no report ({error}); accepted: a folder of invertfill evaluate") from None
+    make_folder(out)
     for coverage in dict.fromkeys(found["class"] for found in sets):
         found = next(found for found in sets if found["class"] == coverage)
         groups: dict[str, list[str]] = defaultdict(list)

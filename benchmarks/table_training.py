@@ -15,7 +15,7 @@ from tables import Model
 
 from invertfill.errors import InputError
 from invertfill.export import export_model
-from invertfill.imaging.files import write_file
+from invertfill.imaging.files import make_folder, write_file
 from invertfill.nn.invertfill import InvertFill
 from invertfill.registry import FILES, find_model, read_header
 from invertfill.training.checkpoint import read_tensors, write_tensors
@@ -75,6 +75,7 @@ def train(name: str, model: Model, seed: int, place: Path, given: list[str], tru
         raise InputError(f"{folder}: begun with {shlex.join(found['overrides'])}; accepted: the same, or another --out")
     if folder.is_dir():
         return folder
+    make_folder(place)
     began = time.monotonic()
     try:
         names = [f"name={name}", f"out={place / f'run-{name}-seed{seed}'}"]
