@@ -22,12 +22,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity  # no
 from torchmetrics.image.fid import FrechetInceptionDistance  # noqa: E402
 
 from invertfill.errors import InputError  # noqa: E402
-from invertfill.evaluation import metrics, protocol  # noqa: E402
+from invertfill.evaluation import methods, metrics, protocol  # noqa: E402
 from invertfill.evaluation.summary import mean_of  # noqa: E402
 from invertfill.imaging.formats import list_images  # noqa: E402
 from invertfill.losses.inception import Inception, prepare  # noqa: E402
 from invertfill.losses.weights import find_weights  # noqa: E402
 from invertfill.masks.sampler import mask_set_hash, sample_masks  # noqa: E402
+from invertfill.pipeline.blending import BLENDS  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -298,6 +299,67 @@ def test_values_are_those_of_the_fill_itself(
     assert float(rows[1]["psnr"]) == pytest.approx(expected, abs=1e-3)
 
 
+def test_every_method_is_blended_in_the_same_ways(
+    evaluate, images: Path, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    """Pasted, the composite is the raw output in the hole; the membrane takes a cast of colour away."""
+    bright = tmp_path / "bright"
+    bright.mkdir()
+    for name in NAMES:  # the truth under a cast
+        Image.fromarray((pixels(images / f"{name}.png") // 2 + 60).astype(np.uint8)).save(images / f"{name}.png")
+        Image.fromarray(pixels(images / f"{name}.png") + np.uint8(40)).save(bright / f"{name}.png")
+    given = ("--predictions", f"bright={bright}", "--model", tiny_model_folder, "--method", "telea")
+    result = evaluate("--coverage", "hard", *given, "--blend", "none,membrane")
+    assert result.status == 0, result.err
+    assert result.out.splitlines()[-2].startswith("36 measured, 0 from the cache")
+    none, membrane = report_of(tmp_path)["sets"]
+    assert [found["blend"] for found in (none, membrane)] == ["none", "membrane"]
+    assert none["mask_set_sha256"] == membrane["mask_set_sha256"]
+    assert none["picture_set_sha256"] == membrane["picture_set_sha256"]
+    by_name = [{m["name"]: m["metrics"] for m in found["methods"]} for found in (none, membrane)]
+    drawn = list(sample_masks(6, SIZE, "freeform", "hard", 0))
+    shift = np.concatenate([40 * hole[..., None].repeat(3, 2).ravel() for hole in drawn])
+    assert 20 * np.log10(255 / np.sqrt((shift**2).mean())) == pytest.approx(
+        by_name[0]["bright"]["psnr"]["mean"], abs=0.3
+    )
+    assert by_name[1]["bright"]["psnr"]["mean"] > 50
+    for method in ("bright", "tiny", "telea"):  # what is measured of the raw output is the same
+        for name in metrics.RAW:
+            assert by_name[0][method][name] == by_name[1][method][name]
+        for i, name in enumerate(NAMES):
+            raw = pixels(tmp_path / "report" / "raw" / "hard" / method / f"{name}.png")
+            pasted = pixels(tmp_path / "report" / "composites" / "hard-none" / method / f"{name}.png")
+            np.testing.assert_array_equal(pasted, np.where(drawn[i][..., None], raw, pixels(images / f"{name}.png")))
+    rows = list(csv.DictReader((tmp_path / "report" / "values.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 3 * 6 and {row["blend"] for row in rows} == {"none", "membrane"}
+    # Another way more: methods run again, what was measured doesn't change.
+    again = evaluate("--coverage", "hard", *given, "--blend", "none,auto")
+    assert again.out.splitlines()[-2].startswith("18 measured, 18 from the cache")
+
+
+@pytest.mark.parametrize("blend", ["membrane", "rim"])
+@pytest.mark.parametrize("shape", [(32, 32), (20, 44)])
+def test_blends_are_those_of_a_fill_at_any_size(blend: str, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(60, 200, (*shape, 3)).astype(np.uint8)
+    raw, hole = truth + np.uint8(30), np.zeros(shape, bool)
+    hole[8:16, 6:17] = True
+    output = methods.Output(raw, raw)
+    found = output.blended(blend, truth, hole)
+    np.testing.assert_array_equal(found[~hole], truth[~hole])
+    if blend == "membrane":  # an even cast is gone
+        np.testing.assert_array_equal(found, truth)
+    unseen = output.blended(blend, np.where(hole[..., None], np.uint8(0), truth), hole)
+    np.testing.assert_array_equal(found[hole], unseen[hole])
+    if shape == (32, 32):
+        arguments = raw, np.where(hole[..., None], np.uint8(0), truth)
+        output, image = (picture.transpose(2, 0, 1).astype(np.float32) for picture in arguments)
+        expected = BLENDS[blend](output, image, hole[None].astype(np.float32)).transpose(1, 2, 0)
+        np.testing.assert_array_equal(found[hole], expected.round().clip(0, 255)[hole])
+    everything = np.ones(shape, bool)
+    np.testing.assert_array_equal(methods.Output(raw, raw).blended(blend, truth, everything), raw)
+
+
 def test_the_second_run_comes_from_the_cache(evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ("--coverage", "hard", "--method", "telea", "--method", "navier-stokes")
     assert counts(evaluate(*command).out) == (12, 0)
@@ -520,6 +582,10 @@ def test_bad_masks_are_named(evaluate, tmp_path: Path) -> None:
         (["--coverage", "hard", "--method", "telea", "--kind", "round"], ["'round'", "freeform"]),
         (["--coverage", "hard", "--method", "telea", "--device", "abacus"], ["'abacus'", "cpu"]),
         (["--coverage", "hard,all", "--masks", "m", "--method", "telea"], ["--mask", "--coverage"]),
+        (["--coverage", "hard", "--method", "telea", "--blend", "poisson"], ["--blend poisson", "membrane"]),
+        (["--coverage", "hard", "--method", "telea", "--blend", "none,none"], ["--blend none,none", "once"]),
+        (["--coverage", "hard", "--method", "telea", "--blend", ""], ["--blend", "membrane"]),
+        (["--coverage", "hard", "--method", "telea", "--blend", "none", "--feather", "3"], ["--feather", "--blend"]),
     ],
 )
 def test_what_cannot_be_asked(evaluate, tmp_path: Path, arguments: list[str], says: list[str]) -> None:

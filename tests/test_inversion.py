@@ -40,6 +40,24 @@ def copies(module: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.named_parameters()}
 
 
+@pytest.mark.slow
+def test_the_paper_s_model_trains_at_full_size(need_weights: Callable[..., None]) -> None:
+    """256 px, IR-SE50, all terms of Eqs. 4 to 7 through VGG16: two steps move every part but the generator."""
+    need_weights("vgg16-features")
+    torch.manual_seed(0)
+    path = config_of("inversion").with_name("paper-256-inversion.yaml")
+    it = InversionTask(load_config(InversionConfig, path, ["prior=null"]), "cpu")
+    assert not it.config.losses.composite and it.config.model.blend == "none"
+    pictures, masks = (torch.nn.functional.interpolate(x, size=256) for x in batch(2))
+    before = copies(it.model)
+    logs = [it.train_step(batch_of(pictures, masks), step) for step in range(2)]
+    names = {"valid", "hole", "perceptual", "style", "tv", "msr_perceptual", "msr_style", "msr_rec", "fid"}
+    assert set(logs[0]) == {"total", *names} and all(math.isfinite(value) for log in logs for value in log.values())
+    parts = {"encoder", "premodulation", "rgb_branch", "generator"}
+    moved = {name.split(".")[0] for name, value in it.model.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == parts - {"generator"} and all(value.isfinite().all() for value in it.model.parameters())
+
+
 def test_everything_but_the_generator_is_trained() -> None:
     it = task()
     before = copies(it.model)

@@ -118,6 +118,22 @@ def test_eq4_inpainting(batch: dict[str, Array]) -> None:
     assert total.item() == pytest.approx(weighted(expected, RFR), rel=1e-4)
 
 
+def test_eq4_as_the_paper_s_text_has_it(batch: dict[str, Array]) -> None:
+    """Perceptual, style and TV of O_G alone."""
+    t = tensors(batch)
+    total, terms = losses.inpainting_loss(
+        t["output"], t["target"], t["mask"], features, losses.LossWeights(composite=False)
+    )
+    output, target = (batch["output"] + 1) / 2, (batch["target"] + 1) / 2
+    expected = inpainting_np(batch["output"], batch["target"], batch["mask"]) | {
+        "perceptual": perceptual_np(output, target),
+        "style": style_np(output, target),
+        "tv": tv_np(output),
+    }
+    check(terms, expected)
+    assert total.item() == pytest.approx(weighted(expected, RFR), rel=1e-4)
+
+
 def test_eq4_terms_alone(batch: dict[str, Array]) -> None:
     output, target, mask = (tensors(batch)[name] for name in ("output", "target", "mask"))
     difference = np.abs(batch["output"] - batch["target"])

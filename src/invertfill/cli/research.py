@@ -12,9 +12,10 @@ from invertfill.cli.options import RESEARCH, examples, takes_options
 from invertfill.cli.output import Json, needs_extra, print_json, progress_bar, progress_bars, say
 from invertfill.errors import InputError, one_line
 from invertfill.masks.names import COVERAGE, KINDS, OUTLINED
-from invertfill.options import FillOptions
+from invertfill.options import AUTO, DECLARED, FillOptions
 
 app = typer.Typer()
+BLENDS = DECLARED["blend"].choices
 train = typer.Typer(help="Train a model; needs the train extra.", no_args_is_help=True)
 app.add_typer(train, name="train", rich_help_panel=RESEARCH)
 data = typer.Typer(help="Data to train and to test on.", no_args_is_help=True)
@@ -72,7 +73,7 @@ def masks(
     rich_help_panel=RESEARCH,
     epilog=examples("invertfill evaluate --images photos --coverage hard --model faces-256 --method telea -o report"),
 )
-@takes_options("model", "seed", "samples", "invert_mask")
+@takes_options("model", "seed", "samples", "invert_mask", "blend")
 def evaluate(
     invocation: typer.Context,
     images: Annotated[Path | None, typer.Option(metavar="FOLDER", help="A folder of pictures.")] = None,
@@ -124,6 +125,14 @@ def evaluate(
     relative_to: Annotated[
         str | None, typer.Option(metavar="METHOD", help="A method's name: LPIPS also as a ratio to its, in brackets.")
     ] = None,
+    blend: Annotated[
+        str,
+        typer.Option(
+            metavar="BLENDS",
+            help=f"How every method's raw output meets the known pixels, by comma: {', '.join(BLENDS)}. auto: each in "
+            "its own way. Each gets tables of its own.",
+        ),
+    ] = AUTO,
     gallery: Annotated[int, typer.Option(min=1, metavar="COUNT", help="How many pairs of each class to show.")] = 8,
     pairs: Annotated[
         Path | None,
@@ -183,6 +192,7 @@ def evaluate(
         pairs=pairs,
         options=options,
         command=shlex.join(["invertfill", *invocation.obj]),
+        blends=blend.split(","),
     )
     with progress_bars() as begin, needs_extra("eval"):
         report = run(request, begin)

@@ -17,6 +17,7 @@ from invertfill.imaging.colour import to_srgb
 from invertfill.imaging.reading import open_image
 from invertfill.notes import silent
 from invertfill.options import AUTO, FillOptions
+from invertfill.pipeline.blending import BLENDS
 from invertfill.pipeline.inpainter import open_inpainter
 from invertfill.registry import sha256_of
 
@@ -31,11 +32,37 @@ class Output:
 
     Attributes:
         raw: (H, W, 3) uint8, what it draws everywhere.
-        composite: (H, W, 3) uint8: the original outside the hole.
+        composite: (H, W, 3) uint8, as the method makes it: the original outside the hole.
     """
 
     raw: np.ndarray
     composite: np.ndarray
+
+    def blended(self, how: str, truth: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        """The composite, of the raw output in the same way for every method.
+
+        Args:
+            how: "none" pastes, O = I (1 - M) + O_G M; others of `BLENDS` blend first; "auto" is `composite`.
+            truth: (H, W, 3) uint8; what it holds in the hole is not looked at.
+            hole: (H, W) bool.
+
+        Returns:
+            (H, W, 3) uint8.
+        """
+        if how == AUTO:
+            return self.composite
+        drawn = self.raw
+        if how != "none" and not hole.all():
+            # Blends work on squares with a power of two as side. What is added is unknown to them.
+            side = 1 << (max(hole.shape) - 1).bit_length()
+            rest = [(0, side - length) for length in hole.shape]
+            output, image = (
+                np.pad(picture.astype(np.float32), (*rest, (0, 0))).transpose(2, 0, 1) for picture in (drawn, truth)
+            )
+            mask = np.pad(hole, rest, constant_values=True)[None].astype(np.float32)
+            found = BLENDS[how](output, image * (1 - mask), mask)[:, : hole.shape[0], : hole.shape[1]]
+            drawn = found.round().clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+        return np.where(hole[..., None], drawn, truth)
 
 
 class Method(Protocol):
@@ -88,10 +115,9 @@ class ModelMethod:
         engine = self._inpainter.engine
         model = engine.model
         self.name = name if given else model.name
-        blend = model.blend if options.blend == AUTO else options.blend
         self.about = (
             f"{model.name}, SHA-256 {model.sha256}, engine {engine.name} on {engine.device}, "
-            f"quality {options.quality}, blend {blend}, seed {options.seed}"
+            f"quality {options.quality}, its own blend {model.blend}, seed {options.seed}"
         )
         self._identity = f"{self.about}, {options.deciding}, {code_version(*SOURCES)}"
 

@@ -18,11 +18,12 @@ from invertfill.evaluation.pairs import Pair, PairSet, hash_of
 from invertfill.imaging.reading import open_image
 from invertfill.imaging.writing import save_image
 from invertfill.notes import Begin, silent
+from invertfill.options import AUTO
 
 
 @dataclass
 class MethodResult:
-    """What was measured of a method on a set of pairs.
+    """What was measured of a method on a set of pairs, blended in one way.
 
     Attributes:
         method: which.
@@ -40,10 +41,27 @@ class MethodResult:
 
 @dataclass
 class SetResult:
-    """What was measured on a set of pairs."""
+    """What was measured on a set of pairs.
+
+    Attributes:
+        pairs: the set.
+        blend: how every method's raw output meets the known pixels; "auto": in the method's own way.
+        methods: one result for each.
+    """
 
     pairs: PairSet
+    blend: str = AUTO
     methods: list[MethodResult] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Of its folder and files."""
+        return self.pairs.name if self.blend == AUTO else f"{self.pairs.name}-{self.blend}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.pairs.name if self.blend == AUTO else f"{self.pairs.name}, blend {self.blend}"
 
 
 @dataclass
@@ -52,7 +70,7 @@ class Results:
 
     Attributes:
         sets: what was measured.
-        measured, cached: pictures times methods.
+        measured, cached: pictures times methods times ways to blend.
     """
 
     sets: list[SetResult] = field(default_factory=list)
@@ -70,14 +88,17 @@ def check_names(methods: Sequence[Method]) -> None:
             raise InputError(f"two methods named {name}; accepted: names that differ, as in --model NAME=FOLDER")
 
 
-def evaluate(sets: Sequence[PairSet], methods: Sequence[Method], meter: Meter, report: Path, begin: Begin) -> Results:
-    """Measure every method on every set of pairs.
+def evaluate(
+    sets: Sequence[PairSet], methods: Sequence[Method], blends: Sequence[str], meter: Meter, report: Path, begin: Begin
+) -> Results:
+    """Measure every method on every set of pairs, blended in every way. Each method runs once.
 
     Args:
         sets: from `read_pairs`.
         methods: checked.
+        blends: as of `Output.blended`, each once.
         meter: the metrics.
-        report: the folder that gets cache and composites.
+        report: the folder that gets cache, raw outputs and composites.
         begin: progress.
 
     Raises:
@@ -86,65 +107,85 @@ def evaluate(sets: Sequence[PairSet], methods: Sequence[Method], meter: Meter, r
     results, cache = Results(), Cache(report)
     try:
         for pair_set in sets:
-            done = SetResult(pair_set)
-            results.sets.append(done)
+            done = [SetResult(pair_set, blend) for blend in blends]
+            results.sets.extend(done)
             for method in methods:
-                folder = report / "composites" / pair_set.name / method.name
-                run = _Run(pair_set, method, meter, cache, folder)
+                run = _Run(done, method, meter, cache, report)
                 step = begin(f"{pair_set.name}: {method.name}", len(pair_set.pairs))
-                entries = run.entries(results, step)
-                values = {name: np.array([entry.values[name] for entry in entries]) for name in entries[0].values}
-                done.methods.append(MethodResult(method, values, [run.place(pair) for pair in pair_set.pairs]))
-                _add_fid(done.methods[-1], entries, pair_set, meter, cache, begin)
+                for found, entries in zip(done, run.entries(results, step), strict=True):
+                    values = {name: np.array([entry.values[name] for entry in entries]) for name in entries[0].values}
+                    places = [run.place(found, pair) for pair in pair_set.pairs]
+                    found.methods.append(MethodResult(method, values, places))
+                    _add_fid(found, entries, meter, cache, begin)
     finally:
         cache.close()
     return results
 
 
 class _Run:
-    """One method on one set."""
+    """One method on one set, blended in several ways.
 
-    def __init__(self, pair_set: PairSet, method: Method, meter: Meter, cache: Cache, folder: Path) -> None:
-        self.pair_set, self.method, self.meter, self.cache, self.folder = pair_set, method, meter, cache, folder
+    Args:
+        sets: one for each way.
+    """
 
-    def place(self, pair: Pair) -> Path:
-        return self.folder / f"{pair.name}.png"
+    def __init__(self, sets: Sequence[SetResult], method: Method, meter: Meter, cache: Cache, report: Path) -> None:
+        self.sets, self.method, self.meter, self.cache, self.report = sets, method, meter, cache, report
+        self.pair_set = sets[0].pairs
 
-    def key(self, pair: Pair) -> str:
-        identity = self.method.identity(self.pair_set, pair)
-        return key_of(pair.picture_hash, pair.mask_hash, identity, self.meter.identity)
+    def place(self, found: SetResult, pair: Pair) -> Path:
+        return self.report / "composites" / found.name / self.method.name / f"{pair.name}.png"
 
-    def entries(self, results: Results, step: Callable[[], None]) -> list[Entry]:
-        """Of each pair, in order, measured or from the cache."""
-        found: dict[str, Entry] = {}
-        waiting: list[tuple[Pair, str]] = []
+    def raw(self, pair: Pair) -> Path:
+        return self.report / "raw" / self.pair_set.name / self.method.name / f"{pair.name}.png"
+
+    def entries(self, results: Results, step: Callable[[], None]) -> list[list[Entry]]:
+        """Of each way to blend, and each pair in order, measured or from the cache."""
+        found: dict[str, list[Entry]] = {}
+        waiting: list[Pair] = []
         for number, pair in enumerate(self.pair_set.pairs, 1):
-            key = self.key(pair)
-            entry = self.cache.get(key)
-            if entry is not None and _hash_of_file(self.place(pair)) == entry.composite:
-                found[pair.name] = entry
-                results.cached += 1
+            known = [self._known(one, pair) for one in self.sets]
+            results.cached += sum(entry is not None for entry in known)
+            if self.raw(pair).is_file() and all(known):
+                found[pair.name] = [entry for entry in known if entry is not None]
                 step()
             else:
-                waiting.append((pair, key))
+                waiting.append(pair)
             if len(waiting) == self.method.batch or (waiting and number == len(self.pair_set.pairs)):
-                for (done, key), entry in zip(waiting, self._measure([pair for pair, _ in waiting]), strict=True):
-                    self.cache.add(key, entry)
-                    found[done.name] = entry
-                    results.measured += 1
+                for done, entries in zip(waiting, self._measure(waiting, results), strict=True):
+                    found[done.name] = entries
                     step()
                 waiting = []
-        return [found[pair.name] for pair in self.pair_set.pairs]
+        return [list(row) for row in zip(*(found[pair.name] for pair in self.pair_set.pairs), strict=True)]
 
-    def _measure(self, pairs: Sequence[Pair]) -> list[Entry]:
-        truths = [pair.truth() for pair in pairs]
+    def _key(self, found: SetResult, pair: Pair) -> str:
+        identity = self.method.identity(self.pair_set, pair)
+        return key_of(pair.picture_hash, pair.mask_hash, identity, self.meter.identity, found.blend)
+
+    def _known(self, found: SetResult, pair: Pair) -> Entry | None:
+        entry = self.cache.get(self._key(found, pair))
+        return entry if entry and _hash_of_file(self.place(found, pair)) == entry.composite else None
+
+    def _measure(self, pairs: Sequence[Pair], results: Results) -> list[list[Entry]]:
+        """Of each pair and way to blend; where the cache has it, from there."""
+        truths, holes = [pair.truth() for pair in pairs], [pair.hole for pair in pairs]
         outputs = list(self.method.outputs(self.pair_set, pairs, truths))
-        composites = [output.composite for output in outputs]
-        raws, holes = [output.raw for output in outputs], [pair.hole for pair in pairs]
-        values = self.meter.measure(raws, composites, truths, holes)
-        for pair, composite in zip(pairs, composites, strict=True):
-            save_image(Image.fromarray(composite), self.place(pair))
-        return [Entry(hash_of(composite), value) for composite, value in zip(composites, values, strict=True)]
+        for pair, output in zip(pairs, outputs, strict=True):
+            save_image(Image.fromarray(output.raw), self.raw(pair))
+        columns = []
+        for found in self.sets:
+            entries = [self._known(found, pair) for pair in pairs]
+            new = [i for i, entry in enumerate(entries) if entry is None]
+            made = [outputs[i].blended(found.blend, truths[i], holes[i]) for i in new]
+            raws = [outputs[i].raw for i in new]
+            values = self.meter.measure(raws, made, [truths[i] for i in new], [holes[i] for i in new]) if new else []
+            for i, composite, value in zip(new, made, values, strict=True):
+                save_image(Image.fromarray(composite), self.place(found, pairs[i]))
+                entries[i] = entry = Entry(hash_of(composite), value)
+                self.cache.add(self._key(found, pairs[i]), entry)
+                results.measured += 1
+            columns.append([entry for entry in entries if entry is not None])
+        return [list(row) for row in zip(*columns, strict=True)]
 
 
 def read_composite(path: Path) -> np.ndarray:
@@ -159,9 +200,9 @@ def _hash_of_file(path: Path) -> str | None:
         return None
 
 
-def _add_fid(
-    result: MethodResult, entries: Sequence[Entry], pair_set: PairSet, meter: Meter, cache: Cache, begin: Begin
-) -> None:
+def _add_fid(found: SetResult, entries: Sequence[Entry], meter: Meter, cache: Cache, begin: Begin) -> None:
+    """To the newest method of a set: the distance of its composites to the originals of the same set."""
+    result, pair_set = found.methods[-1], found.pairs
     count = len(pair_set.pairs)
     if "fid" in meter.missing:
         result.no_fid = meter.missing["fid"]
@@ -169,22 +210,22 @@ def _add_fid(
         result.no_fid = f"{count} pictures; accepted: {LEAST_FOR_FID} or more"
     if result.no_fid:
         return
-    step = begin(f"{pair_set.name}: {result.method.name}, FID", 2 * count)
+    step = begin(f"{found.title}: {result.method.name}, FID", 2 * count)
 
     def features(hashes: Sequence[str], read: Sequence[Callable[[], np.ndarray]]) -> np.ndarray:
         """(N, 2048), of pictures by their hash; read where they aren't known."""
         keys = [key_of(value, meter.implementations["fid"]) for value in hashes]
-        found = {key: known for key in keys if (known := cache.get_features(key)) is not None}
-        missing = [(key, open_it) for key, open_it in zip(keys, read, strict=True) if key not in found]
+        rows = {key: known for key in keys if (known := cache.get_features(key)) is not None}
+        missing = [(key, open_it) for key, open_it in zip(keys, read, strict=True) if key not in rows]
         for start in range(0, len(missing), BATCH):
             part = missing[start : start + BATCH]
             for (key, _), row in zip(part, meter.features([open_it() for _, open_it in part]), strict=True):
                 cache.add_features(key, row)
-                found[key] = row
+                rows[key] = row
                 step()
         for _ in range(count - len(missing)):
             step()
-        return np.stack([found[key] for key in keys])
+        return np.stack([rows[key] for key in keys])
 
     real = features([pair.picture_hash for pair in pair_set.pairs], [pair.truth for pair in pair_set.pairs])
     readers = [partial(read_composite, path) for path in result.composites]

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 
 import invertfill
 from invertfill.evaluation import plots
+from invertfill.evaluation.cache import key_of
 from invertfill.evaluation.metrics import METRICS, Meter
 from invertfill.evaluation.pairs import RESIZE
 from invertfill.evaluation.protocol import Results, SetResult, read_composite
@@ -40,6 +41,11 @@ from invertfill.imaging.writing import encode_image, save_image
 HOLE = 127  # grey, in a picture of the input
 CAPTION = 22  # pixels above a sheet's columns
 NO_VALUE = "–"
+BLENDED = {
+    "auto": "each method in its own way",
+    "none": "none: every method's raw output is put into the hole as it is",
+    **{way: f"{way}, of every method's raw output" for way in ("membrane", "rim")},
+}
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,7 @@ def caption(result: SetResult, about: About, meter: Meter) -> list[tuple[str, st
     return [
         ("data", f"{about.images}, {len(pairs.pairs)} pictures at {about.size} px"),
         ("masks", f"class {pairs.name}, {pairs.masks}, SHA-256 of the set {pairs.mask_hash}"),
+        ("blend", BLENDED[result.blend]),
         *((found.method.name, found.method.about) for found in result.methods),
         *((METRICS[name].label if name in METRICS else "FID", by) for name, by in meter.implementations.items()),
         ("intervals", INTERVAL),
@@ -143,12 +150,12 @@ def _cell(name: str, mean: Mean, base: Mean | None) -> str:
 
 def _describe(result: SetResult, about: About, meter: Meter, folder: Path, gallery: int) -> dict[str, Any]:
     """What the templates show of a set."""
-    name = result.pairs.name
+    name = result.name
     head, rows = table(result, about.relative_to)
     bins = coverage_bins(result)
     described: dict[str, Any] = {
         "name": name,
-        "title": f"{name}: {len(result.pairs.pairs)} pictures, masks {result.pairs.masks}",
+        "title": f"{result.title}: {len(result.pairs.pairs)} pictures, masks {result.pairs.masks}",
         "caption": caption(result, about, meter),
         "head": head,
         "rows": rows,
@@ -254,8 +261,10 @@ def _as_json(results: Results, facts: dict[str, Any]) -> dict[str, Any]:
     sets = [
         {
             "class": found.pairs.name,
+            "blend": found.blend,
             "masks": found.pairs.masks,
             "mask_set_sha256": found.pairs.mask_hash,
+            "picture_set_sha256": key_of(*(pair.picture_hash for pair in found.pairs.pairs)),
             "count": len(found.pairs.pairs),
             "methods": [
                 {

@@ -18,7 +18,7 @@ from invertfill.evaluation.protocol import SetResult, check_names, evaluate
 from invertfill.evaluation.report import About, table, write_report
 from invertfill.imaging.files import make_folder
 from invertfill.notes import Begin
-from invertfill.options import FillOptions
+from invertfill.options import AUTO, DECLARED, FillOptions
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Request:
     pairs: Path | None
     options: FillOptions
     command: str
+    blends: Sequence[str] = (AUTO,)
 
 
 @dataclass
@@ -93,12 +94,12 @@ def run(request: Request, begin: Begin) -> Report:
         return report
     make_folder(request.out)
     meter = Meter(device)
-    results = evaluate(sets, methods, meter, request.out, begin)
+    results = evaluate(sets, methods, request.blends, meter, request.out, begin)
     about = About(str(request.source.images), request.source.size, request.command, request.relative_to)
     page = write_report(results, about, meter, request.out, request.gallery)
     report.page, report.results = page, json.loads((request.out / "report.json").read_text(encoding="utf-8"))
     for found in results.sets:
-        report.lines.extend([f"{found.pairs.name}: {len(found.pairs.pairs)} pictures", *_aligned(found, about), ""])
+        report.lines.extend([f"{found.title}: {len(found.pairs.pairs)} pictures", *_aligned(found, about), ""])
     report.lines.append(f"{results.measured} measured, {results.cached} from the cache")
     report.lines.append(f"report: {one_line(page)}")
     report.notes.extend(
@@ -106,9 +107,7 @@ def run(request: Request, begin: Begin) -> Report:
         for name, why in meter.missing.items()
     )
     if "fid" not in meter.missing:
-        reasons = {
-            f"{s.pairs.name}: FID not computed: {m.no_fid}": 0 for s in results.sets for m in s.methods if m.no_fid
-        }
+        reasons = {f"{s.title}: FID not computed: {m.no_fid}": 0 for s in results.sets for m in s.methods if m.no_fid}
         report.notes.extend(reasons)
     return report
 
@@ -119,6 +118,14 @@ def _check(request: Request) -> None:
         raise InputError("no masks; accepted: --mask FOLDER, or --coverage such as hard,extreme,all")
     if source.masks is not None and len(source.coverage) > 1:
         raise InputError("--mask with several classes of --coverage; accepted: one, which all masks must lie in")
+    accepted = DECLARED["blend"].choices
+    for blend in request.blends:
+        if blend not in accepted or request.blends.count(blend) > 1:
+            raise InputError(
+                f"--blend {','.join(request.blends)}; accepted: {', '.join(accepted)}, each once, by comma"
+            )
+    if request.options.feather and tuple(request.blends) != (AUTO,):
+        raise InputError("--feather with --blend: the raw output isn't feathered; accepted: --blend auto")
     given = bool(request.models or request.predictions or request.methods)
     if not given and request.pairs is None:
         raise InputError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -63,6 +62,27 @@ def _mean_of(data: bytes) -> Mean:
     return Mean(mean, float(found.low), float(found.high), there.size)
 
 
+def mean_of_runs(values: np.ndarray) -> Mean:
+    """Of several trainings on the same pictures, (runs, N): the interval is over both.
+
+    Runs and pictures are drawn again, each by itself, and all pairs of them count (a crossed bootstrap). Pictures
+    without a value (NaN) in a run are left out. Of few runs such an interval is too narrow, as any is.
+    """
+    there = values[:, ~np.isnan(values).any(0)]
+    runs, count = there.shape
+    if not there.size:
+        return Mean(np.nan, np.nan, np.nan, 0)
+    mean = float(there.mean())
+    if there.size == 1:
+        return Mean(mean, np.nan, np.nan, 1)
+    rng = np.random.default_rng(0)
+    of_runs, of_pictures = (rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n for n in (runs, count))
+    found = ((of_runs @ there) * of_pictures).sum(1)
+    edge = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(found, (edge, 100 - edge))
+    return Mean(mean, float(low), float(high), count)
+
+
 def means(result: MethodResult, which: np.ndarray | None = None) -> dict[str, Mean]:
     """Metric -> mean, over all pairs or those chosen by a (N,) bool."""
     return {name: mean_of(result.values[name][... if which is None else which]) for name in measured(result)}
@@ -99,15 +119,17 @@ def difficulty(result: SetResult) -> np.ndarray:
 
 
 def to_csv(results: Results) -> str:
-    """A row for each class, method and picture, with the hashes by which it can be told again."""
+    """A row for each class, way to blend, method and picture, with the hashes by which it can be told again."""
     names = measured(results.sets[0].methods[0])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "method", "picture", "coverage", *names, "picture_sha256", "mask_sha256", "about"])
+    writer.writerow(
+        ["class", "blend", "method", "picture", "coverage", *names, "picture_sha256", "mask_sha256", "about"]
+    )
     for found in results.sets:
         for method in found.methods:
             for i, pair in enumerate(found.pairs.pairs):
-                row: Sequence[object] = [found.pairs.name, method.method.name, pair.name, f"{pair.coverage:.6f}"]
+                row = [found.pairs.name, found.blend, method.method.name, pair.name, f"{pair.coverage:.6f}"]
                 values = [f"{method.values[name][i]:.6f}" for name in names]
                 writer.writerow([*row, *values, pair.picture_hash, pair.mask_hash, method.method.about])
     return text.getvalue()

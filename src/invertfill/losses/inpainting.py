@@ -22,13 +22,19 @@ Features = Callable[[Tensor, Sequence[int]], list[Tensor]]
 
 
 class LossWeights(Section):
-    """Weights of Eq. 4-7: RFR's for Eq. 4; lambda_msr and lambda_fid are this project's (the paper gives none)."""
+    """Weights of Eq. 4-7: RFR's for Eq. 4; lambda_msr and lambda_fid are this project's (the paper gives none).
+
+    Attributes:
+        composite: as RFR does, perceptual and style of the composite are added to the output's, and TV is the
+            composite's. False is the paper's text: all of Eq. 4 is between I and O_G, and TV is that of O_G.
+    """
 
     valid: NonNegative = 1.0
     hole: NonNegative = 6.0
     perceptual: NonNegative = 0.05
     style: NonNegative = 120.0
     tv: NonNegative = 0.1
+    composite: bool = True
     msr: NonNegative = 1.0  # lambda_msr, Eq. 5
     fid: NonNegative = 0.005  # lambda_fid, Eq. 6; pSp's weight of its comparable term
 
@@ -85,7 +91,7 @@ def tv_loss(image: Tensor) -> Tensor:
 def inpainting_loss(
     output: Tensor, target: Tensor, mask: Tensor, features: Features | None, weights: LossWeights | None = None
 ) -> Loss:
-    """L_ipt, Eq. 4, on output and composite as in RFR.
+    """L_ipt, Eq. 4, on the output, and with `LossWeights.composite` on the composite as in RFR.
 
     Args:
         output: O_G, (N, 3, H, W) in [-1, 1], before compositing.
@@ -99,20 +105,19 @@ def inpainting_loss(
     """
     weights = weights or LossWeights()
     output, target = to_unit(output), to_unit(target)
-    combined = composite(output, target, mask)
+    seen = [output, composite(output, target, mask)] if weights.composite else [output]
     terms = {
         "valid": (weights.valid, valid_loss(output, target, mask)),
         "hole": (weights.hole, hole_loss(output, target, mask)),
-        "tv": (weights.tv, tv_loss(combined)),
+        "tv": (weights.tv, tv_loss(seen[-1])),
     }
     if features is not None:
         wanted = _target_features(features, target)
-        # One pass for output and composite: the network's weights are read once.
-        both = [stage.chunk(2) for stage in features(torch.cat([output, combined]), PERCEPTUAL_TAPS)]
-        of_output, of_combined = [pair[0] for pair in both], [pair[1] for pair in both]
-        perceptual = perceptual_loss(of_output, wanted) + perceptual_loss(of_combined, wanted)
-        style = style_loss(of_output, wanted) + style_loss(of_combined, wanted)
-        terms |= {"perceptual": (weights.perceptual, perceptual), "style": (weights.style, style)}
+        # One pass for all: the network's weights are read once.
+        stages = [stage.chunk(len(seen)) for stage in features(torch.cat(seen), PERCEPTUAL_TAPS)]
+        found = list(zip(*stages, strict=True))  # for each picture, its stages
+        terms["perceptual"] = (weights.perceptual, _sum(perceptual_loss(maps, wanted) for maps in found))
+        terms["style"] = (weights.style, _sum(style_loss(maps, wanted) for maps in found))
     return _weighted(terms)
 
 
