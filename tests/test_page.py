@@ -327,7 +327,7 @@ def test_progress_claims_no_more_than_is_known(visit) -> None:
           const said = [];
           progress.start("Filling", null);
           for (const share of [0.5, 1]) {
-            progress.sent(share);
+            progress.before(share, "Sending");
             said.push([bar.getAttribute("value"), text.textContent]);
           }
           progress.stop(true);

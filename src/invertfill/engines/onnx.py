@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -46,7 +47,7 @@ class OnnxEngine:
         self.threads = threads
         self.device = device
         pool = ThreadPoolExecutor(1)
-        self._opened = cache(lambda graph: pool.submit(self._open, graph))
+        self._opened = cache(lambda graph: _begun(pool, self._open, graph))
         self._opened("fill")
 
     def _session(self, graph: str) -> Any:
@@ -93,6 +94,16 @@ class OnnxEngine:
     def _run(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> np.ndarray:
         output: np.ndarray = session.run(None, {k: np.ascontiguousarray(v, np.float32) for k, v in inputs.items()})[0]
         return output
+
+
+def _begun(pool: ThreadPoolExecutor, work: Callable[[str], Any], given: str) -> Future[Any]:
+    """Work in a thread; done at once where there are none, as in a browser."""
+    try:
+        return pool.submit(work, given)
+    except RuntimeError:
+        done: Future[Any] = Future()
+        done.set_result(work(given))
+        return done
 
 
 def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
