@@ -43,7 +43,7 @@ def answer(path: str, model: str, fields: Any, told: Callable[[dict[str, Any]], 
     Returns:
         Why that can't be done; "" where it was.
     """
-    given = {name: value.to_bytes() if hasattr(value, "to_bytes") else value for name, value in fields.items()}
+    given = {name: bytes(value) if isinstance(value, memoryview) else value for name, value in fields.items()}
     try:
         for made in _made(path, model, given):
             told(made)

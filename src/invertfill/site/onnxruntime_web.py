@@ -58,7 +58,7 @@ class InferenceSession:
             for name, value in inputs.items()
         }
         outputs = _ask({**self._about, "inputs": given})["outputs"]
-        return [np.frombuffer(output["data"].to_bytes(), np.float32).reshape(output["dims"]) for output in outputs]
+        return [np.frombuffer(output["data"], np.float32).reshape(output["dims"]) for output in outputs]
 
 
 def get_available_providers() -> list[str]:

@@ -55,6 +55,7 @@ async function answer({ path, model, files, fields }) {
     const refusal = await run(module.answer, path, model, python.toPy(fields), told);
     postMessage(refusal ? { error: refusal, status: 422 } : { done: true });
   } catch (error) {
+    console.error(error);
     const [line] = String(error.message).trim().split("\n").slice(-1);
     const full = /MemoryError|out of memory|allocation failed/i.test(line);
     postMessage({ error: full ? "The browser has no memory for that; try a smaller picture." : line, status: 500 });
