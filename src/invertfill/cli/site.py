@@ -13,9 +13,7 @@ from invertfill.cli.output import Quiet
 app = typer.Typer()
 
 
-@app.command(
-    epilog=examples("invertfill site public", "invertfill site public --runtime downloads --model photos-512")
-)
+@app.command(epilog=examples("invertfill site public", "invertfill site public --runtime downloads --model photos-512"))
 def site(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or an empty folder.")],
     runtime: Annotated[
@@ -28,7 +26,9 @@ def site(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A model that ships; the first is the default. photos-512 and all without it."),
+        typer.Option(
+            metavar="NAME", help="A model that ships; the first is the default. All without it, photos-512 first."
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from functools import lru_cache
+from typing import Any
 
 from PIL import Image, ImageCms
 
@@ -13,7 +14,7 @@ from invertfill.notes import Note, log
 
 # The same way there and back: white stays white, black stays black, and colours that both spaces hold stay as they are.
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
-FLAGS = 0x2000  # black point compensation, as Little CMS has it: not every Pillow names it
+FLAGS: Any = 0x2000  # black point compensation, as Little CMS has it: not every Pillow names it
 WITHOUT_ALPHA = {"LA": "L", "RGBA": "RGB"}
 
 

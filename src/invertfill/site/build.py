@@ -1,4 +1,4 @@
-"""Writes the site: the page, the package, the models and what they run on, as files that any web server can hand out."""
+"""Writes the site: the page, the package, the models and what they run on, as files for any web server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from invertfill.errors import InputError
 from invertfill.options import AUTO
@@ -81,19 +82,20 @@ def _write(folder: Path, runtime: Path | None, models: Sequence[str]) -> Site:
     needed = {name: _weights(find_models(name)) for name in models}
     (folder / "runtime").mkdir(parents=True)
     copy_runtime(runtime, folder / "runtime")
-    for path in dict.fromkeys(path for paths in needed.values() for path in paths):
+    weights = list(dict.fromkeys(path for paths in needed.values() for path in paths))
+    for path in weights:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(SOURCE / path, folder / path)
     (folder / "invertfill.zip").write_bytes(_package())
     page = _write_page(folder)
     large = [f"runtime/{name}" for name in RUNTIME] + ["invertfill.zip"]
-    files = {path: _about(folder / path) for path in [*large, *dict.fromkeys(sum(needed.values(), []))]}
+    files = {path: _about(folder / path) for path in [*large, *weights]}
     offered = [_offer(name, [*large, *paths]) for name, paths in needed.items()]
     told = {"models": offered, "limits": LIMITS, "files": files}
     (folder / "site.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
     _write_worker(folder, ["./", "site.json", *page])
     written = [path for path in folder.rglob("*") if path.is_file()]
-    first = sum(int(files[path]["bytes"]) for path in offered[0]["files"])
+    first = sum(files[path]["bytes"] for path in offered[0]["files"])
     return Site(folder, len(written), sum(path.stat().st_size for path in written), first)
 
 
@@ -111,7 +113,7 @@ def _weights(models: Sequence[ModelInfo]) -> list[str]:
     return [path.relative_to(SOURCE).as_posix() for path in paths]
 
 
-def _offer(name: str, files: list[str]) -> dict[str, object]:
+def _offer(name: str, files: list[str]) -> dict[str, Any]:
     """As /v1/models tells it of a server, and which files it takes."""
     if name == AUTO:
         return {"name": name, "domain": ABOUT_AUTO, "licence": "", "pixels": 0, "files": files}
@@ -119,7 +121,7 @@ def _offer(name: str, files: list[str]) -> dict[str, object]:
     return {"name": name, "domain": model.domain, "licence": model.licence, "pixels": model.size, "files": files}
 
 
-def _about(path: Path) -> dict[str, object]:
+def _about(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 

@@ -85,6 +85,8 @@ def _extended(
         yield inpainter.outpaint(picture, **margins, **options | {"seed": seed, "samples": 1})
 
 
-def _picture(data: bytes, suffix: str, result: FillResult | None = None, notes: list[str] | None = None) -> dict[str, Any]:
+def _picture(
+    data: bytes, suffix: str, result: FillResult | None = None, notes: list[str] | None = None
+) -> dict[str, Any]:
     model, why = (result.model, result.why) if result else ("", "")
     return {"data": data, "type": media_type(suffix), "model": model, "why": why, "notes": notes or []}

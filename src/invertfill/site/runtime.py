@@ -1,4 +1,4 @@
-"""What the site runs on and the repository doesn't hold: Python for browsers, NumPy and Pillow for it, ONNX Runtime Web.
+"""What the site runs on and the repository doesn't hold: ONNX Runtime Web, and Python, NumPy and Pillow for browsers.
 
 Each file is known by its SHA-256. So it may come from anywhere: a package registry, a folder, another package that
 carries it. The wheels are those that Pyodide's own lock file names.

@@ -35,7 +35,7 @@ async function isolate() {
 
 export async function cost(model) {
   const bytes = (await missing(model)).reduce((sum, file) => sum + file.bytes, 0);
-  return bytes ? `The first fill downloads ${megabytes(bytes)} MB. They stay in this browser, which then fills offline.` : "";
+  return bytes ? `The first fill downloads ${megabytes(bytes)} MB, once. After that it works offline.` : "";
 }
 
 const megabytes = (bytes) => Math.max(1, Math.round(bytes / 1e6));
