@@ -36,7 +36,7 @@ def site(
 
     Any web server can hand them out, also below another address. No photo leaves the visitor's machine.
     """
-    from invertfill.site.build import MODELS, build_site
+    from invertfill.browser.build import MODELS, build_site
 
     written = build_site(folder, runtime, tuple(model or MODELS))
     if not quiet:

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from invertfill.browser.runtime import RUNTIME, copy_runtime
 from invertfill.errors import InputError
 from invertfill.options import AUTO
 from invertfill.registry import FACE_DETECTOR, FILES, SUMS, ModelInfo, find_models, sha256_of
-from invertfill.site.runtime import RUNTIME, copy_runtime
 
 SOURCE = Path(__file__).parent.parent
 PAGES = (SOURCE / "serve/page", Path(__file__).parent / "page")  # files of the second replace those of the first
 SERVER = ("docs.html", "docs.js", "docs.css", "server.js")  # of a page that has one
 WORKER = "service-worker.js"  # lies at the top, as it answers for all that is beside it and below
-INSIDE = ("errors.py", "notes.py", "options.py", "registry.py", "engines/", "imaging/", "pipeline/", "site/")
+INSIDE = ("errors.py", "notes.py", "options.py", "registry.py", "engines/", "imaging/", "pipeline/", "browser/")
 LIMITS = {"upload": 500_000_000, "pixels": 50_000_000, "samples": 8}  # of one picture in a browser's 4 GB
 GENERAL = "photos-512"
 MODELS = (GENERAL, AUTO, "faces-256", "scenery-256")  # the first is what a visitor downloads

@@ -1,4 +1,4 @@
-// Python in a worker: what the page asks goes to site/door.py, and what that asks of the graphs to graphs-worker.js.
+// Python in a worker: what the page asks goes to browser/door.py, and what that asks of the graphs to graphs-worker.js.
 
 import { loadPyodide } from "../runtime/pyodide.mjs";
 
@@ -19,7 +19,7 @@ async function start() {
   python.unpackArchive(await read("invertfill.zip"), "zip", { extractDir: "/app" });
   python.registerJsModule("invertfill_graphs", { call: graphs.memory ? callAndWait : call });
   python.runPython('import sys; sys.path.insert(0, "/app")');
-  return { python, module: python.pyimport("invertfill.site.door") };
+  return { python, module: python.pyimport("invertfill.browser.door") };
 }
 
 async function read(path) {

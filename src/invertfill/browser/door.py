@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from invertfill.browser import onnxruntime_web
 from invertfill.errors import InputError
 from invertfill.imaging.formats import media_type
 from invertfill.imaging.preview import PREVIEW_SUFFIX, encode_preview
@@ -17,7 +18,6 @@ from invertfill.imaging.sources import Encoded
 from invertfill.notes import Notes
 from invertfill.options import DECLARED, FillOptions
 from invertfill.pipeline.result import FillResult
-from invertfill.site import onnxruntime_web
 
 sys.modules["onnxruntime"] = onnxruntime_web  # type: ignore[assignment]
 

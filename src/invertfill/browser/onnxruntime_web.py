@@ -1,7 +1,7 @@
 """The part of onnxruntime's interface that InvertFill uses, by ONNX Runtime Web.
 
-In a browser it stands for that package. The graphs run in a worker of their own (page/graphs-worker.js), so a call hands
-the inputs over and waits.
+In a browser it stands for that package. The graphs run in a worker of their own (page/graphs-worker.js), so a call
+hands the inputs over and waits.
 """
 
 from __future__ import annotations
