@@ -75,9 +75,8 @@ def measure(browser: Any, address: str, pictures: list[tuple[Path, Path]], fills
         times = [(in_browser(page, picture, mask), by_python(inpainter, picture, mask)) for _ in range(fills)]
         here, there = (statistics.median(column) for column in zip(*times, strict=True))
         width, height = Image.open(picture).size
-        print(
-            f"| a fill, {width} x {height} {picture.suffix[1:].upper()} | {here:.2f} | {there:.2f} | {here / there:.2f} |"
-        )
+        what = f"a fill, {width} x {height} {picture.suffix[1:].upper()}"
+        print(f"| {what} | {here:.2f} | {there:.2f} | {here / there:.2f} |")
     print(f"| most memory of the page's process, MB | {memory(browser):.0f} | | |")
 
 

@@ -21,7 +21,10 @@ SOURCE = Path(__file__).parent.parent
 PAGES = (SOURCE / "serve/page", Path(__file__).parent / "page")  # files of the second replace those of the first
 SERVER = ("docs.html", "docs.js", "docs.css", "server.js")  # of a page that has one
 WORKER = "service-worker.js"  # lies at the top, as it answers for all that is beside it and below
-INSIDE = ("errors.py", "notes.py", "options.py", "registry.py", "engines/", "imaging/", "pipeline/", "browser/")
+INSIDE = (
+    *("__init__.py", "errors.py", "notes.py", "options.py", "registry.py", "engines/", "imaging/", "pipeline/"),
+    *("browser/__init__.py", "browser/door.py", "browser/onnxruntime_web.py"),
+)
 LIMITS = {"upload": 500_000_000, "pixels": 50_000_000, "samples": 8}  # of one picture in a browser's 4 GB
 GENERAL = "photos-512"
 MODELS = (GENERAL, AUTO, "faces-256", "scenery-256")  # the first is what a visitor downloads
@@ -131,7 +134,7 @@ def _package() -> bytes:
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(SOURCE.rglob("*.py")):
             name = path.relative_to(SOURCE).as_posix()
-            if name.startswith(INSIDE) or name == "__init__.py":
+            if name.startswith(INSIDE):
                 entry = zipfile.ZipInfo(f"{SOURCE.name}/{name}")
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(entry, path.read_bytes())

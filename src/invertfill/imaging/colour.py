@@ -28,7 +28,8 @@ def to_srgb(image: Image.Image, *, note: Note = log.info) -> Image.Image:
         try:
             return _apply(_transform(profile, colours.mode, True), colours)
         except ImportError:
-            note("this Pillow knows no colour profiles, so sRGB is assumed; the profile itself is kept")
+            if not any("sRGB".encode(way) in profile for way in ("ascii", "utf-16-be")):  # by its own description
+                note("this Pillow knows no colour profiles, so sRGB is assumed; the profile itself is kept")
         except (OSError, ImageCms.PyCMSError) as error:
             note(f"the colour profile can't be used ({error}), so sRGB is assumed; the profile itself is kept")
     return colours.convert("RGB")

@@ -11,7 +11,8 @@ const RELOADED = "invertfill-reloaded";
 const OUTPUT = 64 * 2 ** 20; // bytes: the most that a graph may answer
 
 let site; // what lies here: site.json, written by `invertfill site`
-let workers = null; // { python, graphs }
+let workers = null; // { python, graphs, stop: what interrupts Python, where memory can be shared }
+let questions = 0; // so far
 
 export async function offers() {
   await isolate();
@@ -56,6 +57,7 @@ async function bring(model, { signal, before }) {
   const cache = await globalThis.caches?.open(FILES);
   let come = 0;
   for (const { path, bytes, sha256 } of files) {
+    if (path.startsWith("weights/")) open(); // Python starts meanwhile
     const data = new Uint8Array(bytes);
     let at = 0;
     try {
@@ -91,37 +93,41 @@ async function sum(data) {
 function open() {
   if (workers) return workers;
   const worker = (name) => new Worker(new URL(name, import.meta.url), { type: "module" });
-  workers = { python: worker("python-worker.js"), graphs: worker("graphs-worker.js") };
   const { port1, port2 } = new MessageChannel();
-  const memory = crossOriginIsolated ? new SharedArrayBuffer(OUTPUT) : null;
+  const shared = (bytes) => (crossOriginIsolated ? new SharedArrayBuffer(bytes) : null);
+  const [memory, stop] = [shared(OUTPUT), shared(1)];
+  workers = { python: worker("python-worker.js"), graphs: worker("graphs-worker.js"), stop: stop && new Uint8Array(stop) };
   workers.graphs.postMessage({ port: port1, memory }, [port1]);
-  workers.python.postMessage({ port: port2, memory }, [port2]);
+  workers.python.postMessage({ port: port2, memory, stop: workers.stop }, [port2]);
   return workers;
 }
 
 function close() {
-  for (const worker of Object.values(workers ?? {})) worker.terminate();
+  for (const worker of [workers?.python, workers?.graphs]) worker?.terminate();
   workers = null;
 }
 
 // Asks Python; told is called with each message but the last.
 async function ask(message, { signal, told = () => {} } = {}) {
-  const { python, graphs } = open();
+  const { python, graphs, stop } = open();
+  const id = ++questions;
   try {
     return await new Promise((resolve, reject) => {
       const broken = () => reject(new Refused("The browser can't run this.", 500));
       python.onerror = graphs.onerror = broken;
       python.onmessage = ({ data }) => {
-        if (data.error) reject(new Refused(plain(data.error), data.status));
+        if (data.id !== id) return; // of one that was cancelled
+        if (data.error) reject(new Refused(plain(data.error) || "The browser can't do that.", data.status));
         else if (data.done) resolve(data);
         else told(data);
       };
       signal?.addEventListener("abort", () => reject(new DOMException("Cancelled", "AbortError")));
       signal?.throwIfAborted();
-      python.postMessage(message);
+      python.postMessage({ ...message, id });
     });
   } catch (error) {
-    if (error.status !== 422) close(); // Python is at work, or at its end
+    if (error.name === "AbortError" && stop) stop[0] = 2; // as Ctrl-C does
+    else if (error.status !== 422) close();
     throw error;
   }
 }

@@ -5,18 +5,20 @@ import { loadPyodide } from "../runtime/pyodide.mjs";
 const ROOT = new URL("..", import.meta.url);
 const PACKAGE = "/app/invertfill/";
 const HEAD = 16; // bytes of the shared memory: a flag, and the length of the text that follows
-let graphs; // { port, memory }
+let graphs; // { port, memory, stop }
 let door; // a promise of the Python module
 let last = Promise.resolve(); // what is asked is done in turn
 
 onmessage = ({ data }) => {
   if (data.port) [graphs, door] = [data, start()];
-  else last = last.then(() => (data.warm ? warm(data) : answer(data)));
+  else last = last.then(() => (data.warm ? warm(data).catch(() => {}) : answer(data))); // what fails will be asked again
 };
 
 async function start() {
+  if (!graphs.memory && !WebAssembly.Suspending) throw new Error("This browser can fill on pages with https alone.");
   const python = await loadPyodide({ indexURL: new URL("runtime/", ROOT).href, packages: ["numpy", "pillow"] });
   python.unpackArchive(await read("invertfill.zip"), "zip", { extractDir: "/app" });
+  if (graphs.stop) python.setInterruptBuffer(graphs.stop);
   python.registerJsModule("invertfill_graphs", { call: graphs.memory ? callAndWait : call });
   python.runPython('import sys; sys.path.insert(0, "/app")');
   return { python, module: python.pyimport("invertfill.browser.door") };
@@ -44,21 +46,24 @@ async function warm({ warm: files, model }) {
   await run(module.warm, model);
 }
 
-async function answer({ path, model, files, fields }) {
+async function answer({ id, path, model, files, fields }) {
+  const tell = (told, transfer = []) => postMessage({ id, ...told }, transfer);
   try {
+    if (graphs.stop) graphs.stop[0] = 0;
     const { python, module } = await door;
     await lay(python, files);
     const told = (picture) => {
       const made = picture.toJs({ dict_converter: Object.fromEntries });
-      postMessage(made, [made.data.buffer]);
+      tell(made, [made.data.buffer]);
     };
     const refusal = await run(module.answer, path, model, python.toPy(fields), told);
-    postMessage(refusal ? { error: refusal, status: 422 } : { done: true });
+    tell(refusal ? { error: refusal, status: 422 } : { done: true });
   } catch (error) {
+    if (error.type === "KeyboardInterrupt") return;
     console.error(error);
     const [line] = String(error.message).trim().split("\n").slice(-1);
     const full = /MemoryError|out of memory|allocation failed/i.test(line);
-    postMessage({ error: full ? "The browser has no memory for that; try a smaller picture." : line, status: 500 });
+    tell({ error: full ? "The browser has no memory for that; try a smaller picture." : line, status: 500 });
   }
 }
 
