@@ -55,7 +55,8 @@ def fill(page: Any) -> None:
     """Press the button and wait for one more step."""
     steps = page.locator("#film button").count()
     page.locator("#go").click()
-    page.locator("#film button:enabled").nth(steps).wait_for()
+    page.locator("#film button:enabled").nth(steps).or_(page.locator("#wrong p")).first.wait_for()
+    assert page.locator("#wrong").inner_text() == ""
 
 
 def shown(page: Any) -> str:

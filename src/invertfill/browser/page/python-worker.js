@@ -10,8 +10,11 @@ let door; // a promise of the Python module
 let last = Promise.resolve(); // what is asked is done in turn
 
 onmessage = ({ data }) => {
-  if (data.port) [graphs, door] = [data, start()];
-  else last = last.then(() => (data.warm ? warm(data).catch(() => {}) : answer(data))); // what fails will be asked again
+  if (data.port) {
+    graphs = data;
+    door = start();
+    door.catch(() => {}); // who asks is told
+  } else last = last.then(() => (data.warm ? warm(data).catch(() => {}) : answer(data))); // what fails will be asked again
 };
 
 async function start() {
