@@ -104,10 +104,12 @@ def _write(folder: Path, runtime: Path | None, models: Sequence[str]) -> Site:
 
 def _weights(models: Sequence[ModelInfo]) -> list[str]:
     """The files of models that ship, and of the detector of faces where there is one for portraits among others."""
+    if all(model.folder is None for model in models):
+        raise InputError(f"{models[0].name}: not for browsers; accepted: {', '.join(MODELS)}")
     paths = []
     for model in models:
         if model.folder is None:
-            continue  # PatchMatch, which isn't for browsers
+            continue  # PatchMatch
         if SOURCE not in model.folder.resolve().parents:
             raise InputError(f"{model.folder}: a model that doesn't ship; accepted: {', '.join(MODELS)}")
         paths += [model.file(name) for name in (*FILES, SUMS)]

@@ -6,7 +6,7 @@ hands the inputs over and waits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from invertfill_graphs import call
 from js import Object
-from pyodide.ffi import JsPromise, run_sync, to_js
+from pyodide.ffi import run_sync, to_js
 
 from invertfill.registry import FILES, WEIGHTS
 
@@ -68,7 +68,7 @@ def get_available_providers() -> list[str]:
 
 def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
     answer = call(to_js(question, dict_converter=Object.fromEntries))
-    if isinstance(answer, JsPromise):
+    if isinstance(answer, Awaitable):  # memory can't be shared
         answer = run_sync(answer)
     told: dict[str, Any] = answer.to_py()
     if told.get("error"):

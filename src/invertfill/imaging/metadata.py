@@ -45,7 +45,7 @@ def read_exif(image: Image.Image, name: object, note: Note) -> Image.Exif:
         kept.update({tag: value for tag, value in given.items() if tag not in LAYOUT and tag not in IFDS})
         for tag in IFDS:
             if entries := given.get_ifd(tag):
-                ifd_of(kept, tag).update(entries)
+                kept[tag] = kept._ifds[tag] = dict(entries)  # newer Pillows look at the second, older at the first
         kept.tobytes()
         return kept
     except OSError:  # for EXIF data behind the pixels, Pillow decodes these, and they are damaged
@@ -53,11 +53,6 @@ def read_exif(image: Image.Image, name: object, note: Note) -> Image.Exif:
     except Exception:  # the picture itself may be whole
         note(f"{name}: the EXIF data is damaged and goes")
         return Image.Exif()
-
-
-def ifd_of(exif: Image.Exif, tag: int) -> dict[int, Any]:
-    """As `Exif.get_ifd`, of which older Pillows give a copy where there was none."""
-    return exif._ifds.setdefault(tag, exif.get_ifd(tag))
 
 
 def turned(image: Image.Image) -> Image.Transpose | None:
@@ -82,7 +77,7 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
     dpi = image.info.get("dpi")
     if dpi and all(math.isfinite(value) and value > 0 for value in dpi):
         info["dpi"] = dpi
-    details = ifd_of(exif, EXIF_IFD)
+    details = exif.get_ifd(EXIF_IFD)
     if {WIDTH, HEIGHT} & details.keys():
         details[WIDTH], details[HEIGHT] = size
     if len(exif) or details or exif.get_ifd(GPS_IFD):

@@ -36,7 +36,9 @@ async function isolate() {
 
 export async function cost(model) {
   const bytes = (await missing(model)).reduce((sum, file) => sum + file.bytes, 0);
-  return bytes ? `The first fill downloads ${megabytes(bytes)} MB, once. After that it works offline.` : "";
+  if (!bytes) return "";
+  const kept = globalThis.caches ? "once. After that it works offline." : "which this browser keeps on pages with https alone.";
+  return `The first fill downloads ${megabytes(bytes)} MB, ${kept}`;
 }
 
 const megabytes = (bytes) => Math.max(1, Math.round(bytes / 1e6));
