@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import browsing
 import numpy as np
 import pytest
 from PIL import Image
@@ -99,6 +100,15 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 tensor.add_(torch.randn_like(tensor) * 0.1)
     provenance = {"name": "tiny", "domain": "noise", "licence": "CC0", "source": "chance"}
     return export_model(model, tmp_path_factory.mktemp("models") / "tiny", provenance)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser")
+    with playwright.sync_playwright() as driver:
+        browser = browsing.launched(driver)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browsing import download, fill, hold, shoot, shown, spot, stroke
 from conftest import pixels, serving
 from PIL import Image
 
 from invertfill.imaging import coefficients
 
 pytest.importorskip("fastapi", reason="needs the app extra")
-playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser")
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-SHOTS = os.environ.get("INVERTFILL_SHOTS")  # a folder that gets pictures of the page, to be looked at
 EXPECTED = ("status of 4", "ERR_CONNECTION_REFUSED")  # what the browser itself says of answers that the page explains
 PHONE = {"width": 390, "height": 780}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"needs a browser: {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as driver:
-        # Without its sandbox, which root isn't allowed; nothing but our own page is opened.
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,54 +51,6 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert not trouble
-
-
-def shoot(page: Any, name: str) -> None:
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{name}.png")
-
-
-def hold(page: Any, path: Path) -> None:
-    """Choose a photo."""
-    page.locator("#file").set_input_files(path)
-    page.locator("#asking").wait_for()
-
-
-def spot(page: Any, x: float, y: float) -> tuple[float, float]:
-    """On the screen, of shares of the photo's sides."""
-    box = page.locator("#photo").bounding_box()
-    return box["x"] + x * box["width"], box["y"] + y * box["height"]
-
-
-def stroke(page: Any, *points: tuple[float, float]) -> None:
-    """Paint through points, given as shares of the photo's sides."""
-    places = [spot(page, x, y) for x, y in points]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=8)
-    page.mouse.up()
-
-
-def fill(page: Any) -> None:
-    """Press the button and wait for one more step."""
-    steps = page.locator("#film button").count()
-    page.locator("#go").click()
-    page.locator("#film button:enabled").nth(steps).wait_for()
-
-
-def shown(page: Any) -> str:
-    """The step that is seen."""
-    title: str = page.locator("#film [aria-current]").inner_text().strip()
-    return title
-
-
-def download(page: Any, to: Path, button: str = "#download") -> Path:
-    with page.expect_download() as wait:
-        page.locator(button).click()
-    path = to / wait.value.suggested_filename
-    wait.value.save_as(path)
-    return path
 
 
 def painted(page: Any) -> int:
@@ -328,7 +264,7 @@ def test_progress_claims_no_more_than_is_known(visit) -> None:
           const said = [];
           progress.start("Filling", null);
           for (const share of [0.5, 1]) {
-            progress.sent(share);
+            progress.before(share, "Sending");
             said.push([bar.getAttribute("value"), text.textContent]);
           }
           progress.stop(true);

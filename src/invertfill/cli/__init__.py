@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from invertfill import __version__
-from invertfill.cli import draw, fill, models, research, serve
+from invertfill.cli import draw, fill, models, research, serve, site
 from invertfill.cli.options import examples
 from invertfill.cli.output import FAILURES_SHOWN, say
 from invertfill.errors import InputError, InputErrors, shortened
@@ -45,7 +45,7 @@ app = typer.Typer(
     epilog=examples("invertfill fill photo.jpg --mask mask.png -o filled.jpg", "invertfill serve"),
     **PLAIN,
 )
-for group in (fill, draw, serve, models, research):
+for group in (fill, draw, serve, site, models, research):
     app.add_typer(group.app)
 
 

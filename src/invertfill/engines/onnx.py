@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -48,7 +48,7 @@ class OnnxEngine:
         self.threads = threads
         self.device = device
         pool = ThreadPoolExecutor(1)
-        self._opened = cache(lambda graph: pool.submit(self._open, graph))
+        self._opened = cache(lambda graph: _begun(pool, self._open, graph))
         self._opened("fill")
 
     def wait(self) -> None:
@@ -108,8 +108,20 @@ class OnnxEngine:
 
 def _give_back() -> None:
     """To the system what opening a graph has used and freed: 50 MB that glibc would keep for the thread's next need."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+    with contextlib.suppress(ImportError, OSError, AttributeError, TypeError):  # another C library
+        import ctypes
+
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _begun(pool: ThreadPoolExecutor, work: Callable[[str], Any], given: str) -> Future[Any]:
+    """Work in a thread; done at once where there are none, as in a browser."""
+    try:
+        return pool.submit(work, given)
+    except RuntimeError:
+        done: Future[Any] = Future()
+        done.set_result(work(given))
+        return done
 
 
 def session_options(threads: int = 0) -> onnxruntime.SessionOptions:

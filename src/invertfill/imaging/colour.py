@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from functools import lru_cache
+from typing import Any
 
 from PIL import Image, ImageCms
 
@@ -13,7 +14,7 @@ from invertfill.notes import Note, log
 
 # The same way there and back: white stays white, black stays black, and colours that both spaces hold stay as they are.
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
-FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
+FLAGS: Any = 0x2000  # black point compensation, as Little CMS has it: not every Pillow names it
 WITHOUT_ALPHA = {"LA": "L", "RGBA": "RGB"}
 
 
@@ -26,6 +27,9 @@ def to_srgb(image: Image.Image, *, note: Note = log.info) -> Image.Image:
     if profile := image.info.get("icc_profile"):
         try:
             return _apply(_transform(profile, colours.mode, True), colours)
+        except ImportError:
+            if not any("sRGB".encode(way) in profile for way in ("ascii", "utf-16-be")):  # by its own description
+                note("this Pillow knows no colour profiles, so sRGB is assumed; the profile itself is kept")
         except (OSError, ImageCms.PyCMSError) as error:
             note(f"the colour profile can't be used ({error}), so sRGB is assumed; the profile itself is kept")
     return colours.convert("RGB")
@@ -35,7 +39,7 @@ def from_srgb(rgb: Image.Image, like: Image.Image) -> Image.Image:
     """An sRGB picture in the mode and colour space of another of 8 bits, opaque where that has alpha."""
     mode = like.mode
     if profile := like.info.get("icc_profile"):
-        with contextlib.suppress(OSError, ImageCms.PyCMSError):  # `to_srgb` has said so
+        with contextlib.suppress(ImportError, OSError, ImageCms.PyCMSError):  # `to_srgb` has said so
             return _apply(_transform(profile, WITHOUT_ALPHA.get(mode, mode), False), rgb).convert(mode)
     return rgb.convert(mode)
 

@@ -26,7 +26,7 @@ def type_of(image: Image.Image) -> np.dtype:
     """The type of the samples of a file that Pillow has opened, but not yet loaded."""
     if isinstance(image, TiffImageFile):
         return tiff_type(max(image.tag_v2.get(258, (8,))), max(image.tag_v2.get(339, (1,))))
-    if isinstance(image, PngImageFile) and image.tile and "16" in str(image.tile[0].args):
+    if isinstance(image, PngImageFile) and image.tile and "16" in str(image.tile[0][3]):
         return np.dtype(np.uint16)
     return np.dtype(np.uint16 if image.mode.startswith("I;16") else OWN.get(image.mode, np.uint8))
 

@@ -52,6 +52,11 @@ def kind_of(name: str | Path) -> str:
     return FORMATS[Path(name).suffix.lower()]
 
 
+def media_type(suffix: str) -> str:
+    """Such as "image/jpeg"."""
+    return "image/heic" if suffix == ".heic" else f"image/{FORMATS[suffix].lower()}"
+
+
 def register_heif(name: str | Path) -> None:
     """Let Pillow know HEIC. Raises InputError where the extra is missing."""
     try:

@@ -33,6 +33,7 @@ TURNS = {
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 IFDS = (EXIF_IFD, GPS_IFD)
 WIDTH, HEIGHT = 0xA002, 0xA003
+XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # how it begins in a JPEG
 ELSEWHERE = ("XML:com.adobe.xmp", "Raw profile type")  # of a PNG's text: what Pillow gives as XMP and EXIF
 TIE_POINTS, TRANSFORMATION = 33922, 34264  # of GeoTIFF
 
@@ -44,7 +45,7 @@ def read_exif(image: Image.Image, name: object, note: Note) -> Image.Exif:
         kept.update({tag: value for tag, value in given.items() if tag not in LAYOUT and tag not in IFDS})
         for tag in IFDS:
             if entries := given.get_ifd(tag):
-                kept.get_ifd(tag).update(entries)
+                kept[tag] = kept._ifds[tag] = dict(entries)  # newer Pillows look at the second, older at the first
         kept.tobytes()
         return kept
     except OSError:  # for EXIF data behind the pixels, Pillow decodes these, and they are damaged
@@ -81,9 +82,7 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
         details[WIDTH], details[HEIGHT] = size
     if len(exif) or details or exif.get_ifd(GPS_IFD):
         info["exif"] = exif.tobytes()
-    xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
-    if isinstance(image, TiffImageFile):
-        xmp = image.tag_v2.get(700)
+    xmp = _xmp_of(image)
     if xmp and isinstance(xmp, bytes | str):
         text = xmp.encode() if isinstance(xmp, str) else xmp
         # The picture is upright now; what XMP says of that has to agree.
@@ -103,6 +102,16 @@ def kept_info(image: Image.Image, exif: Image.Exif, size: tuple[int, int]) -> di
     if (nodata := image.info.get(NODATA, nodata_of(image))) is not None:
         info[NODATA] = nodata
     return info
+
+
+def _xmp_of(image: Image.Image) -> Any:
+    xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
+    if isinstance(image, TiffImageFile):
+        xmp = image.tag_v2.get(700)
+    if xmp is None and isinstance(image, JpegImageFile):  # older Pillows leave it among the file's segments
+        segments = (data for name, data in image.applist if name == "APP1" and data.startswith(XMP_SEGMENT))
+        xmp = next((data.removeprefix(XMP_SEGMENT) for data in segments), None)
+    return xmp
 
 
 def text_of(image: Image.Image) -> dict[str | tuple[int, int], Any]:

@@ -19,6 +19,7 @@ from invertfill.imaging.announced import DESCRIPTION, true_description
 from invertfill.imaging.colour import WITHOUT_ALPHA, to_srgb
 from invertfill.imaging.files import make_folder, write_file
 from invertfill.imaging.formats import check_name, kind_of
+from invertfill.imaging.metadata import XMP_SEGMENT
 from invertfill.imaging.palette import MODES as FEW_MODES
 from invertfill.imaging.palette import restored
 from invertfill.imaging.quality import LOSSY, like, options_for
@@ -167,6 +168,9 @@ def _encode(image: Image.Image, kind: str, options: dict[str, Any], note: Note) 
             options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
         for name, text in image.info.get("text", {}).items():
             options["pnginfo"].add_text(name, text, zip=len(text) > LONG)
+    if kind == "JPEG" and "xmp" in options:  # as a segment: older Pillows take no XMP
+        segment = XMP_SEGMENT + options.pop("xmp")
+        options["extra"] = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
     if kind == "JPEG" and "comment" in image.info:
         options["comment"] = image.info["comment"]
     if kind == "TIFF":

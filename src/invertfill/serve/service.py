@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import mimetypes
 import os
 import threading
 from base64 import b64encode
@@ -18,8 +16,9 @@ from pydantic import BaseModel, PlainSerializer
 from invertfill.engines import Engines
 from invertfill.engines.base import Engine
 from invertfill.errors import InputError
-from invertfill.imaging.colour import to_srgb
+from invertfill.imaging.formats import media_type
 from invertfill.imaging.frames import read_frames
+from invertfill.imaging.preview import PREVIEW_SUFFIX, encode_preview
 from invertfill.imaging.reading import look, open_image
 from invertfill.imaging.sources import Encoded, ImageSource
 from invertfill.notes import Notes
@@ -34,10 +33,8 @@ from invertfill.serve.metrics import Metrics
 from invertfill.serve.refusal import GONE, Refusal
 from invertfill.serve.settings import Settings
 
-PREVIEW = 2048  # pixels, the longer side: more than a screen shows of a page
 Draw: TypeAlias = Callable[[Inpainter, dict[str, Any], Notes], Iterator[FillResult]]  # by options, one for each seed
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
-MEDIA_TYPES = {".webp": "image/webp", ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif"}
 
 
 class Picture(BaseModel):
@@ -52,8 +49,7 @@ class Picture(BaseModel):
     @classmethod
     def of(cls, data: bytes, suffix: str, size: tuple[int, int], seed: int = 0) -> Picture:
         """Of a file's content, the suffix of its format, and its width and height."""
-        kind = MEDIA_TYPES.get(suffix) or mimetypes.types_map[suffix]
-        return cls(seed=seed, type=kind, width=size[0], height=size[1], data=data)
+        return cls(seed=seed, type=media_type(suffix), width=size[0], height=size[1], data=data)
 
 
 class Result(BaseModel):
@@ -137,19 +133,13 @@ class Service:
         return self._make(form, unwanted, draw)
 
     def preview(self, form: PreviewForm, unwanted: threading.Event) -> Iterator[Result]:
-        """A picture as browsers can show it: WebP, sRGB, at most ``PREVIEW`` pixels a side."""
+        """A picture as browsers can show it: WebP, sRGB, of a screen's size."""
         notes = Notes()
         with _refusing():
             source = Encoded("image", form.image)
             self._check_size(look(source)[1])
-            picture = open_image(source, note=notes)
-            small = to_srgb(picture, note=notes)
-            if picture.mode in ("LA", "RGBA"):
-                small.putalpha(picture.getchannel("A"))
-            small.thumbnail((PREVIEW, PREVIEW))
-            data = io.BytesIO()
-            small.save(data, "WEBP", quality=90)
-            yield Result(pictures=[Picture.of(data.getvalue(), ".webp", small.size)], notes=notes)
+            data, size = encode_preview(source, notes)
+            yield Result(pictures=[Picture.of(data, PREVIEW_SUFFIX, size)], notes=notes)
 
     def _make(self, form: Form, unwanted: threading.Event, draw: Draw) -> Iterator[Result]:
         inpainter = self._inpainters.get(form.model or next(iter(self.models)))

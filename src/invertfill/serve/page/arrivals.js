@@ -19,7 +19,7 @@ export function onArrival(input, take) {
   onChosen(input, (file) => take(file));
   for (const button of document.querySelectorAll("[data-example]")) {
     const { example } = button.dataset;
-    button.addEventListener("click", careful(async () => take(await (await fetch(`/page/${example}`)).blob(), example)));
+    button.addEventListener("click", careful(async () => take(await (await fetch(new URL(example, import.meta.url))).blob(), example)));
   }
 
   const over = (is) => document.body.classList.toggle("over", is);

@@ -2,6 +2,7 @@
 
 import { onArrival, onChosen } from "./arrivals.js";
 import { Comparison } from "./compare.js";
+import * as engine from "./engine.js";
 import { Frame } from "./extend.js";
 import { History } from "./history.js";
 import { onKeys, writeKeys } from "./keys.js";
@@ -9,7 +10,6 @@ import { asked, careful, say } from "./messages.js";
 import { Painter } from "./painter.js";
 import { asBlob, filledName, open, release } from "./picture.js";
 import { Progress } from "./progress.js";
-import { asFiles, ask } from "./server.js";
 import { showFilm, showVariants } from "./thumbnails.js";
 import { View } from "./view.js";
 import { howFilled, modelWords, plain } from "./words.js";
@@ -29,7 +29,7 @@ let name = ""; // of the photo that was opened
 let working = null; // an AbortController
 let opening = null; // the file that was given last, until it can be painted on
 let keyed = false; // the brush was moved by keys last, not by a pointer
-let ready; // a promise that the server's limits are known
+let ready; // a promise that the engine's limits are known
 let limits;
 
 const mayLeave = async () => !history.unsaved || (await asked($("sure"))) === "leave";
@@ -52,6 +52,7 @@ async function take(file, called = file.name || "photo.png") {
     leave();
     name = called;
     history.start(picture);
+    engine.warm($("model").value);
     $("size").max = Math.max(8, Math.round(Math.max(width, height) / 3));
     showStep();
     frame.setAspect("");
@@ -130,7 +131,7 @@ async function fill() {
   const { area } = painter;
   if (!area) throw new Error("Nothing is painted: paint over what should go.");
   const mask = painter.onlyFile ?? asBlob(painter.mask());
-  const fields = { mask, resize_mask: "true", ...edges() };
+  const fields = { mask, resize_mask: true, ...edges() };
   await make({ path: "fill", what: "Filling", title: "Fill", fields, area });
 }
 
@@ -147,6 +148,7 @@ async function make({ path, what, title, fields, ...rest }) {
   frame.setAspect("");
   showStep();
   say(`Done. ${said}`);
+  await showModel();
 }
 
 // All variants in one request, so that what comes before the drawing is paid once.
@@ -156,9 +158,9 @@ async function request({ path, what, fields }, seed, count) {
   progress.start(what, count, path === "fill" && !painter.empty ? painter.base : null);
   render();
   try {
-    const told = { sent: (share) => progress.sent(share), made: (pictures) => progress.made(pictures) };
-    const answer = await ask(path, { ...fields, seed, samples: count }, { signal: working.signal, ...told });
-    const { files, model, why, notes } = await asFiles(answer);
+    const told = { before: (share, what) => progress.before(share, what), made: (pictures) => progress.made(pictures) };
+    const asked = { ...fields, seed, samples: count };
+    const { files, model, why, notes } = await engine.make(path, asked, { signal: working.signal, ...told });
     const pictures = await Promise.all(files.map((file) => open(file, filledName(name, file.type))));
     done = true;
     return { pictures, said: [howFilled(model, why), ...notes.map(plain)].filter(Boolean).join(" ") };
@@ -238,6 +240,13 @@ function renderResult() {
   showVariants($("variants"), history.at, choose);
 }
 
+async function showModel() {
+  const [{ value, dataset }] = $("model").selectedOptions;
+  const cost = await engine.cost(value);
+  $("cost").textContent = cost;
+  $("model-line").textContent = `${dataset.line} ${cost}`;
+}
+
 function resize(size) {
   $("size").value = size;
   $("pixels").textContent = `${$("size").value} px`;
@@ -292,7 +301,7 @@ press("other", async () => (await mayLeave()) && leave());
 press("download", () => (history.at.saved = true));
 $("size").addEventListener("input", () => resize($("size").value));
 for (const id of ["grow", "feather"]) $(id).addEventListener("input", () => painter.setEdges(edges()));
-$("model").addEventListener("change", () => ($("model-line").textContent = $("model").selectedOptions[0].dataset.line));
+$("model").addEventListener("change", showModel);
 $("extending").addEventListener("toggle", () => {
   if ($("extending").open !== (mode === "extend")) setMode($("extending").open ? "extend" : "paint");
 });
@@ -333,7 +342,7 @@ onKeys({
 
 writeKeys($("keys"));
 async function load() {
-  const told = await (await ask("models")).json();
+  const told = await engine.offers();
   limits = told.limits;
   const titles = told.models.map((model) => modelWords(model).title);
   for (const model of told.models) {
@@ -343,7 +352,7 @@ async function load() {
     option.dataset.line = line;
     $("model").append(option);
   }
-  $("model").dispatchEvent(new Event("change"));
+  await showModel();
   for (let n = 1; n <= limits.samples; n++) $("samples").append(new Option(n, n));
 }
 careful(() => (ready = load()))();

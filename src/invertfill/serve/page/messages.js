@@ -1,5 +1,14 @@
 // What is said to the person: to screen readers, in the red line, and in questions.
 
+// What can't be done, in a sentence for a person.
+export class Refused extends Error {
+  // status: of HTTP; 0 where nobody answered: then the remedy says what helps
+  constructor(message, status, remedy = "") {
+    super(message);
+    Object.assign(this, { status, remedy });
+  }
+}
+
 const $ = (id) => document.getElementById(id);
 
 export function say(text) {
@@ -13,7 +22,7 @@ export function dismiss() {
 function complain(error, again) {
   const [text, button] = [document.createElement("p"), document.createElement("button")];
   const lost = error.status === 0;
-  text.textContent = lost ? `${error.message} Your painting is kept: start the server again, then retry.` : error.message;
+  text.textContent = lost ? `${error.message} Your painting is kept: ${error.remedy}, then retry.` : error.message;
   button.textContent = lost ? "Retry" : "Close";
   button.addEventListener("click", lost ? again : dismiss);
   $("wrong").replaceChildren(text, button);

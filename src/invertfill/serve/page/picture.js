@@ -1,17 +1,18 @@
 // Pictures: a file, which stays as it is, and an image of it for the browser.
 
-import { ask, Refused } from "./server.js";
+import * as engine from "./engine.js";
+import { Refused } from "./messages.js";
 
 const ENDINGS = { "image/jpeg": "jpg", "image/png": "png", "image/gif": "gif", "image/webp": "webp", "image/tiff": "tif", "image/bmp": "bmp", "image/avif": "avif", "image/heic": "heic" };
 
-// What browsers can't decode, such as TIFF and HEIC, the server shows, reduced.
+// What browsers can't decode, such as TIFF and HEIC, the engine shows, reduced.
 export async function open(file, name) {
   const url = URL.createObjectURL(file);
   try {
     return { file, name, url, image: await decoded(url) };
   } catch {
     try {
-      const preview = await (await ask("preview", { image: file })).blob();
+      const preview = await engine.preview(file);
       return { file, name, url, image: await decoded(URL.createObjectURL(preview)), reduced: true };
     } catch (error) {
       if (error instanceof Refused && error.status !== 422) throw error;

@@ -13,14 +13,15 @@ export class Progress {
     const began = performance.now();
     Object.assign(this, { what, count, pictures: 0 });
     this.seconds = () => Math.round((performance.now() - began) / 1000);
-    this.sent(0);
+    this.before(0, "Sending");
     this.clock = setInterval(() => this.tell(), 500);
     this.shimmer.hidden = !mask;
     if (mask) this.shimmer.style.maskImage = `url(${reduced(mask).toDataURL()})`;
   }
 
-  sent(share) {
-    this.share = share;
+  // What comes before, such as "Sending", and how much of it is done.
+  before(share, what) {
+    Object.assign(this, { share, first: what });
     this.tell();
   }
 
@@ -30,14 +31,14 @@ export class Progress {
   }
 
   tell() {
-    const sending = this.share < 1;
-    if (sending) this.bar.value = this.share;
+    const waiting = this.share < 1;
+    if (waiting) this.bar.value = this.share;
     else if (this.pictures) this.bar.value = this.pictures / this.count;
     else this.bar.removeAttribute("value");
     const doing = this.count > 1 ? `${this.what}, ${this.pictures} of ${this.count} done` : this.what;
     const before = this.lasted[this.key];
     const last = before === undefined ? "" : ` (${before} s last time)`;
-    this.text.textContent = sending ? `Sending: ${Math.round(this.share * 100)} %` : `${doing}: ${this.seconds()} s${last}`;
+    this.text.textContent = waiting ? `${this.first}: ${Math.round(this.share * 100)} %` : `${doing}: ${this.seconds()} s${last}`;
   }
 
   get key() {

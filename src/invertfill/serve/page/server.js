@@ -1,5 +1,6 @@
-// Asking the server. Whatever goes wrong ends as an Error with a sentence for a person.
+// The engine that is a server: engine.js says what an engine is.
 
+import { Refused } from "./messages.js";
 import { plain } from "./words.js";
 
 const KEY = "invertfill-token";
@@ -11,20 +12,17 @@ if (given) {
   history.replaceState(null, "", location.pathname);
 }
 
-export class Refused extends Error {
-  // status: of HTTP; 0 where nobody answered
-  constructor(message, status) {
-    super(message);
-    this.status = status;
-  }
-}
+export const offers = async () => (await ask("models")).json();
+export const cost = async () => "";
+export const warm = () => {};
+export const preview = async (image) => (await ask("preview", { image })).blob();
+export const make = async (path, fields, told) => asFiles(await ask(path, fields, told));
 
-// sent: is told which share of the upload has arrived; made: how many pictures have come.
-export async function ask(path, fields, { signal, sent, made } = {}) {
-  const answer = await send(path, fields, { signal, sent, made });
+async function ask(path, fields, told = {}) {
+  const answer = await send(path, fields, told);
   if (answer.status === 401) {
     await askForToken();
-    return ask(path, fields, { signal, sent, made });
+    return ask(path, fields, told);
   }
   if (!answer.ok) {
     const { error } = await answer.json().catch(() => ({}));
@@ -34,11 +32,11 @@ export async function ask(path, fields, { signal, sent, made } = {}) {
 }
 
 // XMLHttpRequest, as fetch doesn't tell how far an upload is.
-async function send(path, fields, { signal, sent, made }) {
+async function send(path, fields, { signal, before, made }) {
   const body = fields && new FormData();
   for (const [name, value] of Object.entries(fields ?? {})) body.append(name, await value);
   const request = new XMLHttpRequest();
-  request.open(body ? "POST" : "GET", `/v1/${path}`);
+  request.open(body ? "POST" : "GET", new URL(`../v1/${path}`, import.meta.url));
   request.responseType = made ? "text" : "blob";
   const token = sessionStorage.getItem(KEY);
   if (token) request.setRequestHeader("Authorization", `Bearer ${token}`);
@@ -47,10 +45,10 @@ async function send(path, fields, { signal, sent, made }) {
   signal?.addEventListener("abort", abort);
   try {
     return await new Promise((resolve, reject) => {
-      if (sent) request.upload.onprogress = ({ loaded, total }) => sent(loaded / total);
+      if (before) request.upload.onprogress = ({ loaded, total }) => before(loaded / total, "Sending");
       if (made) request.onprogress = countLines(request, made);
       request.onload = () => resolve(new Response(request.response, { status: request.status }));
-      request.onerror = () => reject(new Refused("The server doesn't answer.", 0));
+      request.onerror = () => reject(new Refused("The server doesn't answer.", 0, "start the server again"));
       request.onabort = () => reject(new DOMException("Cancelled", "AbortError"));
       if (signal?.aborted) return request.onabort();
       request.send(body);
@@ -86,7 +84,7 @@ function askForToken() {
 }
 
 // The pictures of an answer in lines of JSON, as files, and what is said of them.
-export async function asFiles(answer) {
+async function asFiles(answer) {
   const lines = (await answer.text()).trim().split("\n").map((line) => JSON.parse(line));
   const { error, model, why } = lines.at(-1);
   if (error) throw new Refused(plain(error), answer.status);
