@@ -1,7 +1,7 @@
 # make demo   .venv with the base dependencies, then the example photographs are filled
 # make serve  .venv with the web page's dependencies, then the page: http://127.0.0.1:8000/ until Ctrl-C
 # make test   .venv with everything the tests need, then lint, types and tests
-# make table-5   the paper's Table 5 (or 2, 3, 4; docs/results.md): TABLE_ARGS="--images FOLDER -- steps=300 …"
+# make table-5   the paper's Table 5 (or 1 to 4; docs/results.md): TABLE_ARGS="--images FOLDER -- steps=300 …"
 # make test-fast   the unit tests alone: neither commands, servers and browsers, nor trainings
 # make lint   ruff, mypy and import-linter   make clean   removes what make made
 # PYTHON=python3.12 make …   picks the interpreter (3.11 or newer)

@@ -22,8 +22,10 @@ from training_runs import ROOT, batch_of, draw_pictures  # noqa: E402
 from invertfill.baselines import find_baseline  # noqa: E402
 from invertfill.baselines.boundless import MEANINGS, ConditionalCritic  # noqa: E402
 from invertfill.baselines.crfill import CELL, reconstruct  # noqa: E402
+from invertfill.baselines.ctsdg import GatedFusion, edges  # noqa: E402
 from invertfill.baselines.gated import GatedConv  # noqa: E402
 from invertfill.baselines.gc import ContextualAttention, propagate  # noqa: E402
+from invertfill.baselines.medfe import smooth, spread_by_place, spread_by_value  # noqa: E402
 from invertfill.baselines.network import Network, NetworkConfig, Trained  # noqa: E402
 from invertfill.baselines.networks import AnyNetworkConfig  # noqa: E402
 from invertfill.baselines.partial import PartialConv  # noqa: E402
@@ -37,7 +39,7 @@ SCHEMAS: dict[str, type[NetworkConfig]] = {
 SIZE = 32
 TINY = {"size": SIZE, "width": 0.1}
 STEPS = 40
-LESS = {"rfr": {"recurrences": 2}}
+LESS = {"rfr": {"recurrences": 2}, "medfe": {"size": 64}}
 
 
 @pytest.fixture(params=SCHEMAS)
@@ -57,24 +59,24 @@ def task_of(config: NetworkConfig, need_weights: Callable[..., None], lr: float 
         need_weights("vgg16-features")
     given = {"name": "x", "out": "x", "steps": 1, "batch": 2, "data": {"path": "x"}, "network": config.model_dump()}
     torch.manual_seed(0)
-    optimizer = {"lr": lr, "beta1": 0.5}
+    optimizer = {"lr": lr, "beta1": 0.5, "clip": 1.0}
     return BaselineTask(BaselineConfig.model_validate({**given, "optimizer": optimizer}), "cpu")
 
 
-def pictures(count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+def pictures(size: int = SIZE, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     """Smooth colours in [-1, 1], and a box in the corner of each, away from which there are known patches."""
     generator = torch.Generator().manual_seed(1)
     coarse = torch.rand(count, 3, 4, 4, generator=generator) * 2 - 1
-    mask = torch.zeros(count, 1, SIZE, SIZE)
-    mask[:, :, :10, :14] = 1
-    return F.interpolate(coarse, size=(SIZE, SIZE), mode="bilinear"), mask
+    mask = torch.zeros(count, 1, size, size)
+    mask[:, :, : size // 3, : size // 2 - 2] = 1
+    return F.interpolate(coarse, size=(size, size), mode="bilinear"), mask
 
 
 # What all of them promise
 
 
 def test_a_fill_has_the_pictures_shape(config: NetworkConfig, network: Network) -> None:
-    real, mask = pictures()
+    real, mask = pictures(config.size)
     for hole in (mask, torch.ones_like(mask), torch.zeros_like(mask)):
         fill = network.eval()(real * (1 - hole), hole)
         assert fill.shape == real.shape and fill.isfinite().all()
@@ -83,7 +85,7 @@ def test_a_fill_has_the_pictures_shape(config: NetworkConfig, network: Network) 
 
 def test_gradients_reach_every_parameter(config: NetworkConfig, need_weights: Callable[..., None]) -> None:
     task = task_of(config, need_weights)
-    real, mask = pictures()
+    real, mask = pictures(config.size)
     reached: dict[str, set[str]] = {name: set() for name in task.modules}
     for step in range(3):  # what is zero at first hides what lies before it
         task.train_step(batch_of(real, mask), step)
@@ -99,12 +101,12 @@ def test_gradients_reach_every_parameter(config: NetworkConfig, need_weights: Ca
 def test_one_batch_is_learned_by_heart(config: NetworkConfig, need_weights: Callable[..., None]) -> None:
     # At full weight a critic is at odds with one batch, of which it soon knows every picture.
     calm = config.model_copy(update={"adversarial": 0.02}) if hasattr(config, "adversarial") else config
-    task = task_of(calm, need_weights, lr=0.004)
-    real, mask = pictures()
+    task = task_of(calm, need_weights, lr=0.003)
+    real, mask = pictures(config.size)
 
     def error() -> float:
         with torch.no_grad():
-            return float(((task.network(real * (1 - mask), mask) - real).abs() * mask).sum() / mask.sum() / 3)
+            return float((task.network(real * (1 - mask), mask) - real).abs().mean())
 
     before = error()
     for step in range(STEPS):
@@ -131,14 +133,15 @@ def test_a_fill_does_not_see_the_hole(config: NetworkConfig, network: Network, t
     path = stored(network, tmp_path / "weights.safetensors")
     method = Trained(type(config), str(path), "cpu")
     rng = np.random.default_rng(0)
-    image, other = rng.integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.uint8)
-    hole = np.zeros((SIZE, SIZE), bool)
+    size = config.size
+    image, other = rng.integers(0, 256, (2, size, size, 3)).astype(np.uint8)
+    hole = np.zeros((size, size), bool)
     hole[4:20, 6:30] = True
     drawn = method.fill(image, hole)
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
     np.testing.assert_array_equal(method.fill(np.where(hole[..., None], other, image), hole), drawn)
     assert (method.fill(np.where(hole[..., None], image, other), hole)[hole] != drawn[hole]).any()
-    assert method.size == SIZE and "SHA-256" in method.identity
+    assert method.size == size and "SHA-256" in method.identity
 
 
 def test_configurations_are_of_the_papers_widths(config: NetworkConfig) -> None:
@@ -195,7 +198,17 @@ def test_weights_that_are_not_the_methods(
     assert not (tmp_path / "report").exists()
 
 
-# Formulas of the papers
+# Formulas of the papers, and the plain fill beside them
+
+
+def test_mean_fill() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 6, 3)).astype(np.uint8)
+    hole = np.zeros((5, 6), bool)
+    hole[1:4, 2:] = True
+    method = find_baseline("mean").load()
+    drawn = method.fill(image, hole)
+    assert drawn.shape == image.shape and (drawn == image[~hole].mean(0).round()).all()
+    assert (method.fill(image, np.ones_like(hole)) == 128).all()
 
 
 def test_gated_convolution_by_hand() -> None:
@@ -321,3 +334,60 @@ def test_recurrences_are_merged_where_they_know() -> None:
     features = [torch.full((1, 1, 1, 3), value) for value in (1.0, 3.0, 8.0)]
     areas = [torch.tensor(area).view(1, 1, 1, 3) for area in ([1.0, 0, 0], [1.0, 1, 0], [1.0, 1, 0])]
     assert merge(features, areas).flatten().tolist() == [4.0, 5.5, 0.0]
+
+
+def test_gated_fusion_by_hand() -> None:
+    torch.manual_seed(0)
+    layer = GatedFusion(2)
+    texture, structure = torch.randn(2, 1, 2, 3, 3)
+    plain = layer(texture, structure)
+    layer.alpha.data.fill_(0.5)
+    layer.beta.data.fill_(-2.0)
+    both = torch.cat([texture, structure], 1)
+    gates = [1 / (1 + np.exp(-gate(both).detach().numpy())) for gate in (layer.texture_gate, layer.structure_gate)]
+    a, b = texture.numpy() + 0.5 * gates[0] * structure.numpy(), structure.numpy() - 2 * gates[1] * texture.numpy()
+    merged = np.einsum("oc,ncyx->noyx", layer.merge.weight.detach().numpy()[..., 0, 0], np.concatenate([a, b], 1))
+    merged += layer.merge.bias.detach().numpy()[:, None, None]
+    found = layer(texture, structure)
+    np.testing.assert_allclose(found.detach().numpy(), np.where(merged > 0, merged, 0.2 * merged), atol=1e-6)
+    assert not torch.allclose(found, plain)  # it begins without an exchange
+
+
+def test_edges_are_where_luma_steps() -> None:
+    picture = torch.full((1, 3, 16, 16), -0.5)
+    picture[..., 8:] = 0.5
+    known = torch.ones(1, 1, 16, 16)
+    found = edges(picture, known)[0, 0]
+    assert found[:, 7:9].all() and not found[:, :5].any() and not found[:, 11:].any()
+    known[..., 6:, :] = 0  # neither in the hole nor along its border
+    found = edges(picture * known, known)[0, 0]
+    assert found[:4, 7:9].all() and not found[4:].any()
+
+
+def test_bilateral_propagation_by_hand() -> None:
+    rng, sigma = np.random.default_rng(0), 1.5
+    x = rng.normal(size=(3, 4, 5))
+    by_place, by_value = np.zeros_like(x), np.zeros_like(x)
+    for row, column in np.ndindex(4, 5):
+        total = 0.0
+        for v, u in np.ndindex(4, 5):
+            weight = np.exp(-((v - row) ** 2 + (u - column) ** 2) / (2 * sigma**2))
+            by_place[:, row, column] += weight * x[:, v, u]
+            total += weight
+            if abs(v - row) <= 1 and abs(u - column) <= 1:
+                by_value[:, row, column] += (x[:, v, u] @ x[:, row, column] / 3) * x[:, v, u] / 9
+        by_place[:, row, column] /= total
+    given = torch.from_numpy(x[None])
+    np.testing.assert_allclose(spread_by_place(given, sigma)[0].numpy(), by_place, atol=1e-9)
+    np.testing.assert_allclose(spread_by_value(given)[0].numpy(), by_value, atol=1e-9)
+
+
+def test_structures_keep_edges_and_lose_texture() -> None:
+    torch.manual_seed(0)
+    picture = torch.full((1, 3, 32, 32), -0.6)
+    picture[..., 16:] = 0.6
+    noisy = picture + 0.1 * torch.randn_like(picture)
+    found = smooth(noisy)
+    flat = (slice(None), slice(None), slice(None), slice(0, 8))
+    assert found[flat].std() < 0.4 * noisy[flat].std()
+    assert found[..., 17].mean() - found[..., 14].mean() > 0.9 * 1.2

@@ -12,22 +12,60 @@ from safetensors.torch import load_file, save_file
 from training_runs import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from paper import CONFIG, MODELS, SHARED, TABLES, write_start
+from paper import CONFIG, CONFIGS, MEAN, MODELS, NETWORKS, SHARED, TABLES, fitting, worse, write_start
 
 from invertfill.baselines import list_baselines
 from invertfill.nn.invertfill import InvertFill
-from invertfill.training.config import InversionConfig, load_config
+from invertfill.training.config import BaselineConfig, InversionConfig, load_config
 
 
 @pytest.mark.parametrize("number", TABLES)
 def test_rows_name_models_and_methods_that_exist(number: int) -> None:
     methods = {found.name for found in list_baselines()}
     for how, _ in TABLES[number].rows.values():
-        assert {name for _, name, _, _ in string.Formatter().parse(how) if name} <= set(MODELS)
+        if not how:  # outside predictions
+            continue
+        assert {name for _, name, _, _ in string.Formatter().parse(how) if name} <= {*MODELS, *NETWORKS}
         option, value = how.split("=", 1)
         assert option == "--model" or (option == "--method" and value.split(":")[0] in methods)
+    given = TABLES[number].overrides
     for overrides in MODELS.values():
-        load_config(InversionConfig, CONFIG, [*TABLES[number].overrides, *overrides])
+        load_config(InversionConfig, CONFIG, [*fitting(given, InversionConfig), *overrides])
+    for name in NETWORKS:
+        config = load_config(BaselineConfig, CONFIGS / "baselines" / f"{name}.yaml", fitting(given, BaselineConfig))
+        assert number not in (1, 3, 4) or config.network.size == TABLES[number].size
+
+
+def test_a_key_goes_to_the_rows_that_have_it() -> None:
+    given = ["network.width=0.5", "data.path=a", "prior=b", "time_budget=3"]
+    assert fitting(given, BaselineConfig) == [given[0], given[1], given[3]]
+    assert fitting(given, InversionConfig) == given[1:]
+
+
+@pytest.mark.parametrize(
+    "lpips, psnr, verdict",
+    [
+        (-0.1, 2.0, False),
+        (-0.1, -0.5, True),
+        (0.1, 2.0, True),
+        (0.0, 0.0, True),
+        (None, 2.0, False),
+        (None, -1.0, True),
+    ],
+)
+def test_a_budget_is_too_small_where_a_mean_fill_does_as_well(
+    tmp_path: Path, lpips: float | None, psnr: float, verdict: bool
+) -> None:
+    """By pictures, whose differences are far larger than those of the methods."""
+    metrics = [name for name, there in (("lpips_alex", lpips is not None), ("psnr", True)) if there]
+    lines = [",".join(["class", "method", "picture", *metrics])]
+    for i in range(8):
+        for method, share in ((MEAN, 0), ("gc", 1), ("rfr", -9)):
+            values = {"lpips_alex": 0.3 + 0.1 * i + share * (lpips or 0), "psnr": 10 + 2 * i + share * psnr}
+            lines.append(",".join(["hard", method, f"{i}.png", *(str(values[name]) for name in metrics)]))
+        lines.append(",".join(["all", "gc", f"{i}.png", *("-1" for _ in metrics)]))
+    (tmp_path / "values.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert worse(tmp_path, "hard", "gc") is verdict
 
 
 def test_rows_differ_in_what_they_say() -> None:

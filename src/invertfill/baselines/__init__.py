@@ -18,8 +18,9 @@ from invertfill.errors import InputError
 from invertfill.registry import FORMER_NAMES, PATCHMATCH
 
 FILES = (
-    *("telea", "navier_stokes", "biharmonic", "patchmatch", "w_plus", "mganprior", "psp", "psp_blend", "migan"),
-    *("gc", "rfr", "crfill", "boundless"),
+    *("mean", "telea", "navier_stokes", "biharmonic", "patchmatch"),
+    *("w_plus", "mganprior", "psp", "psp_blend", "migan"),
+    *("gc", "rfr", "crfill", "boundless", "ctsdg", "medfe"),
 )
 DEVICE = "device"  # an argument that --device stands for
 

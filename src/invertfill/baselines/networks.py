@@ -8,7 +8,11 @@ from pydantic import Field
 
 from invertfill.baselines.boundless import BoundlessConfig
 from invertfill.baselines.crfill import CRFillConfig
+from invertfill.baselines.ctsdg import CTSDGConfig
 from invertfill.baselines.gc import GCConfig
+from invertfill.baselines.medfe import MEDFEConfig
 from invertfill.baselines.rfr import RFRConfig
 
-AnyNetworkConfig = Annotated[GCConfig | RFRConfig | CRFillConfig | BoundlessConfig, Field(discriminator="kind")]
+AnyNetworkConfig = Annotated[
+    GCConfig | RFRConfig | CRFillConfig | BoundlessConfig | CTSDGConfig | MEDFEConfig, Field(discriminator="kind")
+]

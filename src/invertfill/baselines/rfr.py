@@ -8,18 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from invertfill.baselines.judging import look
 from invertfill.baselines.network import IMAGE, Drawn, Judges, Network, NetworkConfig, Terms, trainable
 from invertfill.baselines.partial import PartialConv
-from invertfill.losses.inpainting import (
-    PERCEPTUAL_TAPS,
-    composite,
-    hole_loss,
-    perceptual_loss,
-    style_loss,
-    to_unit,
-    tv_loss,
-    valid_loss,
-)
+from invertfill.losses.inpainting import composite, hole_loss, to_unit, tv_loss, valid_loss
 from invertfill.nn.config import Count, NonNegative
 
 Scores = tuple[Tensor, Tensor]
@@ -67,18 +59,12 @@ class RFR(Network):
 
     def losses(self, drawn: Drawn, real: Tensor, mask: Tensor, judges: Judges) -> Terms:
         """On pictures in [0, 1]."""
-        assert judges.features is not None
         config, output, target = self.config, to_unit(drawn[IMAGE]), to_unit(real)
-        whole = composite(output, target, mask)
-        a, b = (judges.features(picture, PERCEPTUAL_TAPS) for picture in (output, whole))
-        with torch.no_grad():
-            wanted = judges.features(target, PERCEPTUAL_TAPS)
         return {
             "valid": (config.valid, valid_loss(output, target, mask)),
             "hole": (config.hole, hole_loss(output, target, mask)),
-            "perceptual": (config.perceptual, perceptual_loss(a, wanted) + perceptual_loss(b, wanted)),
-            "style": (config.style, style_loss(a, wanted) + style_loss(b, wanted)),
-            "tv": (config.tv, tv_loss(whole)),
+            **look(judges, [drawn[IMAGE], composite(drawn[IMAGE], real, mask)], real, config.perceptual, config.style),
+            "tv": (config.tv, tv_loss(composite(output, target, mask))),
         }
 
 

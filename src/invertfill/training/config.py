@@ -268,6 +268,7 @@ class BaselineConfig(RunConfig):
     """A method to compare with (invertfill/baselines); its network's key `kind` says which."""
 
     stage: Literal["baseline"] = "baseline"
+    batch: Annotated[int, Field(ge=2)]  # some normalise over the batch features of 1 x 1
     network: AnyNetworkConfig
     masks: MaskConfig = MaskConfig()
     optimizer: AdamConfig = AdamConfig()
