@@ -119,7 +119,7 @@ TABLES = {
             "rfr": (network("rfr"), "138.31 / 0.455 / 0.376"),
             "psp": (PSP, "49.62 / 0.379 / 0.392"),
             "boundless": (network("boundless"), "45.05 / 0.368 / 0.413"),
-            "ns-outpaint": ("", "38.95 / 0.342 / 0.410"),
+            "ns-outpaint": (network("ns-outpaint"), "38.95 / 0.342 / 0.410"),
             "ours": (OURS, "20.90 / 0.294 / 0.439"),
             MEAN: (f"--method={MEAN}", "-"),
         },

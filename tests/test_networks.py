@@ -28,6 +28,7 @@ from invertfill.baselines.gc import ContextualAttention, propagate  # noqa: E402
 from invertfill.baselines.medfe import smooth, spread_by_place, spread_by_value  # noqa: E402
 from invertfill.baselines.network import Network, NetworkConfig, Trained  # noqa: E402
 from invertfill.baselines.networks import AnyNetworkConfig  # noqa: E402
+from invertfill.baselines.ns_outpaint import ContentTransfer  # noqa: E402
 from invertfill.baselines.partial import PartialConv  # noqa: E402
 from invertfill.baselines.rfr import KnowledgeConsistentAttention, merge  # noqa: E402
 from invertfill.training.baseline import BaselineTask  # noqa: E402
@@ -391,3 +392,34 @@ def test_structures_keep_edges_and_lose_texture() -> None:
     flat = (slice(None), slice(None), slice(None), slice(0, 8))
     assert found[flat].std() < 0.4 * noisy[flat].std()
     assert found[..., 17].mean() - found[..., 14].mean() > 0.9 * 1.2
+
+
+def test_recurrent_content_transfer_by_hand() -> None:
+    """Columns go into an LSTM's cell one after the other, in both directions; known places stay."""
+    torch.manual_seed(0)
+    layer, side = ContentTransfer(16, 3), 3
+    x, hole = torch.randn(2, 16, side, side), torch.zeros(2, 1, side, side)
+    hole[:, :, 1:, 2] = 1
+    small = torch.randn(2, layer.inner, side, side)
+
+    def sigmoid(value: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-value))
+
+    weights = {name: p.detach().numpy() for name, p in layer.columns.named_parameters()}
+    expected = np.zeros((2, 2 * layer.inner, side, side))
+    for direction, (end, order) in enumerate((("", range(side)), ("_reverse", range(side)[::-1]))):
+        state = memory = np.zeros((2, layer.inner * side))
+        for column in order:
+            given = small[..., column].numpy().reshape(2, -1)
+            gates = given @ weights[f"weight_ih_l0{end}"].T + weights[f"bias_ih_l0{end}"]
+            gates = gates + state @ weights[f"weight_hh_l0{end}"].T + weights[f"bias_hh_l0{end}"]
+            write, forget, value, read = np.split(gates, 4, 1)
+            memory = sigmoid(forget) * memory + sigmoid(write) * np.tanh(value)
+            state = sigmoid(read) * np.tanh(memory)
+            part = slice(direction * layer.inner, (direction + 1) * layer.inner)
+            expected[:, part, :, column] = state.reshape(2, layer.inner, side)
+    np.testing.assert_allclose(layer.carried(layer.columns, small).detach().numpy(), expected, atol=1e-6)
+
+    out, there = layer(x, hole), hole.expand_as(x) == 0
+    assert torch.equal(out[there], x[there]) and not torch.equal(out, x)
+    assert torch.equal(layer(torch.where(there, x, 9 * x), hole), out)  # what is missing isn't read

@@ -11,8 +11,10 @@ from invertfill.baselines.crfill import CRFillConfig
 from invertfill.baselines.ctsdg import CTSDGConfig
 from invertfill.baselines.gc import GCConfig
 from invertfill.baselines.medfe import MEDFEConfig
+from invertfill.baselines.ns_outpaint import NSOutpaintConfig
 from invertfill.baselines.rfr import RFRConfig
 
 AnyNetworkConfig = Annotated[
-    GCConfig | RFRConfig | CRFillConfig | BoundlessConfig | CTSDGConfig | MEDFEConfig, Field(discriminator="kind")
+    GCConfig | RFRConfig | CRFillConfig | BoundlessConfig | CTSDGConfig | MEDFEConfig | NSOutpaintConfig,
+    Field(discriminator="kind"),
 ]
