@@ -450,7 +450,9 @@ def test_list_names_arguments(run: Callable[..., Result]) -> None:
     assert re.findall(r"^(\S+)$", listed, re.M) == [file.replace("_", "-") for file in FILES]
     assert listed.count("  differs  ") == listed.count("  paper    ") == len(FILES)
     takes = dict(re.findall(r"^(\S+)\n  paper .*\n  differs .*\n  takes    (\S+)", listed, re.M))
-    assert list(takes) == ["w-plus", "mganprior", "psp", "psp-blend", "migan"]
+    trained = ["gc", "rfr", "crfill", "boundless", "ctsdg", "medfe", "ns-outpaint"]
+    assert list(takes) == ["w-plus", "mganprior", "psp", "psp-blend", "migan", *trained]
+    assert {takes[name] for name in trained} == {"weights=,device=auto"}
     assert takes["mganprior"].startswith("codes=10,layer=16,steps=100,model=faces-256")
     assert all(baseline.year > 1990 and baseline.differs for baseline in list_baselines())
 

@@ -39,7 +39,8 @@ from invertfill.errors import InputError
 from invertfill.nn.invertfill import InvertFill
 from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.registry import DOMAIN, FILES, read_header, write_sums
-from invertfill.training.checkpoint import newest_checkpoint, provenance_of
+from invertfill.training.checkpoint import load_module, newest_checkpoint, provenance_of, read_state
+from invertfill.training.config import BaselineConfig, parse_config
 from invertfill.training.data.readers import decode, open_source
 from invertfill.training.inversion import load_model, model_config
 from invertfill.training.mean_latent import long_run_mean
@@ -53,23 +54,27 @@ INLINE = 2**16  # bytes: constants that are no weight (filters, shapes) stay in 
 def export(
     checkpoint: Path, folder: Path, card: str | None = None, pictures: Path | None = None, early: bool = False
 ) -> Path:
-    """Write the model folder of a stage 2 checkpoint, from its shadow weights (EMA).
+    """Write the model folder of a checkpoint of stage 2 or of a baseline, from its shadow weights (EMA) if it has them.
 
     Args:
         checkpoint: a checkpoint's folder, or a run's, of which the newest is taken.
         folder: where the model folder goes; a model folder that is already there is replaced.
         card: the model card's Markdown; a short one is written if left out.
-        pictures: see `export_model`.
-        early: the training isn't at its end; `invertfill models` says so.
+        pictures: see `export_model`; a baseline takes none.
+        early: the training isn't at its end; `invertfill models` says so. Not of a baseline.
 
     Returns:
         ``folder``.
 
     Raises:
-        InputError: no checkpoint of stage 2 there, a damaged one, pictures that can't be read, or a folder that can't
+        InputError: no checkpoint of either there, a damaged one, pictures that can't be read, or a folder that can't
             be written.
     """
     checkpoint = newest_checkpoint(checkpoint) or checkpoint
+    if read_state(checkpoint)["config"].get("stage") == "baseline":
+        if pictures or early:
+            raise InputError(f"{checkpoint}: a baseline; --pictures and --early are accepted of a model alone")
+        return export_baseline(checkpoint, folder, card)
     model = InvertFill(model_config(checkpoint))
     load_model(model, checkpoint)
     if model.guesses_z:  # its mapping network has learnt, and the moving average has one of its own
@@ -99,9 +104,7 @@ def export_model(
         InputError: ``pictures`` can't be read, ``folder`` is something else than a model folder, or can't be written,
             or a weight is not finite in half precision (a run that diverged).
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists and is no model folder; a new folder, or one to replace, is accepted")
+    folder = _replaceable(folder)
     model.float().cpu().eval()
     tensors = round_to_half(model)
     try:
@@ -111,9 +114,40 @@ def export_model(
             _export_graphs(model, draft)
             DomainPrior.of(_read(pictures, model.generator.size) if pictures else _drawn(model)).save(draft / DOMAIN)
             write_sums(draft)
-            (draft / CARD).write_text(card or _short_card(folder.name, model, provenance), encoding="utf-8")
+            size = model.generator.size
+            text = card or _short_card(folder.name, "InvertFill", model, size, model.config, provenance)
+            (draft / CARD).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: can't be written ({error}); give a folder in a place that can") from error
+    return folder
+
+
+def export_baseline(checkpoint: Path, folder: Path, card: str | None = None) -> Path:
+    """Write a baseline's folder: model.safetensors with "config" (its network's) and "provenance", and a card.
+
+    Args, returns and errors are those of `export`.
+    """
+    folder = _replaceable(folder)
+    config = parse_config(BaselineConfig, read_state(checkpoint)["config"], str(checkpoint)).network
+    network = config.build().eval()
+    shadow = checkpoint / "ema.safetensors"
+    load_module(network, shadow if shadow.is_file() else checkpoint / "network.safetensors")
+    provenance = provenance_of(checkpoint)
+    metadata = {"config": config.model_dump_json(), "provenance": json.dumps(provenance)}
+    try:
+        with _beside(folder) as draft:
+            save_file(round_to_half(network), draft / WEIGHTS, metadata)
+            text = card or _short_card(folder.name, config.kind, network, config.size, config.model_dump(), provenance)
+            (draft / CARD).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: can't be written ({error}); give a folder in a place that can") from error
+    return folder
+
+
+def _replaceable(folder: Path) -> Path:
+    folder = Path(folder)
+    if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists and is no model folder; a new folder, or one to replace, is accepted")
     return folder
 
 
@@ -282,11 +316,13 @@ def _byte_ranges(path: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def _short_card(name: str, model: InvertFill, provenance: dict[str, Any]) -> str:
+def _short_card(
+    name: str, kind: str, model: nn.Module, size: int, config: dict[str, Any], provenance: dict[str, Any]
+) -> str:
     count = sum(p.numel() for p in model.parameters())
     return (
-        f"# {name}\n\nInvertFill, {model.generator.size} px, {count / 1e6:.2f} M parameters in half precision.\n\n"
-        f"## Model\n\n```json\n{json.dumps(model.config, indent=1)}\n```\n\n"
+        f"# {name}\n\n{kind}, {size} px, {count / 1e6:.2f} M parameters in half precision.\n\n"
+        f"## Model\n\n```json\n{json.dumps(config, indent=1)}\n```\n\n"
         f"## Origin\n\n```json\n{json.dumps(provenance, indent=1)}\n```\n"
     )
 

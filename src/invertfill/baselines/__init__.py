@@ -17,7 +17,11 @@ import numpy as np
 from invertfill.errors import InputError
 from invertfill.registry import FORMER_NAMES, PATCHMATCH
 
-FILES = ("telea", "navier_stokes", "biharmonic", "patchmatch", "w_plus", "mganprior", "psp", "psp_blend", "migan")
+FILES = (
+    *("mean", "telea", "navier_stokes", "biharmonic", "patchmatch"),
+    *("w_plus", "mganprior", "psp", "psp_blend", "migan"),
+    *("gc", "rfr", "crfill", "boundless", "ctsdg", "medfe", "ns_outpaint"),
+)
 DEVICE = "device"  # an argument that --device stands for
 
 Value = int | float | str

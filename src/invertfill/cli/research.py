@@ -223,6 +223,14 @@ def train_inversion(config: Config, overrides: Overrides = None) -> None:
     print(f"checkpoint: {train_inversion(config, overrides or [])}")
 
 
+@train.command("baseline", epilog=examples("invertfill train baseline configs/baselines/gc.yaml data.path=pictures"))
+def train_baseline(config: Config, overrides: Overrides = None) -> None:
+    """A method to compare with, as its paper trains it."""
+    with needs_extra("train"):
+        from invertfill.training.loop import train_baseline
+    print(f"checkpoint: {train_baseline(config, overrides or [])}")
+
+
 @data.command("prepare", epilog=examples("invertfill data prepare celeba-hq DOWNLOAD -o data/celeba-hq"))
 def data_prepare(
     name: Annotated[str, typer.Argument(metavar="NAME", help="celeba-hq, places2, metfaces or scenery.")],
@@ -258,7 +266,8 @@ def data_prepare(
 )
 def export(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="FILE|FOLDER", help="A checkpoint of stage 2, or a run's folder: its newest.")
+        Path,
+        typer.Argument(metavar="FILE|FOLDER", help="A checkpoint of stage 2 or a baseline, or a run: its newest."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="The model folder to write.")],
     card: Annotated[
@@ -274,7 +283,8 @@ def export(
 ) -> None:
     """Make a model folder of a checkpoint.
 
-    It serves as `--model FOLDER` where there is no torch. Needs the train extra.
+    It serves as `--model FOLDER` where there is no torch; that of a baseline as `--method NAME:weights=FOLDER`. Needs
+    the train extra.
     """
     with needs_extra("train"):
         from invertfill.export import export

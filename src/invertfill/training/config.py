@@ -1,4 +1,4 @@
-"""What a training run is: two schemas (stage 1 and stage 2), read from YAML and checked key by key.
+"""What a training run is: schemas of stage 1, stage 2 and methods to compare with, read from YAML and checked by key.
 
 Shapes of networks stand beside the networks; their defaults are small. The others are the paper's where it gives
 a figure and this project's where it doesn't, so that a file holds only what differs. An unknown key or a bad value ends
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from invertfill.baselines.networks import AnyNetworkConfig
 from invertfill.errors import InputError
 from invertfill.losses.inpainting import LossWeights
 from invertfill.masks.names import COVERAGE, WIDE, MaskKind
@@ -102,7 +103,7 @@ class AdamConfig(Section):
 
 
 class RunConfig(Section):
-    """What both stages share."""
+    """What all trainings share."""
 
     name: str
     out: Path  # the run's folder: checkpoints, log.jsonl, TensorBoard events, sample grids
@@ -261,6 +262,18 @@ class InversionConfig(RunConfig):
         if not any(self.lr_mult.model_dump(exclude={"discriminator"}).values()):
             raise ValueError("lr_mult is 0 for every part: nothing would learn")
         return self
+
+
+class BaselineConfig(RunConfig):
+    """A method to compare with (invertfill/baselines); its network's key `kind` says which."""
+
+    stage: Literal["baseline"] = "baseline"
+    batch: Annotated[int, Field(ge=2)]  # some normalise over the batch features of 1 x 1
+    network: AnyNetworkConfig
+    masks: MaskConfig = MaskConfig()
+    optimizer: AdamConfig = AdamConfig()
+    critic_lr_mult: NonNegative = 1.0  # times the learning rate at which the critic learns
+    ema_half_life: NonNegative = 0  # the methods have no shadow weights
 
 
 Config = TypeVar("Config", bound=RunConfig)

@@ -1,4 +1,4 @@
-"""The one training loop of both stages, on Hugging Face Accelerate: one process, or several by `accelerate launch`.
+"""The one training loop, on Hugging Face Accelerate: one process, or several by `accelerate launch`.
 
     RUN/log.jsonl           a line for the start and one every `log_every` steps
     RUN/tensorboard/        the same figures
@@ -34,6 +34,7 @@ from torch.utils.tensorboard import SummaryWriter
 from invertfill import __version__
 from invertfill.errors import InputError
 from invertfill.imaging.sheet import contact_sheet
+from invertfill.training.baseline import BaselineTask
 from invertfill.training.checkpoint import (
     load_checkpoint,
     newest_checkpoint,
@@ -41,7 +42,15 @@ from invertfill.training.checkpoint import (
     read_state,
     save_checkpoint,
 )
-from invertfill.training.config import GanConfig, InversionConfig, MaskConfig, RunConfig, load_config, parse_config
+from invertfill.training.config import (
+    BaselineConfig,
+    GanConfig,
+    InversionConfig,
+    MaskConfig,
+    RunConfig,
+    load_config,
+    parse_config,
+)
 from invertfill.training.data.batches import Batch, Batches
 from invertfill.training.data.readers import ImageSet
 from invertfill.training.distributed import seed_step
@@ -54,7 +63,7 @@ MAY_CHANGE = {"steps", "time_budget", "out", "name", "log_every", "sample_every"
 
 
 class Task(Protocol):
-    """What the loop needs of a stage: `GanTask` and `InversionTask` have it.
+    """What the loop needs of a stage: `GanTask`, `InversionTask` and `BaselineTask` have it.
 
     Attributes:
         precision: "fp32" or "bf16".
@@ -101,6 +110,13 @@ def train_inversion(config_path: str | Path, overrides: list[str] | tuple[str, .
         task_of = GuessTask if config.model.encoder.z_dim else InversionTask
         codes = load_codes(config.codes, images.names) if config.codes else None
         return _run(config, accelerator, images, batches, task_of(config, accelerator.device, codes))
+
+
+def train_baseline(config_path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Path:
+    """A method to compare with: train its network as its paper does; see `train_gan`."""
+    config = load_config(BaselineConfig, config_path, overrides)
+    with _started(config, config.network.size, config.masks) as (accelerator, images, batches):
+        return _run(config, accelerator, images, batches, BaselineTask(config, accelerator.device))
 
 
 @contextmanager
