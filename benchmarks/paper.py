@@ -19,13 +19,12 @@ of the rows can be compared.
 
 from __future__ import annotations
 
-import csv
 import json
 import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from machine import describe
 from table_text import Text, label
@@ -39,50 +38,10 @@ from invertfill.imaging.files import write_file
 from invertfill.training.config import InversionConfig, load_config
 
 
-def seen(run_folder: Path) -> str:
-    """How many pictures a row was trained on, counted as often as they came."""
-    newest = newest_checkpoint(run_folder)
-    state = read_state(newest) if newest else None
-    return f"{state['step'] * state['config']['batch']:,}" if state else "-"
-
-
-def worse(report: Path, coverage: str, method: str) -> bool:
-    """Whether a method's fills are no better than a mean fill's: in LPIPS (AlexNet) if it was measured, or in PSNR.
-
-    Better is a mean of the pictures' differences whose 95 % interval lies on the right side of 0.
-    """
-    values: dict[str, dict[str, dict[str, float]]] = {}
-    with (report / "values.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["class"] == coverage and row["method"] in (method, MEAN):
-                for metric, sign in (("lpips_alex", -1), ("psnr", 1)):
-                    if metric in row:
-                        of_metric = values.setdefault(metric, {})
-                        of_metric.setdefault(row["method"], {})[row["picture"]] = sign * float(row[metric])
-    gains = [np.array([found[method][name] - found[MEAN][name] for name in found[MEAN]]) for found in values.values()]
-    return any(mean_of(gain).mean <= 0 or mean_of(gain).low <= 0 for gain in gains)
-
-
-def cells(method: dict[str, Any]) -> list[str]:
-    """FID, then means with their intervals."""
-    fid, values = method["fid"]["value"], method["metrics"]
-    figures = ["-" if fid is None else f"{fid:.1f}"]
-    for metric, digits in (("lpips_alex", 3), ("lpips_vgg", 3), ("ssim", 3), ("psnr", 2)):
-        found = values.get(metric)
-        if found is None or found["mean"] is None:
-            figures.append("-")
-        else:
-            low, high = (found["mean"] if found[end] is None else found[end] for end in ("low", "high"))
-            figures.append(f"{found['mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
-    return figures
-
-
 def main(
     number: Annotated[str, Argument(metavar=f"[{'|'.join(TABLES)}]", help="The table.")],
     images: Annotated[Path, Option(help="A folder of pictures to evaluate on.")],
-    overrides: Annotated[
-        list[str] | None, Argument(metavar="[KEY=VALUE]...", help="For every row with the key.")
-    ] = None,
+    overrides: Annotated[list[str] | None, Argument(metavar="[KEY=VALUE]...", help="For every row.")] = None,
     out: Annotated[Path, Option(help="Runs, models and reports.")] = Path("runs/tables"),
     count: Annotated[int, Option(min=1, help="The first so many pictures, by name.")] = 100,
     seeds: Annotated[str, Option(help="Of the trainings, by comma.")] = "0",

@@ -31,7 +31,7 @@ from invertfill.errors import InputError
 from invertfill.evaluation.summary import mean_of, mean_of_runs
 from invertfill.export import export_model
 from invertfill.nn.invertfill import InvertFill
-from invertfill.training.config import BaselineConfig, InversionConfig, load_config
+from invertfill.training.config import InversionConfig, load_config
 
 SIZE = 64
 TINY = [
