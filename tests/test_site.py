@@ -29,9 +29,9 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES = ROOT / "examples"
 NAMES = ("landscape-sunset", "portrait-astronaut", "landscape-aitzgorri", "portrait-drawn", "portrait-hopper")
-# Name, kind of mask, and how many times as large as the file it is filled: 20 pictures, of which the first are enough
-# to see that a change is safe.
-PICTURES = list(product(NAMES, ("freeform", "box"), (1, 3)))
+# How many times as large as its file a picture is filled, the kind of mask, and the picture: 20, of which a few are
+# enough to see that a change is safe.
+PICTURES = list(product((1, 3), ("freeform", "box"), NAMES))
 COUNT = int(os.environ.get("INVERTFILL_SITE_PICTURES", "3"))
 BELOW = "some/where"  # of the server's root
 EXPECTED = "Content Security Policy"  # what the browser says where a test asks for what is refused
@@ -154,7 +154,7 @@ def test_says_what_it_downloads_before_it_does(page: Any, site: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name, kind, times", PICTURES[:: len(PICTURES) // COUNT][:COUNT])
+@pytest.mark.parametrize("times, kind, name", PICTURES[:: len(PICTURES) // COUNT][:COUNT])
 def test_fills_as_python_does(
     page: Any, inpainter: invertfill.Inpainter, tmp_path: Path, name: str, kind: str, times: int
 ) -> None:
