@@ -198,7 +198,9 @@ def measure(
     for group in groups:
         near, far = (share(textures[group], original, which) for which in (high <= NEAR, low >= FAR))
         at_border = np.nanmean(colours[group][..., :2], -1)
-        ratios = [f"{mean:.2f} [{least:.2f}, {most:.2f}]" for mean, least, most in (near, far)]
+        ratios = [
+            "-" if np.isnan(mean) else f"{mean:.2f} [{least:.2f}, {most:.2f}]" for mean, least, most in (near, far)
+        ]
         cells = [mean_cell(at_border, "known_colour"), mean_cell(jumps[group], "border_jump"), *ratios]
         lines.append(f"| {group} | {' | '.join(cells)} |")
     text = "\n".join(lines) + "\n"
@@ -214,7 +216,7 @@ def measure(
         labels = ["hole", *groups, "original"]
         pictures = [Image.fromarray(picture) for row in rows for picture in row]
         sheet = contact_sheet(
-            pictures, len(labels), labels=[*labels, *(f"{n}, pasted" for n in labels)], side=len(truth)
+            pictures, len(labels), labels=[*labels, "", *(f"{n}, pasted" for n in groups), ""], side=len(truth)
         )
         save_image(sheet, out / f"border-{coverage}-{name}.png")
 
