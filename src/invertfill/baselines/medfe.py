@@ -40,8 +40,8 @@ class MEDFE(Network):
         outs = (*widths[:-1][::-1], w)
         ins = (widths[-1], *(2 * width for width in widths[:-1][::-1]))
         self.decoder = nn.ModuleList(
-            nn.Sequential(nn.ConvTranspose2d(a, b, 4, 2, 1), nn.InstanceNorm2d(b))
-            for a, b in zip(ins, outs, strict=True)
+            nn.Sequential(nn.ConvTranspose2d(a, b, 4, 2, 1), nn.InstanceNorm2d(b) if i < 5 else nn.Identity())
+            for i, (a, b) in enumerate(zip(ins, outs, strict=True))
         )
         self.out = nn.Sequential(nn.Conv2d(w, 3, 3, padding=1), nn.Tanh())
 

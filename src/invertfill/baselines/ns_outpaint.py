@@ -113,7 +113,8 @@ class Block(nn.Module):
             *(nn.Conv2d(inner, inner, 3, stride, 1), nn.InstanceNorm2d(inner), nn.ELU()),
             *(nn.Conv2d(inner, width, 1), nn.InstanceNorm2d(width)),
         )
-        self.short = nn.Conv2d(channels, width, 1, stride)
+        # Pooled, not strided: oneDNN's backward of a strided 1 x 1 convolution of 4 channels in channels_last crashes.
+        self.short = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(channels, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, h, w) -> (N, width, h / stride, w / stride)."""

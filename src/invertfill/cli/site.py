@@ -32,7 +32,7 @@ def site(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write the page as static files that fill in the visitor's browser.
+    """Write the page as files that fill in any browser.
 
     Any web server can hand them out, also below another address. No photo leaves the visitor's machine.
     """
