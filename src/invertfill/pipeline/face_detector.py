@@ -91,7 +91,8 @@ def _session() -> onnxruntime.InferenceSession:
     try:
         if sha256_of(FACE_DETECTOR) != read_sums(FACE_DETECTOR.with_name(SUMS)).get(FACE_DETECTOR.name):
             raise ValueError(f"its SHA-256 isn't the one in {SUMS}")
-        return onnxruntime.InferenceSession(FACE_DETECTOR, session_options(), providers=["CPUExecutionProvider"])
+        # One thread: others would look for more work while the model begins.
+        return onnxruntime.InferenceSession(FACE_DETECTOR, session_options(1), providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's exceptions have no common base but Exception
         raise InputError(
             f"{FACE_DETECTOR}: a face detector that can't be loaded ({one_line(error)}); accepted: faces off"

@@ -66,14 +66,14 @@ def few_colours(pixels: np.ndarray, known: np.ndarray) -> np.ndarray | None:
     Returns:
         (K, C), or None where there are many.
     """
-    values = pixels[known]
-    if not len(values):
+    where = np.flatnonzero(known)
+    if not len(where):
         return None
-    values = values.reshape(len(values), -1)
-    if len(_distinct(values[:: max(1, len(values) // SAMPLE)])) > FEW:
+    values = pixels.reshape(known.size, -1)
+    if len(_distinct(values[where[:: max(1, len(where) // SAMPLE)]])) > FEW:
         return None
-    colours = _distinct(values)
-    return colours if len(colours) <= min(FEW, len(values) // PER_COLOUR) else None
+    colours = _distinct(values[where])
+    return colours if len(colours) <= min(FEW, len(where) // PER_COLOUR) else None
 
 
 def nearest(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:

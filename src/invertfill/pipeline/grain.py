@@ -100,7 +100,7 @@ def _grain(picture: np.ndarray, unknown: np.ndarray) -> np.ndarray | None:
 
 def _residuals(windows: np.ndarray) -> np.ndarray:
     """(N, 3, side, side) uint8 -> (N, 3, WINDOW, WINDOW) float32: what lies over the local mean."""
-    total, n = windows.astype(np.int32), 2 * REACH + 1
+    total, n = windows.astype(np.uint16), 2 * REACH + 1  # 255 n² is less than 2^16, and narrow sums are faster
     total = reduce(np.add, [total[:, :, i : i + WINDOW] for i in range(n)])
     total = reduce(np.add, [total[..., i : i + WINDOW] for i in range(n)])
     return windows[..., REACH:-REACH, REACH:-REACH] - total.astype(np.float32) / n**2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -27,20 +28,19 @@ from invertfill.options import AUTO, DEFAULTS, OF_HOLE, FillOptions
 from invertfill.pipeline.compositing import composite, copy_of, draw, put
 from invertfill.pipeline.crops import Crop, bounds, find_compact_crops, is_nearly_square
 from invertfill.pipeline.domain_prior import DomainPrior
-from invertfill.pipeline.face_detector import SIZE as FACE_SIZE
-from invertfill.pipeline.faces import find_portraits, in_head, is_portrait
+from invertfill.pipeline.face_detector import SIZE
+from invertfill.pipeline.faces import See, find_portraits, in_head, is_portrait
 from invertfill.pipeline.feather import Feather
 from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, visible
 from invertfill.pipeline.frames import fill_frames
 from invertfill.pipeline.holes import read_hole, why_none
 from invertfill.pipeline.outpainting import extend, parse_margins
-from invertfill.pipeline.pieces import Job, colours_of, face_piece, piece_of, pieces_of, unknown_in
+from invertfill.pipeline.pieces import Job, colours_of, face_piece, pieces_of, unknown_in
 from invertfill.pipeline.result import FillResult
 from invertfill.pipeline.squares import Square
 from invertfill.pipeline.thin import is_thin
 from invertfill.registry import DOMAIN, PATCHMATCH, ModelInfo, find_models
 
-PRIOR_SIZE = 256  # pixels a side, at which a whole picture is looked at
 REDUCED = 1.5  # a picture that is so many times larger than a model is left to a larger one
 NEARER = 0.01  # nats per value: by so much must a picture be nearer to the smaller model's domain
 LARGE = 1024  # pixels a side are enough to tell whether colours are few
@@ -267,7 +267,7 @@ class Inpainter:
         for margins in wanted.steps(*picture.size):
             canvas, hole = extend(result.image, margins)
             if inpainter.priors:  # one model for all steps
-                engine, why = self._select(canvas, hole, options)
+                engine, why = self._select(canvas, hole, options, _views(canvas, hole))
                 notes(f"{name}: {why}")
                 inpainter = self.only(engine.model.name)
             job, before = inpainter._prepare(canvas, hole, options, name), result.seconds
@@ -320,7 +320,10 @@ class Inpainter:
             why = "all around the hole is one colour, and so is the hole"
             return Job(picture, None, [], options.seed, why, notes, feather=feather)
         job = Job(picture, None, [], options.seed, "", notes, mask is None and not options.box, feather)
-        faces, why = self._find_faces(picture, hole, options) if faces is None else faces, ""
+        see, why = _views(picture, hole), ""
+        if faces is None:
+            looks = self.portraits and options.faces == AUTO
+            faces = find_portraits(hole, see) if looks else []
         if faces:
             many = f"{len(faces)} faces were" if len(faces) > 1 else "a face was"
             why = f"portrait model ({self.portraits}): {many} found"
@@ -333,7 +336,7 @@ class Inpainter:
             engine = None
             if hole.any():
                 engine, of_rest = (
-                    (self._general(hole, options, {}), "") if faces else self._select(picture, hole, options)
+                    (self._general(hole, options, {}), "") if faces else self._select(picture, hole, options, see)
                 )
                 why = f"{why}; general model ({engine.model.name}) for the rest" if faces else of_rest
         if why:
@@ -345,20 +348,6 @@ class Inpainter:
         ran, model = name_of_engine(engine), engine.model.name
         return replace(job, engine=engine, pieces=pieces, why=why, model=model, faces=faces, ran=ran)
 
-    def _find_faces(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> list[Square]:
-        """The squares of portraits that a hole touches, if there is a model for them."""
-        if not self.portraits or options.faces != AUTO:
-            return []
-        unknown = unknown_in(picture, hole)
-
-        def see(square: Square) -> tuple[np.ndarray, np.ndarray]:
-            left, top, right, bottom = box = square.around.inside(*picture.size)
-            hidden = unknown[top:bottom, left:right]
-            rgb, _ = colours_of(picture, hidden, box, silent)
-            return square.moved(-complex(left, top)).cut(rgb, hidden, FACE_SIZE)
-
-        return find_portraits(hole, see)
-
     def _fill_face(self, job: Job, hole: np.ndarray, square: Square, options: FillOptions) -> np.ndarray:
         """Fill, in the job's picture, the part of a hole that is face and hair; that part, (H, W) bool."""
         part = in_head(square, hole)
@@ -369,12 +358,12 @@ class Inpainter:
             put(face, draw([face], BATCH, options), options)
         return part
 
-    def _select(self, picture: Image.Image, hole: np.ndarray, options: FillOptions) -> tuple[Engine, str]:
+    def _select(self, picture: Image.Image, hole: np.ndarray, options: FillOptions, see: See) -> tuple[Engine, str]:
         """The engine for a picture in which no face was found, and why this one where there was a choice."""
-        crop = find_compact_crops(hole, PRIOR_SIZE, options.context)[0]
+        crop = find_compact_crops(hole, SIZE, options.context)[0]
         if self.drawings and _is_drawn(picture, hole):
             return self.engines[self.drawings], f"{self.drawings}: few colours are around the hole"
-        likely = self._likelihoods(picture, hole, crop)
+        likely = self._likelihoods(crop, see)
         engine = self._general(hole, options, likely)
         if not self.portraits:
             return engine, ""
@@ -385,12 +374,11 @@ class Inpainter:
         found = ": no face at the hole" if options.faces == AUTO else ""
         return engine, f"general model ({engine.model.name}){found}"
 
-    def _likelihoods(self, picture: Image.Image, hole: np.ndarray, crop: Crop) -> dict[str, float]:
+    def _likelihoods(self, crop: Crop, see: See) -> dict[str, float]:
         """By name, how likely it is that what a crop shows is of a model's domain; {} where too little is known."""
         if not self.priors:
             return {}
-        piece = piece_of(picture, hole, unknown_in(picture, hole), crop, PRIOR_SIZE, silent)
-        seen, masks = piece.seen[None], piece.seen_mask[None]
+        seen, masks = (array[None] for array in see(Square.upright(crop)))
         if (masks == 0).sum() < LEAST:
             return {}
         return {name: prior.log_likelihood(seen, masks) for name, prior in self.priors.items()}
@@ -417,6 +405,20 @@ def show_hole(
     picture = open_image(image, note=silent)
     hole = Image.fromarray(read_hole(picture, mask, name_of(image, "image"), options or FillOptions(), silent))
     return Image.composite(Image.new("RGB", picture.size, colour), to_srgb(picture, note=silent), hole)
+
+
+def _views(picture: Image.Image, hole: np.ndarray) -> See:
+    """What is seen of squares of a picture; of each only once, because the choice of a model looks at some again."""
+    unknown = unknown_in(picture, hole)
+
+    @cache
+    def see(square: Square) -> tuple[np.ndarray, np.ndarray]:
+        left, top, right, bottom = box = square.around.inside(*picture.size)
+        hidden = unknown[top:bottom, left:right]
+        rgb, _ = colours_of(picture, hidden, box, silent)
+        return square.moved(-complex(left, top)).cut(rgb, hidden, SIZE)
+
+    return see
 
 
 class _Clock:
