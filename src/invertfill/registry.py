@@ -195,11 +195,9 @@ def _patchmatch() -> list[ModelInfo]:
         import patchmatch
     except ImportError:
         return []
-    import importlib.metadata
-
     if not patchmatch.patchmatch_available:
         return []
-    version = importlib.metadata.version("pypatchmatch")
+    version = patchmatch.__version__
     return [
         ModelInfo(
             PATCHMATCH,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,8 @@ START_OF_SCAN, COMMENT = 0xDA, 0xFE
 
 
 def available() -> bool:
-    if not hasattr(os, "memfd_create"):
-        return False
-    try:
-        import jpeglib  # noqa: F401
-    except (ImportError, OSError):
-        return False
-    return True
+    """Whether the library is there; it isn't loaded yet, because most pictures aren't written as JPEG."""
+    return hasattr(os, "memfd_create") and find_spec("jpeglib") is not None
 
 
 def with_coefficients_of(given: bytes, made: bytes, image: Image.Image) -> bytes:
@@ -38,9 +34,13 @@ def with_coefficients_of(given: bytes, made: bytes, image: Image.Image) -> bytes
 
     Returns:
         `made` with the coefficients of `given` wherever a whole unit of blocks (8 to 32 pixels a side) shows what it
-        showed; `made` itself where the two files aren't laid out alike.
+        showed; `made` itself where the two files aren't laid out alike, or the library can't be loaded.
     """
     if image.mode not in MODES:
+        return made
+    try:
+        import jpeglib  # noqa: F401
+    except (ImportError, OSError):  # its native part
         return made
     with Image.open(io.BytesIO(given)) as opened:
         if (opened.mode, opened.size) != (image.mode, image.size):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -42,7 +43,8 @@ def settle(source: ImageSource, what: str) -> Settled:
     Raises:
         InputError: of another kind, or a file that can't be read.
     """
-    if isinstance(source, np.ma.MaskedArray):  # of which NumPy would take the hidden values, too
+    # Of a masked array NumPy would take the hidden values, too. There is none before its module is imported.
+    if "numpy.ma" in sys.modules and isinstance(source, np.ma.MaskedArray):
         raise InputError(f"{what}: a masked array; accepted: its data as the image, its mask as the mask")
     if isinstance(source, Path | Encoded | Image.Image | np.ndarray | str):
         return source
