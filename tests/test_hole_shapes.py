@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
+from scipy import ndimage
 
 import invertfill
-from invertfill.pipeline.crops import find_compact_crops
+from invertfill.pipeline.crops import find_compact_crops, groups_of, on_grid
 from invertfill.pipeline.flat import few_colours, fill_one_colour, nearest
 from invertfill.pipeline.grain import add_grain
 from invertfill.pipeline.thin import MOST, find_crops
@@ -53,6 +54,39 @@ def said(hole: np.ndarray) -> np.ndarray:
         left, top, right, bottom = crop.inside(WIDTH, HEIGHT)
         total[top:bottom, left:right] += hole[top:bottom, left:right] if crop.part is None else crop.part
     return total
+
+
+def spiral(side: int) -> np.ndarray:
+    """One path of a pixel's width from the rim to the middle: a group whose ends know nothing of each other."""
+    cells, at, step, length = np.zeros((side, side), bool), 0j, 1 + 0j, side - 1
+    while length > 0:
+        for _ in range(2):
+            for _ in range(length):
+                cells[int(at.imag), int(at.real)] = True
+                at += step
+            step *= 1j
+        length -= 1 if length == side - 1 else 2
+    return cells
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.3, 0.5, 0.9, 1, "spiral"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (23, 31)])
+def test_groups_are_those_of_scipy(shape: tuple[int, int], share: float | str) -> None:
+    cells = spiral(31) if share == "spiral" else np.random.default_rng(5).random(shape) < share
+    labels, count = ndimage.label(cells, np.ones((3, 3)))
+    groups = groups_of(cells)
+    assert len(groups) == count
+    for number, (y, x) in enumerate(groups, 1):
+        assert np.array_equal(np.argwhere(labels == number), np.stack([y, x], 1))
+
+
+@pytest.mark.parametrize("cell", [1, 3, 8])
+def test_a_cell_of_the_grid_says_what_its_pixels_say(cell: int) -> None:
+    hole = np.random.default_rng(7).random((37, 50)) < 0.7
+    some, full = on_grid(hole, cell)
+    for row, column in np.ndindex(some.shape):
+        pixels = hole[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]
+        assert (some[row, column], full[row, column]) == (pixels.any(), pixels.all())
 
 
 @pytest.mark.parametrize(
