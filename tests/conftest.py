@@ -166,8 +166,12 @@ def start(*arguments: object, code: str | None = None) -> subprocess.CompletedPr
 
 @contextmanager
 def serving(*options: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The real command in a process of its own, and its address."""
-    command = [sys.executable, "-m", "invertfill", "serve", "--port", "0", *map(str, options)]
+    """The real command in a process of its own, and its address.
+
+    Its engine is that of a single fill, so that both can be compared byte for byte: on a processor with bfloat16 a
+    server would take OpenVINO, which rounds otherwise.
+    """
+    command = [sys.executable, "-m", "invertfill", "serve", "--port", "0", "--engine", "onnx", *map(str, options)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, env=environment(), **pipes) as process:
         try:

@@ -67,6 +67,7 @@ def do_on_cluster(
     tasks: Sequence[tuple[Job, Fingerprint | None]],
     options: FillOptions,
     overwrite: bool,
+    stays: bool,
     workers: int | None,
     asked: threading.Event,
 ) -> Generator[Record, None, None]:
@@ -87,7 +88,7 @@ def do_on_cluster(
         rows = [{"index": index, "task": _to_json(*task)} for index, task in enumerate(tasks)]
         dataset = ray.data.from_items(rows, override_num_blocks=min(len(tasks), MOST_BLOCKS)).map(
             _ClusterWorker,  # type: ignore[arg-type]  # Ray's types leave classes out
-            fn_constructor_args=(options, overwrite, fingerprint(options.model), coordinator),
+            fn_constructor_args=(options, overwrite, stays, fingerprint(options.model), coordinator),
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=0 if gpu else 1,
             num_gpus=1 if gpu else 0,
@@ -139,12 +140,12 @@ def _pass_on(asked: threading.Event, ended: threading.Event, coordinator: Any) -
 class _ClusterWorker:
     """A `Worker` as Ray Data wants it."""
 
-    def __init__(self, options: FillOptions, overwrite: bool, expected: str, coordinator: Any) -> None:
+    def __init__(self, options: FillOptions, overwrite: bool, stays: bool, expected: str, coordinator: Any) -> None:
         self.coordinator = coordinator
         self.name = ray.get_runtime_context().get_actor_id()
         self.worker: Worker | InputError
         try:
-            self.worker = Worker(options, overwrite, threads=1)
+            self.worker = Worker(options, overwrite, threads=1, stays=stays)
             if self.worker.models != expected:
                 self.worker = InputError(f"{options.model}: another model on this node ({os.uname().nodename})")
         except InputError as error:

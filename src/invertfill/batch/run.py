@@ -90,15 +90,15 @@ def run(
     if manifest is not None and manifest.is_new and not overwrite:
         _check_free(jobs, manifest.out)
     tasks = [(job, manifest.fingerprint(job.out) if manifest else None) for job in jobs if not job.problem]
+    stays = len(jobs) >= WORTH_WAITING
     with contextlib.ExitStack() as stack:
         if cluster is not None:
             from invertfill.batch.cluster import connected, do_on_cluster
 
             find_models(options.model)  # before anything is written: there may be none
             stack.enter_context(connected(cluster, workers))
-            do = partial(do_on_cluster, tasks, options, overwrite, workers)
+            do = partial(do_on_cluster, tasks, options, overwrite, stays, workers)
         else:
-            stays = len(jobs) >= WORTH_WAITING
             worker = Worker(options, overwrite, stays=stays)  # the same
             workers = workers or _useful_workers(len(tasks), options)
             do = (
