@@ -10,7 +10,8 @@ portrait's square itself, cut exactly and filled by the portrait model: the best
 each coverage of the portrait: how often the face was found, and means of LPIPS v0.1 (AlexNet) to the truth within the
 square, the three brought there in one way. `--sheet FILE` keeps some: hole, without faces, auto, truth.
 
-`alarms` hides part of pictures without people and counts the faces that are found there. `points` measures where
+`alarms` hides part of pictures without portraits, lets auto fill them, and counts those in which it drew a face. With
+`--whole` that part is one of the picture's middle square, which could be a portrait as a whole. `points` measures where
 aligned portraits have eyes, nose and mouth, as the detector sees them: mean and deviation, from -1 - i to 1 + i.
 """
 
@@ -23,7 +24,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -34,7 +35,6 @@ from invertfill.imaging.reading import open_image
 from invertfill.imaging.sheet import contact_sheet
 from invertfill.masks.sampler import mask_set_hash, sample_masks
 from invertfill.pipeline.face_detector import SIZE, find_faces
-from invertfill.pipeline.faces import See, find_portraits
 from invertfill.pipeline.squares import Square
 
 COVERAGES = ("0.1-0.3", "0.3-0.5", "0.5-0.6")
@@ -119,18 +119,23 @@ def _small(picture: object) -> Image.Image:
 
 
 def alarms(arguments: argparse.Namespace, console: Console) -> None:
+    auto = invertfill.load()
     files = [file for folder in arguments.images for file in list_images(folder)]
     names = []
     for number in track(range(arguments.count), console=console, transient=True):
         rng = np.random.default_rng([arguments.seed, number])
-        picture = read(files[number % len(files)])
-        side = min(int(rng.choice(HOLES)), *picture.shape[:2])
+        path, coverage = files[number % len(files)], COVERAGES[number // len(files) % len(COVERAGES)]
+        picture = read(path)
+        if arguments.whole:
+            picture = np.asarray(ImageOps.fit(Image.fromarray(picture), (SIZE, SIZE)))
+        side = SIZE if arguments.whole else min(int(rng.choice(HOLES)), *picture.shape[:2])
         y, x = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
-        coverage = COVERAGES[number // len(files) % len(COVERAGES)]
         (mask,) = islice(sample_masks(1, side, "mixed", coverage, arguments.seed + number), 1)
         hole = np.zeros(picture.shape[:2], bool)
         hole[y : y + side, x : x + side] = mask > 0
-        names += [files[number % len(files)].name for _ in find_portraits(hole, _see(picture, hole))]
+        result = auto.fill(picture, hole)
+        if result.faces or result.model == auto.portraits:
+            names.append(path.name)
     console.print(f"{arguments.count} holes in {len(files)} pictures: {len(names)} faces {' '.join(names)}")
 
 
@@ -140,10 +145,6 @@ def points(arguments: argparse.Namespace, console: Console) -> None:
         portrait = np.asarray(open_image(file).convert("RGB").resize((SIZE, SIZE)), np.float32)
         seen += [face.points[:4] for face in find_faces(portrait.transpose(2, 0, 1) / np.float32(127.5) - 1, 0.5)[:1]]
     console.print(f"{len(seen)} faces: {np.mean(seen, 0).round(3)}, +- {np.std(seen, 0).round(3)}")
-
-
-def _see(picture: np.ndarray, hole: np.ndarray) -> See:
-    return lambda square: square.cut(picture, hole, SIZE)
 
 
 def main() -> None:
@@ -161,6 +162,7 @@ def main() -> None:
     one.add_argument("--images", type=Path, action="append", required=True, help="a folder of pictures without people")
     one.add_argument("--count", type=int, default=1000, help="holes")
     one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--whole", action="store_true", help="hide that much of each picture's middle square")
     one.set_defaults(run=alarms)
     one = commands.add_parser("points")
     one.add_argument("--portraits", type=Path, action="append", required=True, help="a folder of aligned portraits")

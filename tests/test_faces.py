@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, Result, assert_one_line
-from PIL import Image
+from PIL import Image, ImageOps
 
 import invertfill
 from invertfill.errors import InputError
@@ -220,6 +220,34 @@ def test_a_portrait_is_filled_as_a_whole(auto: invertfill.Inpainter) -> None:
     assert (result.model, result.faces) == (auto.portraits, 0)
     expected = invertfill.load(auto.portraits).fill(picture, hole)
     np.testing.assert_array_equal(np.asarray(result), np.asarray(expected))
+
+
+def test_a_portrait_whose_face_is_hidden_is_still_one(auto: invertfill.Inpainter) -> None:
+    (picture,) = portraits(1)
+    hole = np.zeros(picture.shape[:2], bool)
+    hole[:, 128:] = True  # half of the face, and none of it is found
+    assert auto.fill(picture, hole).model == auto.portraits
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+@pytest.mark.parametrize("name", ["coffee.png", "rocket.jpg", "chelsea.png", "motorcycle_left.png"])
+def test_a_square_picture_of_something_else_gets_no_face(name: str, share: float, auto: invertfill.Inpainter) -> None:
+    data = Path(pytest.importorskip("skimage").__file__).parent / "data"
+    if not (data / name).exists():
+        pytest.skip(f"scikit-image carries no {name}")
+    picture = ImageOps.fit(Image.open(data / name).convert("RGB"), (SIZE, SIZE))
+    y, x = np.ogrid[:SIZE, :SIZE]
+    hole = (y - SIZE / 2) ** 2 + (x - SIZE / 2) ** 2 <= share * SIZE**2 / np.pi
+    result = auto.fill(picture, hole)
+    assert result.faces == 0 and result.model != auto.portraits
+
+
+def test_no_box_is_a_face_that_has_no_area(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, values = np.array([0.9, 0.8, 0.7]), np.zeros((3, 8), complex)
+    values[:, 1] = [-1 - 1j, 0.2, 0.5 + 0.5j]
+    monkeypatch.setattr(face_detector, "_detect", lambda image: (scores, values))
+    (face,) = find_faces(np.zeros((3, SIZE, SIZE), np.float32), 0.0)
+    assert face.score == 0.7
 
 
 def test_the_option_is_checked_at_the_door(photo: Path, mask: Path, run: Callable[..., Result], tmp_path: Path) -> None:

@@ -86,6 +86,26 @@ def noise(width: int = SIZE, height: int = SIZE) -> Image.Image:
     return Image.fromarray(pixels.round().astype(np.uint8))
 
 
+@pytest.fixture
+def hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector sees a hint of a face in the middle of every picture: these have none."""
+    monkeypatch.setattr("invertfill.pipeline.inpainter.hints_at_portrait", lambda *_: True)
+
+
+def test_without_a_hint_of_a_face_no_likelihood_makes_a_portrait() -> None:
+    inpainter, general, portraits = auto()
+    assert inpainter.fill(halves(), box()).model == "general"
+    assert (general, portraits) == ([1], [])
+
+
+@pytest.mark.usefixtures("hint")
+def test_no_portrait_is_guessed_where_no_faces_are_wanted() -> None:
+    inpainter, general, portraits = auto()
+    assert inpainter.fill(halves(), box(), faces="off").model == "general"
+    assert (general, portraits) == ([1], [])
+
+
+@pytest.mark.usefixtures("hint")
 @pytest.mark.parametrize("size", [SIZE // 2, SIZE, 2 * SIZE])
 def test_a_whole_picture_that_looks_like_a_portrait_goes_to_their_model(size: int) -> None:
     inpainter, general, portraits = auto(size)
@@ -97,6 +117,7 @@ def test_a_whole_picture_that_looks_like_a_portrait_goes_to_their_model(size: in
     assert "general" in result.why and result.notes == (f"image: {result.why}",)
 
 
+@pytest.mark.usefixtures("hint")
 @pytest.mark.parametrize(("width", "height"), [(2 * SIZE, SIZE), (8 * SIZE, 8 * SIZE)])
 def test_no_part_of_a_picture_does(width: int, height: int) -> None:
     inpainter, general, portraits = auto()
@@ -106,6 +127,7 @@ def test_no_part_of_a_picture_does(width: int, height: int) -> None:
     assert (general, portraits) == ([1], [])
 
 
+@pytest.mark.usefixtures("hint")
 def test_where_next_to_nothing_is_known_the_general_model_fills() -> None:
     hole = np.ones((SIZE, SIZE), bool)
     hole[0, (SIZE - LEAST) // 2 : SIZE // 2 + 4] = False  # of both colours
@@ -114,6 +136,7 @@ def test_where_next_to_nothing_is_known_the_general_model_fills() -> None:
     assert (general, portraits) == ([1], [])
 
 
+@pytest.mark.usefixtures("hint")
 def test_each_picture_gets_its_own_in_their_order() -> None:
     inpainter, general, portraits = auto()
     pictures = [halves(), noise(), noise(), halves(), noise()]

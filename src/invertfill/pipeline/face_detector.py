@@ -46,7 +46,10 @@ def find_faces(view: np.ndarray, least: float) -> list[Face]:
         InputError: the detector's file is missing or damaged.
     """
     scores, values = _detect(np.ascontiguousarray(view.transpose(1, 2, 0)[None]))
-    likely = np.flatnonzero(scores >= least)
+    size = values[:, 1]
+    likely = np.flatnonzero(
+        (scores >= least) & (size.real > 0) & (size.imag > 0)
+    )  # it says others, too, of what is none
     order = likely[np.argsort(-scores[likely], kind="stable")]
     faces: list[Face] = []
     while len(order):

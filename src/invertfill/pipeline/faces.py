@@ -32,6 +32,7 @@ KNOWN = 0.3  # of a face and its hair must be known, in the picture: less is a g
 COARSE = 64  # pixels a side: at that size holes are filled for the detector, smoothly, so that none is a face
 LEAST = 64  # pixels: side of the least portrait's square, twice a face's
 CENTRE, SCALE, TURN = 0.2, 1.3, 15.0  # how far the second look may be off: half sides, times, degrees
+HINT, VAGUE = 0.3, 1.7  # least score of what only hints at a portrait; times as far off as a second look may be
 HEAD = -0.02j, 0.7, 0.88  # middle and radii of the ellipse that holds face and hair
 
 
@@ -84,6 +85,13 @@ def is_portrait(faces: list[Square], hole: np.ndarray, context: float | None) ->
     return find_compact_crops(hole, SIZE, context) == [whole] and _in_place(faces[0], Square.upright(whole))
 
 
+def hints_at_portrait(hole: np.ndarray, see: See) -> bool:
+    """Whether the picture as a whole looks a little like an aligned portrait, too little to say where its face is."""
+    whole = Square.upright(_whole(hole))
+    views = (Square(whole.centre, whole.half * wider) for wider in (1.0, WIDER[0]))
+    return any(_in_place(found, whole, VAGUE) for view in views for _, found in _look(view, see, HINT))
+
+
 def _whole(hole: np.ndarray) -> Crop:
     """The square around a picture."""
     height, width = hole.shape
@@ -129,10 +137,11 @@ def _smooth(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask > 0, np.stack([np.asarray(channel) for channel in large]), image)
 
 
-def _in_place(square: Square, other: Square) -> bool:
+def _in_place(square: Square, other: Square, slack: float = 1.0) -> bool:
     """Whether it is about another one."""
     off, half = (square.centre - other.centre) / other.half, square.half / other.half
-    return bool(abs(off) <= CENTRE and 1 / SCALE <= abs(half) <= SCALE and abs(np.angle(half, deg=True)) <= TURN)
+    turn, scale = abs(np.angle(half, deg=True)), abs(np.log(abs(half)))
+    return bool(abs(off) <= CENTRE * slack and scale <= np.log(SCALE) * slack and turn <= TURN * slack)
 
 
 def _same(one: Square, other: Square) -> bool:

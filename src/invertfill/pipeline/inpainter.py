@@ -29,7 +29,7 @@ from invertfill.pipeline.compositing import composite, copy_of, draw, put
 from invertfill.pipeline.crops import Crop, bounds, find_compact_crops, is_nearly_square
 from invertfill.pipeline.domain_prior import DomainPrior
 from invertfill.pipeline.face_detector import SIZE
-from invertfill.pipeline.faces import See, find_portraits, in_head, is_portrait
+from invertfill.pipeline.faces import See, find_portraits, hints_at_portrait, in_head, is_portrait
 from invertfill.pipeline.feather import Feather
 from invertfill.pipeline.flat import NEAR, few_colours, fill_one_colour, visible
 from invertfill.pipeline.frames import fill_frames
@@ -43,6 +43,7 @@ from invertfill.registry import DOMAIN, PATCHMATCH, ModelInfo, find_models
 
 REDUCED = 1.5  # a picture that is so many times larger than a model is left to a larger one
 NEARER = 0.01  # nats per value: by so much must a picture be nearer to the smaller model's domain
+SURER = 0.03  # nats per value: by so much must a whole picture be nearer to portraits, where no face is found
 LARGE = 1024  # pixels a side are enough to tell whether colours are few
 LEAST = 64  # of these have to be known to tell whose it is
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once
@@ -367,12 +368,14 @@ class Inpainter:
         engine = self._general(hole, options, likely)
         if not self.portraits:
             return engine, ""
+        if options.faces != AUTO:
+            return engine, f"general model ({engine.model.name})"
         whole = is_nearly_square(*picture.size) and crop.inside(*picture.size) == (0, 0, *picture.size)
-        if whole and likely and max(likely, key=likely.__getitem__) == self.portraits:
+        others = [value for name, value in likely.items() if name != self.portraits]
+        if whole and others and likely[self.portraits] > max(others) + SURER and hints_at_portrait(hole, see):
             why = f"portrait model ({self.portraits}): the whole picture looks like a portrait"
             return self.engines[self.portraits], why
-        found = ": no face at the hole" if options.faces == AUTO else ""
-        return engine, f"general model ({engine.model.name}){found}"
+        return engine, f"general model ({engine.model.name}): no face at the hole"
 
     def _likelihoods(self, crop: Crop, see: See) -> dict[str, float]:
         """By name, how likely it is that what a crop shows is of a model's domain; {} where too little is known."""
