@@ -138,7 +138,7 @@ def main(
     pairs: Annotated[Path, Argument(help="Its --pairs.")],
     out: Annotated[Path, Option("-o", "--out", help="A folder.")],
     methods: Annotated[str, Option(help="These alone, by comma; of seeds without the number.")] = "",
-    show: Annotated[int, Option(min=0, help="So many pictures, evenly spread over the names.")] = 4,
+    show: Annotated[int, Option(min=0, help="How many pictures, evenly spread over the names.")] = 4,
 ) -> None:
     """Write the figure, the table and the pictures."""
     try:

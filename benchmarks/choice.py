@@ -3,9 +3,9 @@
     INVERTFILL_WEIGHTS=weights python benchmarks/choice.py --images data/faces/val --images data/scenery/val
     INVERTFILL_WEIGHTS=weights python benchmarks/choice.py --images photographs --crop 512 --start 24
 
-Pictures are brought to 256 px by the largest centred square; with --crop, squares of so many pixels are cut from large
-photographs, at places drawn from the seed, and filled at that size. Masks cycle through the coverages, each with a
-seed of its own: the seed plus the picture's number. For each folder, means over the pictures: LPIPS v0.1 (AlexNet) of
+Pictures are brought to 256 px by the largest centred square; with --crop, squares of that many pixels are cut from
+large photographs, at places drawn from the seed, and filled at that size. Masks cycle through the coverages, each with
+a seed of its own: the seed plus the picture's number. For each folder, means over the pictures: LPIPS v0.1 (AlexNet) of
 the composite against the original, lower is better, of auto, of each model, and of whichever of them is best for each
 picture; how often auto picks that one; and processor seconds per fill (of all threads), which a busy machine disturbs
 less than the clock. LPIPS needs its feature networks in the folder that INVERTFILL_WEIGHTS names; see
@@ -108,7 +108,7 @@ def measure(
 def main(
     images: Annotated[list[Path], Option(help="Folder; may be given several times.")],
     count: Annotated[int, Option(help="Pictures of each folder.")] = 24,
-    start: Annotated[int, Option(help="Leave out so many before them.")] = 0,
+    start: Annotated[int, Option(help="How many to leave out before them.")] = 0,
     crop: Annotated[int | None, Option(help="Side in pixels of squares cut from large photographs.")] = None,
     coverage: Annotated[str, Option(help="Classes or ranges, by comma.")] = "0.05-0.15,0.2-0.3,0.5-0.6",
     kind: str = "mixed",

@@ -39,7 +39,7 @@ from invertfill.pipeline.squares import Square
 
 COVERAGES = ("0.1-0.3", "0.3-0.5", "0.5-0.6")
 SIDES, TURN = (80, 400), 45  # pixels of a portrait's square; degrees
-EDGE = 0.12  # of half a square: over so much a portrait fades into the photograph
+EDGE = 0.12  # of half a square: the width over which a portrait fades into the photograph
 HOLES = (64, 96, 128, 192, 256)  # sides of the squares in which `alarms` hides
 
 

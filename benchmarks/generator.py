@@ -1,4 +1,4 @@
-"""What a model's generator draws by itself: FID of its samples against a folder of pictures, and a grid at full size.
+"""What a model's generator draws without a picture: FID of samples against a folder of pictures, and a full-size grid.
 
     INVERTFILL_WEIGHTS=weights python benchmarks/generator.py --model faces-256 --images data/faces/train --out out
 

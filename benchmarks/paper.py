@@ -43,7 +43,7 @@ def main(
     images: Annotated[Path, Option(help="A folder of pictures to evaluate on.")],
     overrides: Annotated[list[str] | None, Argument(metavar="[KEY=VALUE]...", help="For every row.")] = None,
     out: Annotated[Path, Option(help="Runs, models and reports.")] = Path("runs/tables"),
-    count: Annotated[int, Option(min=1, help="The first so many pictures, by name.")] = 100,
+    count: Annotated[int, Option(min=1, help="How many pictures, the first by name.")] = 100,
     seeds: Annotated[str, Option(help="Of the trainings, by comma.")] = "0",
     rows: Annotated[str, Option(help="These rows alone, by comma.")] = "",
     blend: Annotated[str, Option(help="How fills meet the known pixels, the same for all methods.")] = "none,membrane",

@@ -81,7 +81,7 @@ def flops(kind: str, inputs: list[tuple[int, ...]], output: tuple[int, ...]) -> 
 
 
 def example(engine: Engine, count: int = 1) -> CropRequest:
-    """Of so many crops; the hole is half of the pixels."""
+    """Of that many crops; the hole is half of the pixels."""
     size, rng = engine.model.size, np.random.default_rng(0)
     image = rng.uniform(-1, 1, (count, 3, size, size)).astype(np.float32)
     mask = (rng.random((count, 1, size, size)) > 0.5).astype(np.float32)

@@ -115,7 +115,7 @@ class Bench:
 
     Args:
         model: a learned one.
-        folder: for pictures; emptied by whoever made it.
+        folder: for pictures; the caller empties it.
     """
 
     def __init__(self, model: ModelInfo, folder: Path) -> None:
@@ -138,7 +138,7 @@ class Bench:
         return picture, mask
 
     def many(self, count: int) -> Path:
-        """A folder of so many copies of the example portrait."""
+        """A folder of `count` copies of the example portrait."""
         folder = self.folder / f"{count}"
         folder.mkdir(exist_ok=True)
         for i in range(count):

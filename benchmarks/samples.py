@@ -33,7 +33,7 @@ def main(
     images: Annotated[Path, Option(help="A folder of square pictures.")],
     model: Annotated[str, Option(help="A model's name or folder.")] = "faces-256",
     coverage: Annotated[str, Option(help="easy, hard, extreme, all, or such as 0.5-0.6.")] = "hard",
-    count: Annotated[int, Option(help="The first so many pictures, by name.")] = 16,
+    count: Annotated[int, Option(help="How many pictures, the first by name.")] = 16,
     samples: int = 5,
     seed: Annotated[int, Option(help="Of the masks.")] = 0,
 ) -> None:

@@ -84,7 +84,7 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def flops(step: Step, batch: Batch, period: int, cycles: tuple[int, ...]) -> float:
-    """Operations of one step, averaged over `period` steps of which those divisible by a cycle do more."""
+    """Operations of one step, averaged over `period` steps; those divisible by a cycle do more."""
     total, counted = 0, dict[tuple[bool, ...], int]()
     for number in range(period):
         kind = tuple(number % cycle == 0 for cycle in cycles)

@@ -164,7 +164,7 @@ def test_interval_holds_the_mean_and_is_the_same_again() -> None:
     values = np.random.default_rng(0).normal(3, 1, 200)
     found = mean_of(values)
     assert found.mean == pytest.approx(values.mean()) and found.count == 200
-    # The normal approximation, which is close for so many.
+    # The normal approximation, which is close for this many.
     assert (found.low, found.high) == pytest.approx(
         (found.mean - 1.96 / 200**0.5, found.mean + 1.96 / 200**0.5), abs=0.03
     )

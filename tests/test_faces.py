@@ -152,7 +152,7 @@ def test_a_face_has_its_points_in_their_places() -> None:
 @pytest.mark.parametrize("degrees", [-45, 0, 30])
 @pytest.mark.parametrize("side", [90.0, 220.0])
 def test_faces_are_found_wherever_they_are(degrees: float, side: float) -> None:
-    """Two in one picture, of which a hole touches one; and one half outside."""
+    """Two in one picture, where a hole touches one; and one half outside."""
     hit, other = turned(degrees, side, 140 + 150j), turned(0, side, 400 + 200j)
     picture = with_faces(portraits(2), [hit, other], 350, 520)
     hole = mouth(hit, picture.shape)

@@ -1,4 +1,4 @@
-"""Which pixels of a picture change: the mask's, boxes', grown by so much, and those over which a fill fades."""
+"""Which pixels of a picture change: the mask's, boxes', grown by some pixels, and those over which a fill fades."""
 
 from __future__ import annotations
 

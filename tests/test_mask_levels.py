@@ -50,7 +50,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: int) -> bytes:
 
 
 def assert_hole(source: MaskSource, expected: Image.Image, share: float = 1.0) -> None:
-    """The mask's hole is where the expected one is white, in so much of the picture."""
+    """The mask's hole is where the expected one is white, in that share of the picture."""
     assert (read_mask(source, SIZE) == (np.asarray(expected) > 127)).mean() >= share
 
 

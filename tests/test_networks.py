@@ -103,7 +103,7 @@ def test_gradients_reach_every_parameter(config: NetworkConfig, need_weights: Ca
 
 
 def test_one_batch_is_learned_by_heart(config: NetworkConfig, need_weights: Callable[..., None]) -> None:
-    # At full weight a critic is at odds with one batch, of which it soon knows every picture.
+    # At full weight a critic is at odds with one batch: it soon knows every picture.
     calm = config.model_copy(update={"adversarial": 0.02}) if hasattr(config, "adversarial") else config
     lr, steps = SLOWER.get(config.kind, (LR, STEPS))
     task = task_of(calm, need_weights, lr=lr)

@@ -347,7 +347,7 @@ def test_variants_going_on_and_jpeg(visit, large: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(again)[128:], pixels(expected)[128:])
     page.keyboard.press("Control+z")
     page.keyboard.press("Control+z")
-    assert page.locator("#variants input").nth(2).is_checked()  # of which the last fill was made
+    assert page.locator("#variants input").nth(2).is_checked()  # the last fill was made of it
 
 
 def test_tools_and_keys(visit, large: Path) -> None:

@@ -72,7 +72,7 @@ def box(width: int = SIZE, height: int = SIZE) -> np.ndarray:
 
 
 def auto(size: int = SIZE) -> tuple[Inpainter, list[int], list[int]]:
-    """Of a general model and one for portraits; and so many crops at each call of either."""
+    """Of a general model and one for portraits; and the crops of each call of either."""
     general, portraits = Fake(constant(0.5), size), Fake(constant(-0.5))
     engines = {"general": general, "portraits": portraits}
     for name, engine in engines.items():

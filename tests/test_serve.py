@@ -230,7 +230,7 @@ def test_pictures_come_as_they_are_made(files, tiny_model_folder: Path, photo: P
             assert answer.headers["content-type"] == "application/x-ndjson"
             first = json.loads(answer.readline())
             assert b"invertfill_in_hand 1" in urllib.request.urlopen(f"{address}metrics").read()
-        # Whoever went away in the middle isn't worked for.
+        # Nothing is done for a client that went away in the middle.
         until(lambda: b"invertfill_in_hand 0" in urllib.request.urlopen(f"{address}metrics").read())
         assert b"invertfill_pictures_total 200" not in urllib.request.urlopen(f"{address}metrics").read()
         lines = [json.loads(line) for line in ask("application/x-ndjson", samples=3)]
@@ -664,7 +664,7 @@ def test_an_upload_goes_with_whoever_leaves_the_queue() -> None:
 
 
 def post(address: str, body: bytes, sent: int | None = None) -> socket.socket:
-    """A connection on which JSON was sent, or so many bytes of it, and no answer read."""
+    """A connection on which JSON was sent, or that many bytes of it, and no answer read."""
     connection = socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2])), timeout=60)
     head = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     connection.sendall(f"POST /v1/fill HTTP/1.1\r\n{head}".encode() + body[:sent])
@@ -672,7 +672,7 @@ def post(address: str, body: bytes, sent: int | None = None) -> socket.socket:
 
 
 def test_slow_uploads_end(tiny_model_folder: Path) -> None:
-    """Whoever sends a byte now and then doesn't keep a place for good."""
+    """A client that sends a byte now and then doesn't keep a place for good."""
     with serving("--model", tiny_model_folder, "--time-limit", 1) as (_, address):
         with post(address, bytes(99), sent=1) as slow:
             answer = slow.recv(10_000).decode()

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES = ROOT / "examples"
 NAMES = ("landscape-sunset", "portrait-astronaut", "landscape-aitzgorri", "portrait-drawn", "portrait-hopper")
-# How many times as large as its file a picture is filled, the kind of mask, and the picture: 20, of which a few are
+# How many times as large as its file a picture is filled, the kind of mask, and the picture: 20; a few are
 # enough to see that a change is safe.
 PICTURES = list(product((1, 3), ("freeform", "box"), NAMES))
 COUNT = int(os.environ.get("INVERTFILL_SITE_PICTURES", "3"))

@@ -27,7 +27,7 @@ def photo() -> np.ndarray:
 
 
 def disc(radius: float, soft: float = 0.0) -> np.ndarray:
-    """(S, S) uint8: 0 within the radius, 255 outside, over so many pixels."""
+    """(S, S) uint8: 0 within the radius, 255 outside, over that many pixels."""
     y, x = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
     return (((np.hypot(y, x) - radius) / max(soft, 1e-3)).clip(0, 1) * 255).round().astype(np.uint8)
 

@@ -28,7 +28,7 @@ HEADS = {f"lin{i}.weight": torch.full((1, 2, 1, 1), float(i)) for i in range(5)}
 
 
 class Layers(nn.Module):
-    """Named as FID's network is in a TorchScript file, inside of which it lies beside something else."""
+    """Named as FID's network is in a TorchScript file, where it lies beside something else."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -75,7 +75,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         wanted = PAGES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
         if wanted is not None:
             return f"{text}({os.path.relpath(wanted, Path(here).parent)}{anchor or ''})"
-        if (ROOT / path).exists():  # of which the site has no page
+        if (ROOT / path).exists():  # the site has no page of it
             return text[1:-1]
         log.warning(f"{source}: a link to {target}, which isn't there")
         return match[0]

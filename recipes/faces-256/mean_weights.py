@@ -51,7 +51,7 @@ def read(source: str) -> tuple[InvertFill, dict[str, Any]]:
 
 
 def mean(models: list[InvertFill], shares: list[float]) -> InvertFill:
-    """Weights' mean, of which `shares` (that sum to 1) come from each model, as a new model like the first.
+    """The mean of models' weights, by `shares` that sum to 1, as a new model like the first.
 
     Raises:
         InputError: the models differ by more than noise in the RGB branch.

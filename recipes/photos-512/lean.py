@@ -49,7 +49,7 @@ SIZE: Size = 512
 NARROW = {128: 192, 256: 64, 512: 32}  # px -> channels
 WHOLE = 64  # px up to which all layers stay as they are
 MEASURED, STRIDE = 24, 7  # pictures over which activations are measured; of their places every seventh
-WINDOW = 256  # px, of which LPIPS sees one of each picture
+WINDOW = 256  # px: LPIPS sees one window of each picture
 
 
 class Pair(nn.Module):

@@ -57,7 +57,7 @@ def export(
     """Write the model folder of a checkpoint of stage 2 or of a baseline, from its shadow weights (EMA) if it has them.
 
     Args:
-        checkpoint: a checkpoint's folder, or a run's, of which the newest is taken.
+        checkpoint: a checkpoint's folder, or a run's: its newest checkpoint is taken.
         folder: where the model folder goes; a model folder that is already there is replaced.
         card: the model card's Markdown; a short one is written if left out.
         pictures: see `export_model`; a baseline takes none.

@@ -18,7 +18,7 @@ Begin: TypeAlias = Callable[[str, int], Callable[[], None]]
 
 
 def silent(_: str) -> None:
-    """For whoever opens a picture without handing it on: nothing that matters is lost."""
+    """For those who open a picture without handing it on: nothing that matters is lost."""
 
 
 class Notes(list[str]):

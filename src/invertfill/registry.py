@@ -1,7 +1,7 @@
 """Names -> models, with what is known about each: size, licence, origin, SHA-256.
 
 A model folder is what ``invertfill export`` writes (see export.py). What is said about a model is read from the header
-of its model.safetensors: 8 bytes of length (little-endian), then JSON, of which "__metadata__" holds the model's config
+of its model.safetensors: 8 bytes of length (little-endian), then JSON, whose "__metadata__" holds the model's config
 and provenance as JSON strings. The shipped folders lie in ``weights/``. Beside these learned models there is
 PatchMatch, which has learned nothing, and "auto", which stands for the general models and that of portraits.
 """
@@ -34,7 +34,7 @@ FILES = ("model.safetensors", "fill.onnx", "mapping.onnx", "synthesis.onnx", DOM
 SUMS = "SHA256SUMS"  # of FILES, as sha256sum writes and checks it
 FACE_DETECTOR = WEIGHTS / "blazeface" / "face_detection_back_256x256.onnx"
 HEADER_LIMIT = 100_000_000  # bytes, of the safetensors format
-DTYPES = {"F16": "<f2", "F32": "<f4", "I64": "<i8"}  # safetensors -> NumPy, as far as export writes them
+DTYPES = {"F16": "<f2", "F32": "<f4", "I64": "<i8"}  # safetensors -> NumPy: the types that export writes
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ModelInfo:
         sha256: of the weights, hex, as SHA256SUMS has it; `verify` compares.
         z_dim: entries of z.
         guesses_z: its encoder says which z the known pixels allow.
-        mean_latent_samples: K of Sec. 3.2 for seeds other than 0: their mean latent is the mean of so many mapped z.
+        mean_latent_samples: K of Sec. 3.2 for seeds other than 0: their mean latent is the mean of this many mapped z.
         blend: how its fills meet the known pixels: a key of `invertfill.pipeline.blending.BLENDS`.
         aligned: it has learned whole pictures of one composition only, and knows nothing of their parts.
         early: its training isn't at its end.

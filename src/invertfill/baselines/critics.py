@@ -17,7 +17,7 @@ class PatchCritic(nn.Module):
         channels: of the input: pictures, mostly with their mask.
         widths: channels of each layer; the last one's are the logits.
         kernel: of each layer.
-        flat: so many of the last layers have stride 1.
+        flat: how many of the last layers have stride 1.
     """
 
     def __init__(self, channels: int, widths: Sequence[int], kernel: int = 5, flat: int = 0) -> None:

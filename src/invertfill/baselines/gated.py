@@ -47,7 +47,7 @@ class GatedUp(nn.Module):
 
 
 def encoder(channels: int, widths: tuple[int, int, int, int, int]) -> list[nn.Module]:
-    """To a quarter of the side, in six layers, of which the last two have the last width."""
+    """To a quarter of the side, in six layers; the last two have the last width."""
     a, b, c, d, e = widths
     return [
         GatedConv(channels, a, 5),

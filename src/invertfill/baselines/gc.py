@@ -18,7 +18,7 @@ SHARPNESS = 10.0  # scores of the attention before the softmax, times this
 
 
 class GC(Network):
-    """Fig. 3: coarse network, then a second one of two branches, of which one attends."""
+    """Fig. 3: coarse network, then a second one of two branches, one of them with attention."""
 
     def __init__(self, config: GCConfig) -> None:
         super().__init__()

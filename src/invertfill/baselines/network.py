@@ -92,7 +92,7 @@ class NetworkConfig(Section):
     width: Positive = 1.0
 
     def channels(self, count: int) -> int:
-        """So many of the paper's channels, in this network: a multiple of 4."""
+        """The paper's count of channels, at this network's width: a multiple of 4."""
         return max(4, 4 * round(self.width * count / 4))
 
     def build(self) -> Network:

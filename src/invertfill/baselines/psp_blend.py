@@ -28,7 +28,7 @@ def blend(drawn: np.ndarray, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
     The discrete Poisson equation of Perez et al. 2003, Eq. 7: for each hole pixel p and its neighbours q inside the
     picture, sum_q (f_p - f_q) = sum_q (g_p - g_q), with f the result, f_q known outside the hole, and g drawn. Solved
-    for f - g, of which the right-hand side is 0 but beside known pixels.
+    for f - g: its right-hand side is 0 but beside known pixels.
 
     Args:
         drawn, image: (H, W, 3) uint8.

@@ -46,7 +46,7 @@ def connected(address: str, workers: int | None) -> Iterator[None]:
     Raises:
         InputError: there is no cluster.
     """
-    if ray.is_initialized():  # by whoever calls this as a library
+    if ray.is_initialized():  # by a program that calls this as a library
         yield
         return
     logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -29,8 +29,8 @@ from invertfill.options import AUTO, FillOptions
 from invertfill.registry import find_models
 
 Task: TypeAlias = tuple[Job, Fingerprint | None]
-WORTH_A_PROCESS = 4  # pictures: in the time that it takes to start and load the model, so many of 256 px are filled
-WORTH_WAITING = 32  # pictures: so many gain what an engine that fills faster takes longer to open
+WORTH_A_PROCESS = 4  # pictures of 256 px, filled in the time that it takes to start and load the model
+WORTH_WAITING = 32  # pictures: from here on a faster engine gains what it takes longer to open
 MOST_WORKERS = 8  # by default: each holds a model of its own in memory
 
 
@@ -72,7 +72,7 @@ def run(
         jobs: from `expand`.
         options: of all of them.
         overwrite: replace files at the results' places that no batch is known to have written.
-        workers: processes, each with its own model; 1 is this process. None: one for each core, as far as they are
+        workers: processes, each with its own model; 1 is this process. None: one for each core, if they are
             worth their start, and one on a GPU; on a cluster, one for each core that it has.
         out: the folder whose manifest says which results are there already; None: make all, whatever is there.
         report: a file that gets a line of JSON for each job.

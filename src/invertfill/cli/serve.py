@@ -44,7 +44,7 @@ def serve(
             help="That requests have to carry; better set in the environment.",
         ),
     ] = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Whoever reaches the address may use it.")] = False,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Anyone who reaches the address may use it.")] = False,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A name by which the server may be called, such as fill.example.org."),

@@ -41,6 +41,6 @@ def site(
     written = build_site(folder, runtime, tuple(model or MODELS))
     if not quiet:
         print(
-            f"{written.folder}: {written.files} files, {written.bytes / 1e6:.0f} MB, of which the first fill downloads "
+            f"{written.folder}: {written.files} files, {written.bytes / 1e6:.0f} MB; the first fill downloads "
             f"{written.first / 1e6:.0f} MB"
         )

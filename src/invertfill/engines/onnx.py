@@ -140,7 +140,7 @@ def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
 def _within_affinity(threads: int) -> int:
     """`threads`, but no more than the cores that the process is held to, as by taskset or a container's cpuset.
 
-    By itself the runtime counts all cores of the machine, and ties its threads to them even where the process may not
+    Unasked, the runtime counts all cores of the machine, and ties its threads to them even where the process may not
     run.
     """
     machine = os.cpu_count() or 1

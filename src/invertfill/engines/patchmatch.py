@@ -37,5 +37,5 @@ class PatchMatchEngine:
         return z
 
     def synthesis(self, w: np.ndarray) -> np.ndarray:
-        accepted = "a picture of which something is known, or a learned model"
+        accepted = "a picture with known pixels, or a learned model"
         raise InputError(f"{PATCHMATCH}: it repeats what it sees and draws nothing of its own; accepted: {accepted}")

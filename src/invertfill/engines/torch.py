@@ -1,4 +1,4 @@
-"""PyTorch: for a GPU, and for whoever has torch anyway."""
+"""PyTorch: for a GPU, and for those who have torch anyway."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _centred(features: np.ndarray) -> np.ndarray:
-    """X, of which X^T X is the covariance."""
+    """X such that X^T X is the covariance."""
     x: np.ndarray = (features - features.mean(0, dtype=np.float64)) / (len(features) - 1) ** 0.5
     if len(x) > x.shape[1]:  # smaller, with the same X^T X
         x = np.asarray(np.linalg.qr(x, mode="r"))

@@ -144,7 +144,7 @@ class Source:
             must lie in. None: masks are drawn.
         coverage: classes or ranges, one set of pairs each.
         kind, outlines, seed: of the masks that are drawn.
-        count: so many pictures, the first by name; None: all.
+        count: how many pictures, the first by name; None: all.
     """
 
     images: Path

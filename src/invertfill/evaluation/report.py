@@ -73,7 +73,7 @@ def write_report(results: Results, about: About, meter: Meter, folder: Path, gal
         about: where it comes from.
         meter: what measured it.
         folder: of the report.
-        gallery: so many pairs of each set are shown.
+        gallery: how many pairs of each set are shown.
 
     Returns:
         report.html.

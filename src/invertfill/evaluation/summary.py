@@ -65,7 +65,7 @@ def _mean_of(data: bytes) -> Mean:
 def mean_of_runs(values: np.ndarray) -> Mean:
     """Of several trainings on the same pictures, (runs, N): the interval is over both.
 
-    Runs and pictures are drawn again, each by itself, and all pairs of them count (a crossed bootstrap). Pictures
+    Runs and pictures are drawn again, independently, and all pairs of them count (a crossed bootstrap). Pictures
     without a value (NaN) in a run are left out. Of few runs such an interval is too narrow, as any is.
     """
     there = values[:, ~np.isnan(values).any(0)]

@@ -28,7 +28,7 @@ def with_coefficients_of(given: bytes, made: bytes, image: Image.Image) -> bytes
     """A JPEG in which the blocks of another are as they were.
 
     Args:
-        given: the file of which the picture was made.
+        given: the file that the picture was read from.
         made: the picture's own, with the same tables.
         image: the picture, before it was encoded.
 

@@ -90,7 +90,7 @@ def refuse_bands(name: str, channels: int, most: int) -> None:
     if channels > most:
         kinds = "grey or RGB, with or without alpha"
         raise InputError(
-            f"{name}: {channels} bands, of which {most} would be filled; accepted: {kinds}; split the others off"
+            f"{name}: {channels} bands; {most} of them would be filled; accepted: {kinds}; split the others off"
         )
 
 

@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 SAMPLES = "samples"
 NODATA = "nodata"  # the value, beside NaN, of pixels that nothing is known of
 OWN = {"I;16": "uint16", "I": "int32", "F": "float32"}  # Pillow's modes, and the type of their samples
-VIEWS = {2: "LA", 3: "RGB", 4: "RGBA"}  # of so many channels
+VIEWS = {2: "LA", 3: "RGB", 4: "RGBA"}  # by the count of channels
 TYPES = ("uint16", "int8", "int16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64")
 GDAL_NODATA = 42113
 SENSOR = 12  # bits: grey of no more, in a file of 16, comes from a sensor, and would look black

@@ -10,7 +10,7 @@ ROWS = 256  # of the picture at a time, so that memory stays small
 
 
 def grow(hole: np.ndarray, by: int) -> np.ndarray:
-    """(H, W) bool: the hole and all pixels of which the centre is at most so many pixels from one of its own."""
+    """(H, W) bool: the hole, and all pixels with centres at most ``by`` pixels from one of its own."""
     if by <= 0 or not hole.any():
         return hole
     grown = np.zeros_like(hole)

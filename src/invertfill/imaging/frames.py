@@ -61,7 +61,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class Reader:
-    """A file with several pictures, each of which can be opened by `open_image`.
+    """A file with several pictures; `open_image` opens each.
 
     Attributes:
         count: how many, at least two.
@@ -110,7 +110,7 @@ def read_frames(source: object, most: int | None = None) -> Reader | None:
 
 
 def encode_frames(frames: Frames, name: str | Path, *, quality: int | None = None, note: Note = log.info) -> bytes:
-    """One file of all pictures, where the format can hold them; else of the first alone, of which `note` is told.
+    """One file of all pictures, where the format can hold them; else of the first alone, and `note` is told.
 
     Args:
         quality: as of `save_image`.

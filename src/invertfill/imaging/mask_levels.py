@@ -18,8 +18,8 @@ DARK = 1 / 8  # of the range: up to here it is black, maybe with noise, and as f
 NEAR = 1 / 16  # of the range: values as near as that to the darkest or brightest belong to these
 TWO = 2 / 3  # of the pixels of a mask belong to the darkest or brightest
 SMALL = 256  # pixels a side, at which a mask's slopes are looked at and its content is compared with the picture's
-SMOOTH = 0.02  # of the range: by so much a slope changes at most from pixel to pixel
-SAMPLE = 1024  # pixels a side, of which the colours are looked at
+SMOOTH = 0.02  # of the range: a slope changes by no more from pixel to pixel
+SAMPLE = 1024  # pixels a side: a mask's colours are looked at in at most this size
 FEW = 0.1  # of the painted pixels
 COLOURED = 48  # levels between the strongest and weakest channel; noise of JPEG is below
 SOME = 0.001  # of the pixels: fewer may be chance
@@ -217,7 +217,7 @@ def _small(image: Image.Image) -> np.ndarray:
 
 
 def _at_most(size: tuple[int, ...], side: int) -> tuple[int, int]:
-    """A size of the same proportions, of at most so many pixels a side."""
+    """A size of the same proportions, with sides of at most `side` pixels."""
     scale = min(1, side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 

@@ -123,7 +123,7 @@ def text_of(image: Image.Image) -> dict[str | tuple[int, int], Any]:
 
 
 def moved_georeference(exif: bytes, left: int, top: int) -> bytes:
-    """EXIF data whose GeoTIFF tags still say where each pixel lies, after so many were added on the left and on top."""
+    """EXIF data whose GeoTIFF tags say where each pixel lies after that many were added on the left and on top."""
     with contextlib.suppress(Exception):  # damaged EXIF data is as it is
         tags = Image.Exif()
         tags.load(exif)

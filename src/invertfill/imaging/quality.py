@@ -19,7 +19,7 @@ LOSSY = "lossy"  # of `info`: a `Lossy`
 QUALITIES = (20, 30, 40, 50, 55, 60, 65, 70, 75, 80, 85, 90, 93, 95, 98, 100)
 ANIMATION = 90  # of frames, which share bits with one another
 TILES, TILE = 8, 64  # a side of the sample, in tiles; pixels of a tile's side
-TILED = 1.1  # so many times the bits of the same in one piece
+TILED = 1.1  # times the bits of the same in one piece
 ABOUT = ("icc_profile", "exif", "xmp")
 
 

@@ -27,7 +27,7 @@ from invertfill.notes import Note, log
 AT_HAND = ("PNG", "JPEG", "BMP", "GIF")  # without Pillow's other fifty plugins, which take a tenth of a second to load
 # Modes that are filled as they are, so that known pixels keep their exact values.
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F")
-LARGEST = 2 * 89_478_485  # pixels: Pillow's own limit, the measure of which is memory
+LARGEST = 2 * 89_478_485  # pixels: Pillow's own limit, a measure of memory
 LOSSY_FORMATS = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
 
 

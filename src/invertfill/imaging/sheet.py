@@ -40,7 +40,7 @@ def contact_sheet(
 
 
 def thumbnail(picture: Image.Image, side: int | None) -> Image.Image:
-    """An RGB copy of which no side is longer."""
+    """An RGB copy with no side longer than that."""
     copy = picture.convert("RGB")
     if side:
         copy.thumbnail((side, side), Image.Resampling.LANCZOS)

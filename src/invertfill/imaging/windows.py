@@ -8,7 +8,7 @@ import numpy as np
 
 
 def widened(mask: np.ndarray, by: int, outside: bool = False) -> np.ndarray:
-    """(H, W) bool: the pixels within so many rows and columns of True ones; `outside` is what lies beyond."""
+    """(H, W) bool: the pixels within that many rows and columns of True ones; `outside` is what lies beyond."""
     for _ in range(2):  # along the columns, then along the rows
         ends = np.pad(mask, ((by, by), (0, 0)), constant_values=outside)
         mask = reduce(np.logical_or, [ends[i : i + len(mask)] for i in range(2 * by + 1)]).T

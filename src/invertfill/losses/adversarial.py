@@ -25,7 +25,7 @@ class FeatureDiscriminator(nn.Module):
     Args:
         widths: channels of the feature maps.
         hidden: channels inside a head.
-        strided: so many heads, from the first, halve the resolution.
+        strided: how many heads, from the first, halve the resolution.
     """
 
     def __init__(self, widths: Sequence[int], hidden: int = 64, strided: int = 3):

@@ -130,7 +130,7 @@ def msr_loss(
         rgb: O_E^1 to O_E^3, each (N, 3, h, w) in [-1, 1]; a smaller one is compared with ``target`` averaged down.
         target: I, (N, 3, H, W) in [-1, 1].
         features: VGG16; None leaves the perceptual and the style term out.
-        weights: of which perceptual and style are used; the mean square has weight 1.
+        weights: perceptual and style are used; the mean square has weight 1.
 
     Returns:
         The weighted sum, and the terms msr_perceptual, msr_style and msr_rec, each summed over scales.

@@ -187,7 +187,7 @@ def lines(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _long_path(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Points (N, 2), less than a pixel apart, of a gentle curve of which at least 0.6 sides lie in the picture."""
+    """Points (N, 2), less than a pixel apart, of a gentle curve; at least 0.6 sides of it lie in the picture."""
     while True:
         angle, length = rng.uniform(0, math.pi), size * rng.uniform(0.65, 1.4)
         along = np.array([math.cos(angle), math.sin(angle)])
@@ -239,7 +239,7 @@ def lettering(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _text(rng: np.random.Generator, pixels: int, rows: int, letters: float, pitch: float, widest: int) -> Image.Image:
-    """Mode L: rows of about so many random letters, cut off at the width `widest`."""
+    """Mode L: rows of about that many random letters, cut off at the width `widest`."""
     font = _font(pixels)
     case = str(rng.choice(["upper", "lower", "title", "digits"], p=[0.3, 0.25, 0.35, 0.1]))
     # A page shows each of its few lines several times: letters are what takes time.

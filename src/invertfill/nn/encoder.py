@@ -61,7 +61,7 @@ class Gaussian(NamedTuple):
     log_variance: Tensor
 
     def at(self, deviation: Tensor) -> Tensor:
-        """The value so many standard deviations from the mean, (N, D)."""
+        """The value that many standard deviations from the mean, (N, D)."""
         return self.mean + (self.log_variance / 2).exp() * deviation
 
     @property

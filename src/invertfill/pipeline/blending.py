@@ -38,7 +38,7 @@ def spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def spread_any(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """`spread` of (C, H, W) of any size and type, of which (H, W) bool are known: (C, H, W) float32."""
+    """`spread` of (C, H, W) of any size and type, with (H, W) bool known: (C, H, W) float32."""
     height, width = known.shape
     side = 1 << (max(height, width) - 1).bit_length()  # the pyramid is of powers of two
     padded = np.zeros((len(values) + 1, side, side), np.float32)
@@ -67,7 +67,7 @@ def _upsample(x: np.ndarray) -> np.ndarray:
 
 
 def match_rim(output: np.ndarray, image: np.ndarray, mask: np.ndarray, reach: int = 4) -> np.ndarray:
-    """`match_border` that fades out within so many pixels: arguments and result as there."""
+    """`match_border` that fades out within that many pixels: arguments and result as there."""
     known = 1 - mask
     weight = known
     for _ in range(reach):  # 1 at known pixels, less by 1/(reach + 1) with each pixel from them

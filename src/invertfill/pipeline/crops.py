@@ -17,9 +17,9 @@ CONTEXT = 2.0  # side of the region, in sides of the box around the holes, where
 LEAST_CONTEXT = 1.25  # ... and at least this many where the picture is too short for that
 # Models know the composition of whole pictures, so a picture that is nearly square is taken whole, ...
 NEARLY_SQUARE = 1.25
-WHOLE_UP_TO = 4.0  # ... while it isn't more than so many times the model's size, or the holes are large.
+WHOLE_UP_TO = 4.0  # ... while it isn't more than this many times the model's size, or the holes are large.
 LINES = 256  # of the picture are brought to the model's size at a time, so that memory stays small
-GRID = 128  # holes are told apart on a grid of so many cells along the longer side
+GRID = 128  # holes are told apart on a grid with this many cells along the longer side
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -48,7 +48,7 @@ def find_compact_crops(hole: np.ndarray, size: int, context: float | None = None
     Args:
         hole: (H, W) bool, True = hole.
         size: the model's side.
-        context: side of a region in sides of the box around its holes, at least 1, as far as the picture goes. None:
+        context: side of a region in sides of the box around its holes, at least 1, within the picture. None:
             ``CONTEXT``, not below the model's size, and the whole picture where a model that knows whole ones is
             served by that.
     """
@@ -94,7 +94,7 @@ def _boxes(hole: np.ndarray) -> list[Box]:
 
 
 def on_grid(hole: np.ndarray, cell: int) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) bool -> of each square cell of so many pixels: whether there is hole in it, and whether nothing else."""
+    """(H, W) bool -> of each square cell of that many pixels: whether there is hole in it, and whether nothing else."""
     height, width = hole.shape
     rows, columns = -(-height // cell), -(-width // cell)
     if cell == 1:

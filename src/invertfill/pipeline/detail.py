@@ -16,7 +16,7 @@ import numpy as np
 from invertfill.imaging.windows import mean_around
 from invertfill.pipeline.crops import Box, Crop, bounds, enlarge_like
 
-LACKS_DETAIL = 4 / 3  # a fill that is enlarged by so much or less is left: it lacks little, and the search takes long
+LACKS_DETAIL = 4 / 3  # a fill enlarged by this factor or less is left: it lacks little, and the search is long
 SIDE = 128  # the places are sought at this size: finer, a fill and a photograph differ too much
 PATCH = 7  # side of the patches that are compared
 DIMENSIONS = 16  # of a patch, after a principal component analysis

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SIZE = 256  # pixels a side, that it sees
 LAYERS = ((16, 2), (8, 6))  # cells a side, and anchors in each
-ALIKE = 0.3  # detections are of one face where their boxes share so much: intersection over union
+ALIKE = 0.3  # detections are of one face where their boxes overlap by this intersection over union
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from invertfill.pipeline.crops import groups_of, on_grid
 
 RING = 4  # pixels around a hole that say whether all there is one colour
 SHARE = 0.97  # of them have to be exactly that colour, ...
-OFF = 3  # ... and the others, where there are 8 bits, within so many levels of it: compression
+OFF = 3  # ... and the others, where there are 8 bits, within this many levels of it: compression
 LEAST = 16  # of them have to be known
-GRID = 512  # holes are told apart on a grid of so many cells along the longer side
+GRID = 512  # holes are told apart on a grid with this many cells along the longer side
 NEAR = 64  # pixels around a hole that say which colours there are
 FEW = 64  # colours are few ...
-PER_COLOUR = 8  # ... if each has so many pixels on average
+PER_COLOUR = 8  # ... if each has this many pixels on average
 SAMPLE = 4096  # pixels that show already where there are more
 
 

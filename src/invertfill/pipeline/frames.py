@@ -22,7 +22,7 @@ from invertfill.pipeline.crops import find_compact_crops
 from invertfill.pipeline.holes import read_hole
 from invertfill.pipeline.result import FillResult
 
-SIDE, CONTEXT = 32, 1.5  # what counts as a hole's surroundings: a square of so many pixels at least, of so many sides
+SIDE, CONTEXT = 32, 1.5  # a hole's surroundings: a square of at least as many pixels, and sides of the hole
 STILL = 2.0  # levels on average, and at most a share of the pixels by more: what codecs change of a still picture
 MOVED, SHARE = 16, 0.005
 READ = {name: DEFAULTS[name] for name in OF_HOLE if name != "feather"}  # a hole that was read already needs no more

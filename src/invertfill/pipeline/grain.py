@@ -1,4 +1,4 @@
-"""Grain: a fill has that of its surroundings, as far as it has none of its own.
+"""Grain: a fill gets that of its surroundings, where it has none of its own.
 
 What is measured is the residual of known pixels over their local mean, in the flattest windows around the hole: there
 it is grain and not texture. New grain with the same spectrum and the same colours is white noise convolved with these
@@ -19,14 +19,14 @@ WINDOW = 32  # side in pixels of the windows; every second half of it one is loo
 NEAR = 64  # pixels around a hole in which they lie
 SPOTS = 4  # the flattest of them give the noise
 FLAT = 0.25  # of the windows have to be about as flat as these, ...
-ALIKE = 1.4  # ... up to so many times their deviation: grain is everywhere, texture in places
+ALIKE = 1.4  # ... up to this many times their deviation: grain is everywhere, texture in places
 EVEN = 0.4  # coefficient of variation of the energy in a window's 4 x 4 parts: grain is even, texture is not
 REACH = 3  # pixels to each side over which the local mean goes
 OWN_REACH = 8  # the same, for the strength of the fill's own grain
 LEAST = 1.5  # levels of 255: a standard deviation below isn't grain, but rounding and compression
-CLIPPED = 8  # a window's mean within so many levels of black or white says nothing
-TILE = 256  # noise repeats after so many pixels
-MOST = 1000  # about so many windows are looked at
+CLIPPED = 8  # a window whose mean is within this many levels of black or white says nothing
+TILE = 256  # noise repeats after this many pixels
+MOST = 1000  # about this many windows are looked at
 
 
 def add_grain(

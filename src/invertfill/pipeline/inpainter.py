@@ -41,9 +41,9 @@ from invertfill.pipeline.squares import Square
 from invertfill.pipeline.thin import is_thin
 from invertfill.registry import DOMAIN, PATCHMATCH, ModelInfo, find_models
 
-REDUCED = 1.5  # a picture that is so many times larger than a model is left to a larger one
-NEARER = 0.01  # nats per value: by so much must a picture be nearer to the smaller model's domain
-SURER = 0.03  # nats per value: by so much must a whole picture be nearer to portraits, where no face is found
+REDUCED = 1.5  # a picture this many times larger than a model is left to a larger one
+NEARER = 0.01  # nats per value: a picture must be this much nearer to the smaller model's domain
+SURER = 0.03  # nats per value: a whole picture must be this much nearer to portraits, where no face is found
 LARGE = 1024  # pixels a side are enough to tell whether colours are few
 LEAST = 64  # of these have to be known to tell whose it is
 BATCH = 8  # holes that go through a model at once, and pictures in memory at once

@@ -34,7 +34,7 @@ class Levels:
 
     @classmethod
     def of(cls, samples: np.ndarray, known: np.ndarray) -> Levels:
-        """For samples (H, W) or (H, W, C), of which (H, W) bool are known."""
+        """For samples (H, W) or (H, W, C), with (H, W) bool known."""
         colour = _colour(samples)
         if not known.any():
             top = np.iinfo(samples.dtype).max if samples.dtype.kind in "iu" else 1
@@ -72,7 +72,7 @@ class Levels:
 
 
 def between_steps(output: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The values between the 256 that a fill was rounded to: smooth as far as the rounding allows, so that slopes come
+    """The values between the 256 that a fill was rounded to: as smooth as the rounding allows, so that slopes come
     out without terraces.
 
     Args:

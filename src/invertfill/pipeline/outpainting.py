@@ -12,7 +12,7 @@ from invertfill.imaging.announced import panorama_of_size
 from invertfill.imaging.depth import SAMPLES, is_beside
 from invertfill.imaging.metadata import moved_georeference
 
-STEP = 0.5  # a step adds at most so much of the picture's extent to a side, so that half of what is seen is known
+STEP = 0.5  # a step adds at most this share of the picture's extent to a side, so that half of what is seen is known
 LARGEST = 100_000_000  # pixels of a result
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from invertfill.pipeline.crops import Crop, cut
 
-FINER = 2  # a large square is brought to so many times the size asked for, then turned
+FINER = 2  # a large square is brought to this many times the size asked for, then turned
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Turned:
 
     @classmethod
     def of(cls, square: Square, rgb: np.ndarray, hole: np.ndarray) -> Turned:
-        """Of a picture (H, W, 1 or 3) of which (H, W) bool is unknown."""
+        """Of a picture (H, W, 1 or 3) with (H, W) bool unknown."""
         image, mask = square.cut(rgb, hole, round(square.side))
         return cls(square, (image[: rgb.shape[2]].transpose(1, 2, 0) + 1) * np.float32(127.5), mask[0] > 0)
 

@@ -19,14 +19,14 @@ from invertfill.pipeline.crops import Crop, bounds, centred, find_compact_crops,
 
 MOST = 128  # local squares of one size; where it takes more, they are twice as large
 CELLS = 16  # along the side of a square, of the grid on which widths are measured; ...
-THICK = 2  # ... a hole is thick where all cells within so many of one are full, ...
-AROUND = 3  # ... and so is what lies within so many cells of that
+THICK = 2  # ... a hole is thick where all cells within this many of one are full, ...
+AROUND = 3  # ... and so is what lies within this many cells of that
 OWN = 10  # cells along the side of the part that a square fills, so that there is something known around it
 FADE = 2  # cells from the border of that part to each side, over which neighbours fade into each other
-COMPACT = 3  # a hole is compact if a square fits in that is one part in so many of its longer side, ...
-SPECK = 2  # ... unless that is no more than so many cells: dust
-FINE = 4  # strokes of a brush are no thin holes to `is_thin`: so many times less wide must these be
-GAIN = 1.5  # so many times larger must the picture be than a local square
+COMPACT = 3  # a hole is compact if it holds a square with its longer side divided by this, ...
+SPECK = 2  # ... unless that is no more than this many cells: dust
+FINE = 4  # strokes of a brush are no thin holes to `is_thin`: these must be this many times narrower
+GAIN = 1.5  # the picture must be this many times larger than a local square
 
 
 def find_crops(

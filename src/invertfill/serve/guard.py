@@ -67,7 +67,7 @@ class Guard:
         host = headers.get("host", "")
         name = _name(host)
         if not (name in self.names or is_address(name)):
-            raise Refusal(403, "This server is not known by that host name; whoever runs it can make it known.")
+            raise Refusal(403, "This server is not known by that host name; the person who runs it can make it known.")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             raise Refusal(403, "Pages of other sites may not use this server.")

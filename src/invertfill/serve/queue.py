@@ -1,4 +1,4 @@
-"""Where work is taken in: so much at once, so much waiting, the rest sent away before its upload is read."""
+"""Where work is taken in: some at once, some waiting, the rest sent away before its upload is read."""
 
 from __future__ import annotations
 

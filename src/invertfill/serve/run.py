@@ -22,8 +22,8 @@ from invertfill.serve.app import create_app
 from invertfill.serve.settings import Settings
 
 KEEP_ALIVE = 5  # seconds that an idle connection is kept
-CONNECTIONS = 512  # of which most wait to be told that there is no place
-PORT, TRIES = 8000, 20  # by default; of so many that follow, the first that is free
+CONNECTIONS = 512  # most of them wait to be told that there is no place
+PORT, TRIES = 8000, 20  # by default; and how many that follow are tried, until one is free
 BACKLOG = 256  # connections that the system holds until they are looked at
 
 

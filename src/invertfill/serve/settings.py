@@ -1,4 +1,4 @@
-"""What whoever starts the server decides: who may use it, and how much of it."""
+"""What the person who starts the server decides: who may use it, and how much of it."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ Each picture takes one path (`PathsConfig`):
     drawn   z ~ p: another fill; not compared with the truth, which would teach the generator to ignore z
     anchor  w_o, the soft-update mean latent (Sec. 3.2)
 
-p learns to say what q says (KL(q||p)), and q to say so many nats more than p. Sources: Sohn et al. 2015 (conditional
-VAE), Zhu et al. 2017 (BicycleGAN: z recovered from the picture), Zheng et al. 2019 (pluralistic completion).
+p learns to say what q says (KL(q||p)), and q to say a set number of nats more than p. Sources: Sohn et al. 2015
+(conditional VAE), Zhu et al. 2017 (BicycleGAN: z recovered from the picture), Zheng et al. 2019 (pluralism).
 """
 
 from __future__ import annotations

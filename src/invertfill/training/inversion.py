@@ -223,7 +223,7 @@ class InversionTask:
         optimizer.step()
 
     def _average(self, count: int, step: int) -> None:
-        """Move the shadow weights after a step in which this process had so many pictures."""
+        """Move the shadow weights after a step in which this process had that many pictures."""
         batch = count * world_size()
         update_ema(self.ema, self.model, ema_decay(batch, (step + 1) * batch, self.config.ema_half_life))
 

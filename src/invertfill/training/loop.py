@@ -263,7 +263,7 @@ class Journal:
 
 
 def save_grid(images: Tensor, columns: int, path: Path) -> None:
-    """Save pictures (N, 3, s, s) in [-1, 1] as one PNG with so many columns."""
+    """Save pictures (N, 3, s, s) in [-1, 1] as one PNG with that many columns."""
     pixels = ((images.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet([Image.fromarray(picture) for picture in pixels], columns).save(path)

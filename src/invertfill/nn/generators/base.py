@@ -81,7 +81,7 @@ class Generator(nn.Module, ABC):
         """The first part of `synthesis`: w_plus (N, L, D) -> what `tail` goes on with, (N, C, r, r).
 
         Args:
-            w_plus: of which the style vectors up to r count.
+            w_plus: the style vectors up to r count.
             resolution: r, where the generator is cut, behind the last convolution there: 4, 8, ... s.
             features: see `synthesis`.
         """

@@ -148,7 +148,7 @@ class Trunk(nn.Module):
         """The first part of `synthesis`: w_plus (N, num_layers, latent_dim) -> activations (N, C, r, r).
 
         Args:
-            w_plus: of which the style vectors up to r count.
+            w_plus: the style vectors up to r count.
             features: see `synthesis`.
             resolution: r, where the generator is cut, behind the last convolution there: 4, 8, ... ``size``.
         """

@@ -246,7 +246,7 @@ function canvasLike({ width, height }) {
   return Object.assign(document.createElement("canvas"), { width, height });
 }
 
-// What is painted, wider all round. Each step is at most as far as the last ones together, so that no gap is left.
+// What is painted, wider all round. No step is longer than the last ones together, so that no gap is left.
 function widened(layer, by) {
   let wide = layer;
   for (let left = by, step = 1; left > 0; left -= step, step *= 2) {

@@ -33,7 +33,7 @@ export class View extends EventTarget {
     this.fit();
   }
 
-  // In the picture's own pixels, of which one may be many of the screen.
+  // In the picture's own pixels; one may cover many of the screen's.
   at({ clientX, clientY }) {
     const box = this.stage.getBoundingClientRect();
     return { x: (clientX - box.left - this.x) / this.scale, y: (clientY - box.top - this.y) / this.scale };

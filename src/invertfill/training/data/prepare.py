@@ -39,7 +39,7 @@ class Part:
     """Pictures that lie together in a download.
 
     Attributes:
-        places: folders or archives inside the source, of which the first that is there holds them; without any, the
+        places: folders or archives inside the source; the first that is there holds them; without any, the
             source itself.
         count: how many there are.
         pattern: of their names inside; a group is what they are called in the split.
@@ -59,10 +59,10 @@ class DataSet:
     """What a split is made of.
 
     Attributes:
-        parts: of which pictures are drawn.
-        test: so many of them are for testing, unless `test_part` is given.
+        parts: pictures are drawn from these.
+        test: how many of them are for testing, unless `test_part` is given.
         test_part: all of its named pictures are for testing.
-        train: so many at most are for training; None: all that are left.
+        train: how many at most are for training; None: all that are left.
     """
 
     parts: tuple[Part, ...]

@@ -98,7 +98,7 @@ class ImageSet:
         path: folder, zip or tar.
         size: side in pixels.
         cache: decode all now and keep them as uint8; otherwise a picture is decoded whenever it is asked for.
-        limit: use only the first so many names.
+        limit: how many names to use, from the first.
         workers: decoding threads.
 
     Attributes:
