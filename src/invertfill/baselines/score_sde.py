@@ -243,6 +243,7 @@ BASELINE = Baseline(
     "2.33 M parameters, in a plain U-Net, not NCSN++; 64 px: other pictures are averaged to 64 x 64, where a pixel is "
     "known if half of it is, and the fill comes back by a bicubic resize; the network's input is scaled, it gives "
     "pictures, not noise (Karras et al. 2022), and lambda(t) is sigma^2 (1 + 16 sigma^2), not sigma^2; sigma up to 50, "
-    "the paper's for 32 px, in 100 levels, not 1000 or more; trained here, in small batches, as its configuration says",
+    "the paper's for 32 px, in 100 levels, not 1000 or more; trained here, with the batch, rate and minutes that its "
+    "configuration says",
     ScoreSDEFiller,
 )
