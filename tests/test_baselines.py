@@ -451,8 +451,9 @@ def test_list_names_arguments(run: Callable[..., Result]) -> None:
     assert listed.count("  differs  ") == listed.count("  paper    ") == len(FILES)
     takes = dict(re.findall(r"^(\S+)\n  paper .*\n  differs .*\n  takes    (\S+)", listed, re.M))
     trained = ["gc", "rfr", "crfill", "boundless", "ctsdg", "medfe", "ns-outpaint"]
-    assert list(takes) == ["w-plus", "mganprior", "psp", "psp-blend", "migan", *trained]
+    assert list(takes) == ["w-plus", "mganprior", "psp", "psp-blend", "migan", *trained, "score-sde"]
     assert {takes[name] for name in trained} == {"weights=,device=auto"}
+    assert takes["score-sde"] == "weights=,steps=100,snr=0.16,seed=1,device=auto"
     assert takes["mganprior"].startswith("codes=10,layer=16,steps=100,model=faces-256")
     assert all(baseline.year > 1990 and baseline.differs for baseline in list_baselines())
 

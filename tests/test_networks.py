@@ -41,6 +41,7 @@ SIZE = 32
 TINY = {"size": SIZE, "width": 0.1}
 LR, STEPS = 0.003, 40  # by which one batch is learned by heart
 SLOWER = {"medfe": (0.001, 60)}  # its bilateral propagation is of the third power of its features
+LEARNS_ITS_OWN = {"score-sde"}  # and no fill: its test is in its own file
 LESS = {"rfr": {"recurrences": 2}, "medfe": {"size": 64}}
 
 
@@ -103,6 +104,8 @@ def test_gradients_reach_every_parameter(config: NetworkConfig, need_weights: Ca
 
 
 def test_one_batch_is_learned_by_heart(config: NetworkConfig, need_weights: Callable[..., None]) -> None:
+    if config.kind in LEARNS_ITS_OWN:
+        pytest.skip(f"{config.kind} learns no fill; see its own tests")
     # At full weight a critic is at odds with one batch: it soon knows every picture.
     calm = config.model_copy(update={"adversarial": 0.02}) if hasattr(config, "adversarial") else config
     lr, steps = SLOWER.get(config.kind, (LR, STEPS))

@@ -20,7 +20,7 @@ from invertfill.registry import FORMER_NAMES, PATCHMATCH
 FILES = (
     *("mean", "telea", "navier_stokes", "biharmonic", "patchmatch"),
     *("w_plus", "mganprior", "psp", "psp_blend", "migan"),
-    *("gc", "rfr", "crfill", "boundless", "ctsdg", "medfe", "ns_outpaint"),
+    *("gc", "rfr", "crfill", "boundless", "ctsdg", "medfe", "ns_outpaint", "score_sde"),
 )
 DEVICE = "device"  # an argument that --device stands for
 

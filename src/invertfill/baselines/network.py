@@ -61,9 +61,18 @@ class Network(nn.Module, ABC):
             mask: (N, 1, s, s), 1 = hole.
         """
 
+    def practise(self, real: Tensor, mask: Tensor) -> Drawn:
+        """What is learned from: what `draw` makes of the known pixels, where a network doesn't learn something else.
+
+        Args:
+            real: (N, 3, s, s) in [-1, 1].
+            mask: (N, 1, s, s), 1 = hole.
+        """
+        return self.draw(real * (1 - mask), mask)
+
     @abstractmethod
     def losses(self, drawn: Drawn, real: Tensor, mask: Tensor, judges: Judges) -> Terms:
-        """Of what `draw` gave, with ``real`` (N, 3, s, s) in [-1, 1]; the critic's weights are frozen meanwhile."""
+        """Of what `practise` gave, with ``real`` (N, 3, s, s) in [-1, 1]; the critic's weights are frozen meanwhile."""
 
     def critic(self) -> nn.Module | None:
         """A new discriminator, for those that have one."""

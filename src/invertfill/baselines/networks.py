@@ -13,8 +13,16 @@ from invertfill.baselines.gc import GCConfig
 from invertfill.baselines.medfe import MEDFEConfig
 from invertfill.baselines.ns_outpaint import NSOutpaintConfig
 from invertfill.baselines.rfr import RFRConfig
+from invertfill.baselines.score_sde import ScoreSDEConfig
 
 AnyNetworkConfig = Annotated[
-    GCConfig | RFRConfig | CRFillConfig | BoundlessConfig | CTSDGConfig | MEDFEConfig | NSOutpaintConfig,
+    GCConfig
+    | RFRConfig
+    | CRFillConfig
+    | BoundlessConfig
+    | CTSDGConfig
+    | MEDFEConfig
+    | NSOutpaintConfig
+    | ScoreSDEConfig,
     Field(discriminator="kind"),
 ]

@@ -78,7 +78,7 @@ class BaselineTask:
         real, mask = self._pictures(batch)
         logs: dict[str, Tensor] = {}
         with self._autocast():
-            drawn = self.network.draw(real * (1 - mask), mask)
+            drawn = self.network.practise(real, mask)
             if self.judges.critic:
                 judged = self.network.judge(
                     {name: part.detach() for name, part in drawn.items()}, real, mask, self.judges
