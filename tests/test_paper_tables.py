@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import shutil
 import string
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ from invertfill.errors import InputError
 from invertfill.evaluation.summary import mean_of, mean_of_runs
 from invertfill.export import export_model
 from invertfill.nn.invertfill import InvertFill
+from invertfill.training import loop
+from invertfill.training.checkpoint import read_state
 from invertfill.training.config import InversionConfig, load_config
 
 SIZE = 64
@@ -107,6 +111,24 @@ def test_rows_begin_with_the_given_trunk_and_the_prior(tmp_path: Path) -> None:
     larger = load_config(InversionConfig, CONFIG, [*overrides, "model.encoder.pyramid_channels=16"])
     with pytest.raises(InputError, match="--trunk"):
         first_weights(larger, str(trunk))
+
+
+def test_the_clock_ends_a_training_and_goes_on_with_what_is_left(tmp_path: Path, monkeypatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) * 0.1)  # seconds: a clock that no other work slows
+    data = draw_pictures(tmp_path / "pictures", 4)
+    given = [f"out={tmp_path / 'run'}", f"data.path={data}", "batch=2", "masks.pool=4", "sample_count=2"]
+    tiny = ["network.size=32", "network.width=0.1", "log_every=1000", "checkpoint_every=1000", "sample_every=1000"]
+
+    def train(minutes: float) -> dict[str, Any]:
+        config = ROOT / "configs" / "baselines" / "gc.yaml"
+        return read_state(loop.train_baseline(config, [*given, *tiny, f"time_budget={minutes}"]))
+
+    first = train(0.05)
+    assert 5 <= first["step"] <= 15 and first["seconds"] == pytest.approx(3, abs=0.5)  # three readings a step
+    assert train(0.05)["step"] == first["step"]
+    longer = train(0.1)
+    assert longer["step"] == pytest.approx(2 * first["step"], abs=2) and longer["seconds"] == pytest.approx(6, abs=0.5)
 
 
 # Figures
