@@ -24,9 +24,10 @@ from training_runs import ROOT, draw_pictures
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import border
+from table_parts import Model, Row, Table
 from table_text import Text
 from table_training import CONFIG, SHARED, first_weights
-from tables import TABLES, Model, Row, Table
+from tables import TABLES
 
 from invertfill.baselines import list_baselines
 from invertfill.errors import InputError
@@ -50,12 +51,15 @@ TINY = [
 @pytest.mark.parametrize("number", TABLES)
 def test_rows_name_models_and_methods_that_exist(number: str) -> None:
     methods, table = {found.name for found in list_baselines()}, TABLES[number]
-    for row in table.rows.values():
+    for row in (row for row in table.rows.values() if row.how):
         assert {name for _, name, _, _ in string.Formatter().parse(row.how) if name} <= set(table.models)
         option, value = row.how.split("=", 1)
         assert option == "--model" or (option == "--method" and value.split(":")[0] in methods)
         assert not row.before or (row.before in table.rows and row.what)
     for model in table.models.values():
+        if model.network:
+            assert (ROOT / "configs" / "baselines" / f"{model.network}.yaml").is_file()
+            continue
         config = load_config(InversionConfig, CONFIG, [*table.overrides, *model.overrides])
         assert config.model.blend == "none" or "model.blend=membrane" in model.overrides
 
@@ -187,7 +191,7 @@ def test_a_row_is_compared_with_the_one_before_as_each_counts(tmp_path: Path) ->
     difference = head.index("LPIPS alex to the row before")
     assert a[1] == "15.0 [10.0, 20.0]" and a[2].startswith("0.650 [") and a[difference] == "-"
     assert b[difference].startswith("-0.200 [") and b[head.index("changes")] == "a: that" and b[-1] == "0.1"
-    assert c[1] == "-" and c[head.index("border jump")] == "-"
+    assert c[1] == "not measured" and c[head.index("border jump")] == "-"
     low, high = map(float, b[difference][8:-1].split(", "))
     assert -0.3 <= low < -0.2 < high <= -0.1
 
@@ -226,9 +230,9 @@ def paper(tmp_path: Path):
     save_file({"seed": torch.arange(32), "w": torch.randn(32, 32)}, codes)
     given = [*TINY, "prior=null", f"codes={codes}", "code_metric=null", "steps=1", "batch=2", "masks.pool=4"]
 
-    def paper(*arguments: object) -> subprocess.CompletedProcess[str]:
+    def paper(*arguments: object, behind: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         script = [ROOT / "benchmarks" / "paper.py", "--images", pictures, "--count", 2, *arguments]
-        command = [*script, "--out", tmp_path / "out", "--", *given, f"data.path={pictures}"]
+        command = [*script, "--out", tmp_path / "out", "--", *given, f"data.path={pictures}", *behind]
         return subprocess.run(
             [sys.executable, *map(str, command)], capture_output=True, text=True, env=environment(), timeout=900
         )
@@ -243,6 +247,7 @@ def test_a_table_from_training_to_text_with_two_seeds(paper, tmp_path: Path, nee
     assert done.returncode == 0, done.stderr
     assert "| w+ |" in done.stdout and "LPIPS alex, none" in done.stdout and "LPIPS alex, membrane" in done.stdout
     assert done.stdout.rstrip().endswith((tmp_path / "out" / "report-5" / "table.md").read_text().rstrip())
+    assert "| w+-seed1 | 1 | 2 |" in done.stdout
     start = [load_file(tmp_path / f"out/portraits/start-w+-seed{seed}/model.safetensors") for seed in (0, 1)]
     assert any(not torch.equal(start[0][name], start[1][name]) for name in start[0])
     # pSp's row of Table 2 is that model: nothing is trained again.
@@ -263,6 +268,29 @@ def test_a_table_from_training_to_text_with_two_seeds(paper, tmp_path: Path, nee
 
 
 @pytest.mark.slow
+def test_networks_of_other_papers_by_the_clock(paper, tmp_path: Path, need_weights) -> None:
+    need_weights("alexnet-features", "lpips-alexnet-linear")
+    row = ("1", "--rows", "gc,crfill,profill", "--minutes", "0.002", "--blend", "none")
+    tiny = ("network.width=0.1", "steps=1000", "checkpoint_every=1")
+    done = paper(*row, behind=tiny)
+    assert done.returncode == 0, done.stderr
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in done.stdout.splitlines() if " | " in line}
+    assert len(cells["gc"]) == len(cells["mean"]) == len(cells["profill"])
+    assert cells["gc"][1:3] == ["not trained enough"] * 2 and cells["gc"][-1].startswith("0.852 / 11.78 / 0.128; 0.734")
+    assert cells["profill"][1:3] == ["not measured", "-"] and "a web service" in cells["profill"][-3]
+    assert all(f"\n{name} masks (" in done.stdout for name in ("hard", "extreme", "all"))
+    folder = tmp_path / "out/networks"
+    about, start = (json.loads((folder / f"{name}-seed0.json").read_text()) for name in ("gc", "crfill"))
+    assert 1 <= about["steps"] < 1000 and about["pictures"] == 2 * about["steps"] and about["seconds"] >= 0.12
+    assert (
+        cells["gc-seed0"][1:3] == [str(about["steps"]), str(about["pictures"])]
+        and about["overrides"] == start["overrides"]
+    )
+    config = read_state(next((folder / "run-gc-seed0/checkpoints").iterdir()))["config"]
+    assert config["network"]["size"] == SIZE and config["masks"]["pool"] == 4 and not config["data"]["flip"]
+
+
+@pytest.mark.slow
 def test_the_ladder_s_step_to_another_generator(paper, tmp_path: Path, need_weights) -> None:
     need_weights("vgg16-features", "lpips-vgg16-linear")
     torch.manual_seed(0)
@@ -279,6 +307,12 @@ def test_the_ladder_s_step_to_another_generator(paper, tmp_path: Path, need_weig
     "arguments, says",
     [
         (["6"], ["'6'", "ladder"]),
+        (["1", "--minutes", "0"], ["--minutes 0", "above 0"]),
+        (["1", "--minutes", "nan"], ["--minutes nan"]),
+        (["1", "--predictions", "profill"], ["--predictions profill", "NAME=FOLDER"]),
+        (["1", "--predictions", "profill=nowhere"], ["nowhere"]),
+        (["1", "--predictions", "gc=nowhere"], ["gc: the table has a row"]),
+        (["1", "--migan", "nothing.onnx"], ["nothing.onnx"]),
         (["5", "--rows", "nobody"], ["--rows nobody", "f+w+_sml"]),
         (["5", "--seeds", "0,x"], ["--seeds 0,x"]),
         (["5", "--seeds", "-1"], ["--seeds -1"]),
