@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import environment
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -24,6 +25,7 @@ from training_runs import ROOT, draw_pictures
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import border
+import half_prior
 from table_parts import Model, Row, Table
 from table_text import Text
 from table_training import CONFIG, SHARED, first_weights
@@ -33,6 +35,7 @@ from invertfill.baselines import list_baselines
 from invertfill.errors import InputError
 from invertfill.evaluation.summary import mean_of, mean_of_runs
 from invertfill.export import export_model
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig
 from invertfill.nn.invertfill import InvertFill
 from invertfill.training import loop
 from invertfill.training.checkpoint import read_state
@@ -133,6 +136,18 @@ def test_the_clock_ends_a_training_and_goes_on_with_what_is_left(tmp_path: Path,
     assert train(0.05)["step"] == first["step"]
     longer = train(0.1)
     assert longer["step"] == pytest.approx(2 * first["step"], abs=2) and longer["seconds"] == pytest.approx(6, abs=0.5)
+
+
+@torch.no_grad()
+def test_a_prior_of_half_the_size_draws_the_same_pictures() -> None:
+    torch.manual_seed(0)
+    config = MobileStyleGANConfig(size=32, channels=(16, 16, 16, 8), latent_dim=8, mapping_layers=1)
+    whole = config.build().eval()
+    half = half_prior.halve(whole, config, 64)
+    w = whole.mapping(torch.randn(16, 8))
+    found, wanted = half_prior.drawn(half, w), F.avg_pool2d(half_prior.drawn(whole, w), 2)
+    assert half.size == 16 and found.shape == wanted.shape
+    assert (found - wanted).square().mean() < 0.3 * (wanted - wanted.mean()).square().mean()
 
 
 # Figures
