@@ -29,16 +29,12 @@ HELD_OUT = 32  # codes that the fit doesn't see
 
 def halve(whole: MobileStyleGANGenerator, config: MobileStyleGANConfig, count: int) -> MobileStyleGANGenerator:
     """The generator of half the size, its toRGB fitted on ``count`` codes."""
-    half = MobileStyleGANConfig(
-        size=config.size // 2,
-        channels=config.channels[:-1],
-        latent_dim=config.latent_dim,
-        mapping_layers=config.mapping_layers,
-    ).build()
-    mine, last = half.state_dict(), whole.blocks[-1]
+    shape = config.model_dump() | {"size": config.size // 2, "channels": config.channels[:-1]}
+    half = MobileStyleGANConfig.model_validate(shape).build()
+    mine = half.state_dict()
     kept = {name: tensor for name, tensor in whole.state_dict().items() if name in mine and not name.startswith("rgb")}
-    # How the cut level would have weighed these activations.
-    kept |= {"rgb_affine.weight": last.up.weight, "rgb_affine.bias": last.up.bias}
+    # Not scaled by the style: a fit with the scales of the cut level comes 3 dB less near.
+    kept |= {"rgb_affine.weight": mine["rgb_affine.weight"] * 0, "rgb_affine.bias": mine["rgb_affine.bias"] * 0 + 1}
     half.load_state_dict(mine | kept)
 
     channels = config.channels[-2]
@@ -62,10 +58,10 @@ def halve(whole: MobileStyleGANGenerator, config: MobileStyleGANConfig, count: i
 
 
 def both(whole: MobileStyleGANGenerator, half: MobileStyleGANGenerator, w: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes (N, D) -> weighed activations (N, C, s/2, s/2), and the whole generator's pictures at that size."""
+    """Codes (N, D) -> activations (N, C, s/2, s/2), and the whole generator's pictures at that size."""
     w_plus = w[:, None].expand(-1, whole.num_layers, -1)
     x = whole.head(w_plus, half.size)
-    return x * half.rgb_affine(w), F.avg_pool2d(whole.tail(x, w_plus, half.size), 2)
+    return x, F.avg_pool2d(whole.tail(x, w_plus, half.size), 2)
 
 
 def drawn(generator: MobileStyleGANGenerator, w: Tensor) -> Tensor:
