@@ -15,7 +15,8 @@ between them is new: a small budget isn't spent on what they share.
 
 Tables 1, 3 and 4 also train networks of other papers (configs/baselines), each in its paper's way, but for as many
 minutes as all others, on the same pictures and masks, as large as InvertFill's generator. `network.width=0.5` behind
-`--` is for them alone. What is no better than the mean colour, by LPIPS AlexNet, is called not trained enough.
+`--` is for them alone. What isn't better than the mean colour, LPIPS AlexNet's interval and all, is called not trained
+enough.
 
 Figures are means over seeds and pictures, in brackets 95 % intervals over both. "To the row before" is the difference
 of LPIPS AlexNet, with each row blended as it counts: where its interval holds 0, the rows can't be told apart. The

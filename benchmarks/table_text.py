@@ -123,13 +123,14 @@ class Text:
         return row.paper if len(figures) == 1 else figures[self.table.coverage.split(",").index(coverage)]
 
     def failed(self, name: str, coverage: str) -> bool:
-        """Whether something that was trained is no better than one colour: its figures would pretend to be a result."""
+        """Whether what was trained can't be told from one colour: its figures would pretend to be a result."""
         if not self.table.rows[name].trained or YARDSTICK not in self.table.rows:
             return False
         metric = next(m for m in (COLUMNS[0], "psnr") if self.of(YARDSTICK, coverage, self.blends[0], m) is not None)
         mine, other = (self.of(row, coverage, self.blends[0], metric) for row in (name, YARDSTICK))
         assert mine is not None and other is not None
-        return METRICS[metric].worth(float(mine.mean())) <= METRICS[metric].worth(float(other.mean()))
+        ahead = mean_of_runs(mine - other if METRICS[metric].better == "higher" else other - mine)
+        return not (ahead.mean if np.isnan(ahead.low) else ahead.low) > 0
 
     def methods(self, name: str) -> list[str]:
         """The report's names of a row."""

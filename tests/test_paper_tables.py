@@ -178,11 +178,16 @@ def test_a_row_is_compared_with_the_one_before_as_each_counts(tmp_path: Path) ->
         "a": Row("--model={a}"),
         "b": Row("--model={a}", "0.1", "a", "membrane", "that"),
         "c": Row("--method=telea"),
+        "early": Row("--model={a}", "0.2, 0.3"),
+        "mean": Row("--method=mean"),
     }
-    table = Table("title", rows, {"a": Model(())}, "hard", "x")
+    table = Table("title", rows, {"a": Model(())}, "hard,all", "x")
     figures = {
         ("none", "a.0"): [0.5, 0.7],
         ("none", "a.1"): [0.6, 0.8],
+        ("none", "mean"): [9.5, 9.7],
+        ("none", "early.0"): [9.4, 9.7],
+        ("none", "early.1"): [9.5, 9.8],
         ("membrane", "b.0"): [0.4, 0.5],
         ("membrane", "b.1"): [0.4, 0.5],
     }
@@ -193,7 +198,16 @@ def test_a_row_is_compared_with_the_one_before_as_each_counts(tmp_path: Path) ->
         writer.writerow(["class", "blend", "method", "picture", *metrics])
         for blend in ("none", "membrane"):
             about = {"class": "hard", "blend": blend, "masks": "m", "mask_set_sha256": "0" * 64}
-            named = {"a.0": 10.0, "a.1": 20.0, "b.0": 5.0, "b.1": 6.0, "c": None}
+            named = {
+                "a.0": 10.0,
+                "a.1": 20.0,
+                "b.0": 5.0,
+                "b.1": 6.0,
+                "c": None,
+                "early.0": 1.0,
+                "early.1": 1.0,
+                "mean": 1.0,
+            }
             methods = [{"name": name, "fid": {"value": value}} for name, value in named.items()]
             sets.append(about | {"picture_set_sha256": "1" * 64, "count": 2, "methods": methods})
             for name in named:
@@ -201,12 +215,16 @@ def test_a_row_is_compared_with_the_one_before_as_each_counts(tmp_path: Path) ->
                     writer.writerow(["hard", blend, name, picture, value, *[1] * 4, "nan"])
     (tmp_path / "report.json").write_text(json.dumps({"sets": sets}))
     text = str(Text(table, tmp_path, (0, 1), ("none", "membrane")))
-    head, _, a, b, c = ([cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line)
+    head, _, a, b, c, early, mean = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line
+    )
     assert head[1] == "FID (N=2), none" and "FID (N=2), membrane" in head
     difference = head.index("LPIPS alex to the row before")
     assert a[1] == "15.0 [10.0, 20.0]" and a[2].startswith("0.650 [") and a[difference] == "-"
     assert b[difference].startswith("-0.200 [") and b[head.index("changes")] == "a: that" and b[-1] == "0.1"
     assert c[1] == "not measured" and c[head.index("border jump")] == "-"
+    assert set(early[1 : head.index("changes")]) == {"not trained enough"} and early[-1] == "0.2"  # as good as the mean
+    assert mean[1] == "1.0" and mean[2].startswith("9.600")
     low, high = map(float, b[difference][8:-1].split(", "))
     assert -0.3 <= low < -0.2 < high <= -0.1
 
