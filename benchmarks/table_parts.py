@@ -81,15 +81,15 @@ class Table:
             predictions: NAME=FOLDER, pictures that something else made of the pairs.
 
         Raises:
-            InputError: a row of the name is there.
+            InputError: a row of the name is there, or no such folder.
         """
         new = {Path(name).name: Row(f"--model={name}", what="as it ships") for name in shipped}
         if migan:
             new["migan"] = Row(f"--method=migan:file={migan}", what="as its authors trained it")
         for text in predictions:
             name, given, folder = text.partition("=")
-            if not (name and given and folder):
-                raise InputError(f"--predictions {text}; accepted: NAME=FOLDER")
+            if not (name and given and Path(folder).is_dir()):
+                raise InputError(f"--predictions {text}; accepted: NAME=FOLDER, a folder that is there")
             made = self.rows.get(name, Row("", what="made elsewhere"))
             new[name] = replace(made, how=made.how or f"--predictions={folder}")
         if there := [name for name in new if name in self.rows and self.rows[name].how]:

@@ -344,7 +344,7 @@ def test_the_ladder_s_step_to_another_generator(paper, tmp_path: Path, need_weig
         (["1", "--minutes", "nan"], ["--minutes nan"]),
         (["1", "--predictions", "profill"], ["--predictions profill", "NAME=FOLDER"]),
         (["1", "--predictions", "profill=nowhere"], ["nowhere"]),
-        (["1", "--predictions", "gc=nowhere"], ["gc: the table has a row"]),
+        (["1", "--predictions", f"gc={ROOT}"], ["gc: the table has a row"]),
         (["1", "--migan", "nothing.onnx"], ["nothing.onnx"]),
         (["5", "--rows", "nobody"], ["--rows nobody", "f+w+_sml"]),
         (["5", "--seeds", "0,x"], ["--seeds 0,x"]),
