@@ -2,7 +2,7 @@
 # make serve  .venv with the web page's dependencies, then the page: http://127.0.0.1:8000/ until Ctrl-C
 # make docs   the documentation, in site/; make docs-serve shows it at http://127.0.0.1:8001/ while you write
 # make test   .venv with everything the tests need, then lint, types, the documentation and tests
-# make table-5   the paper's Table 5 (or 2, 3, 4, ladder; docs/results.md): TABLE_ARGS="--images FOLDER -- steps=300 …"
+# make table-5   the paper's Table 5 (or 1, 2, 3, 4, ladder; docs/results.md): TABLE_ARGS="--images FOLDER -- steps=300 …"
 # make test-fast   the unit tests alone: neither commands, servers and browsers, nor trainings
 # make lint   ruff, mypy and import-linter   make clean   removes what make made
 # PYTHON=python3.12 make …   picks the interpreter (3.11 or newer)

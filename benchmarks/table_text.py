@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import Row, Table
+from table_parts import YARDSTICK, Row, Table
 
 from invertfill.evaluation.metrics import METRICS
 from invertfill.evaluation.summary import mean_of_runs
 
 COLUMNS = ("lpips_alex", "lpips_vgg", "ssim", "psnr")
 RAW = ("known_colour", "border_jump")
+UNTRAINED = "not trained enough"
 DECIMALS = {"psnr": 2, "known_colour": 1, "border_jump": 1}  # of others: 3
 
 Values = dict[tuple[str, str, str], dict[str, np.ndarray]]
@@ -25,7 +26,7 @@ Values = dict[tuple[str, str, str], dict[str, np.ndarray]]
 
 def label(name: str, row: Row, seed: int, seeds: Sequence[int]) -> str:
     """How a report names a row of a seed: rows that nothing is trained for have one for all."""
-    return f"{name}.{seed}" if "{" in row.how and len(seeds) > 1 else name
+    return f"{name}.{seed}" if row.trained and len(seeds) > 1 else name
 
 
 def read_values(report: Path) -> Values:
@@ -52,8 +53,22 @@ def fid_cell(values: list[float | None]) -> str:
     """Mean over seeds, and its range."""
     there = [value for value in values if value is not None]
     if not there:
-        return "-"
+        return "not measured"
     return f"{np.mean(there):.1f}" + (f" [{min(there):.1f}, {max(there):.1f}]" if len(there) > 1 else "")
+
+
+def trainings(abouts: dict[str, dict[str, Any]]) -> str:
+    """Markdown, from what table_training.py wrote of each."""
+    if not abouts:
+        return "Nothing was trained.\n"
+    lines = ["| trained | steps | pictures seen | parameters | minutes | on |\n|---|---|---|---|---|---|"]
+    for name, about in abouts.items():
+        if "steps" in about:
+            counts = f"{about['steps']} | {about['pictures']} | {about['parameters'] / 1e6:.2f} M"
+            lines.append(f"| {name} | {counts} | {about['seconds'] / 60:.1f} | {about['processor']} |")
+        else:  # by an earlier version, whose minutes hold start and export, too
+            lines.append(f"| {name} | - | - | - | {about['minutes']:.1f} | - |")
+    return "\n".join(lines) + "\n"
 
 
 class Text:
@@ -92,12 +107,30 @@ class Text:
 
     def row(self, name: str, coverage: str) -> list[str]:
         row, cells = self.table.rows[name], [name]
+        if self.failed(name, coverage):
+            metrics = len(self.blends) * (1 + len(COLUMNS)) + len(RAW)
+            return [name, *[UNTRAINED] * metrics, row.what or "-", "-", self.paper(row, coverage)]
         for blend in self.blends:
-            cells.append(fid_cell([self.fid[coverage, blend, method] for method in self.methods(name)]))
+            cells.append(fid_cell([self.fid.get((coverage, blend, method)) for method in self.methods(name)]))
             cells += [self.cell(name, coverage, blend, metric) for metric in COLUMNS]
         cells += [self.cell(name, coverage, self.blends[0], metric) for metric in RAW]
         changes = f"{row.before}: {row.what}" if row.before else row.what
-        return [*cells, changes or "-", self.difference(name, coverage), row.paper]
+        return [*cells, changes or "-", self.difference(name, coverage), self.paper(row, coverage)]
+
+    def paper(self, row: Row, coverage: str) -> str:
+        """The paper's figures of a class."""
+        figures = row.paper.split(", ")
+        return row.paper if len(figures) == 1 else figures[self.table.coverage.split(",").index(coverage)]
+
+    def failed(self, name: str, coverage: str) -> bool:
+        """Whether what was trained can't be told from one colour: its figures would pretend to be a result."""
+        if not self.table.rows[name].trained or YARDSTICK not in self.table.rows:
+            return False
+        metric = next(m for m in (COLUMNS[0], "psnr") if self.of(YARDSTICK, coverage, self.blends[0], m) is not None)
+        mine, other = (self.of(row, coverage, self.blends[0], metric) for row in (name, YARDSTICK))
+        assert mine is not None and other is not None
+        ahead = mean_of_runs(mine - other if METRICS[metric].better == "higher" else other - mine)
+        return not (ahead.mean if np.isnan(ahead.low) else ahead.low) > 0
 
     def methods(self, name: str) -> list[str]:
         """The report's names of a row."""
@@ -105,7 +138,7 @@ class Text:
 
     def of(self, name: str, coverage: str, blend: str, metric: str) -> np.ndarray | None:
         """(seeds, pictures); None where the metric wasn't measured."""
-        found = [self.values[coverage, blend, method].get(metric) for method in self.methods(name)]
+        found = [self.values.get((coverage, blend, method), {}).get(metric) for method in self.methods(name)]
         there = [values for values in found if values is not None]
         return np.stack(there) if there else None
 

@@ -7,23 +7,28 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tables import Model
+from machine import describe
+from table_parts import Model
 
 from invertfill.errors import InputError
 from invertfill.export import export_model
 from invertfill.imaging.files import make_folder, write_file
 from invertfill.nn.invertfill import InvertFill
 from invertfill.registry import FILES, find_model, read_header
-from invertfill.training.checkpoint import read_tensors, write_tensors
+from invertfill.training.checkpoint import newest_checkpoint, read_state, read_tensors, write_tensors
 from invertfill.training.config import InversionConfig, load_config
 from invertfill.training.inversion import load_prior
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "tables.yaml"
+SAME = {"steps", "time_budget", "seed", "batch", "precision", "channels_last", "data", "masks"}  # of all trainings
+NETWORK = "network."
+TRAIN = ("-m", "invertfill", "train")
 SHARED = ("encoder.trunk.", "encoder.lateral.", "encoder.rgb_heads.")  # what a trunk gives
 
 
@@ -31,6 +36,23 @@ def run_python(*arguments: object) -> None:
     """A program of its own. Ends this one as it ends, unless that is well."""
     if status := subprocess.run([sys.executable, *map(str, arguments)]).returncode:
         sys.exit(status)  # the command has said why
+
+
+def config_of(overrides: Sequence[str]) -> InversionConfig:
+    """`CONFIG` with overrides; those of `network.` are for other networks alone."""
+    return load_config(InversionConfig, CONFIG, for_ours(overrides))
+
+
+def for_ours(overrides: Sequence[str]) -> list[str]:
+    return [text for text in overrides if not text.startswith(NETWORK)]
+
+
+def for_network(overrides: Sequence[str]) -> list[str]:
+    """Of another paper's network: in what all trainings share like ours, and as large as our generator."""
+    ours = config_of(overrides)
+    same = ours.model_dump(mode="json", include=SAME) | {f"{NETWORK}size": ours.model.generator.size}
+    given = [text for text in overrides if text.startswith(NETWORK)]
+    return [*(f"{key}={json.dumps(value)}" for key, value in same.items()), *given]
 
 
 def first_weights(config: InversionConfig, trunk: str | None) -> InvertFill:
@@ -77,18 +99,45 @@ def train(name: str, model: Model, seed: int, place: Path, given: list[str], tru
         return folder
     make_folder(place)
     began = time.monotonic()
+    run = place / f"run-{name}-seed{seed}"
+    own = [f"name={name}", f"out={run}"]
     try:
-        names = [f"name={name}", f"out={place / f'run-{name}-seed{seed}'}"]
-        config = load_config(InversionConfig, CONFIG, [*overrides, *names])
-        start, beside = first_weights(config, trunk), place / f"start-{name}-seed{seed}"
-        if model.joined:
-            names += join(start, config, body, beside)
+        if model.network:
+            config = ROOT / "configs" / "baselines" / f"{model.network}.yaml"
+            # One checkpoint, because the largest takes a gigabyte.
+            run_python(*TRAIN, "baseline", config, *for_network(overrides), *own, "keep=1")
         else:
-            write_tensors(beside / FILES[0], start.state_dict())
-            names.append(f"init={beside}")
-        run_python("-m", "invertfill", "train", "inversion", CONFIG, *overrides, *names)
-        run_python("-m", "invertfill", "export", config.out, "-o", folder)
+            own += start(model, config_of([*overrides, *own]), place / f"start-{name}-seed{seed}", trunk, body)
+            run_python(*TRAIN, "inversion", CONFIG, *for_ours(overrides), *own)
+        run_python("-m", "invertfill", "export", run, "-o", folder)
+        found |= facts(run)
     finally:
         found["minutes"] += (time.monotonic() - began) / 60
         write_file(about, f"{json.dumps(found, indent=1)}\n".encode())
     return folder
+
+
+def start(model: Model, config: InversionConfig, to: Path, trunk: str | None, body: str) -> list[str]:
+    """Write the weights that a run begins from: overrides by which it does."""
+    weights = first_weights(config, trunk)
+    if model.joined:
+        return join(weights, config, body, to)
+    write_tensors(to / FILES[0], weights.state_dict())
+    return [f"init={to}"]
+
+
+def facts(run: Path) -> dict[str, Any]:
+    """What a table says of a training that has ended."""
+    newest = newest_checkpoint(run)
+    assert newest is not None
+    state = read_state(newest)
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    last = [line for line in log if line.get("event") == "start"][-1]
+    on_cpu = last["device"] == "cpu"
+    return {
+        "steps": state["step"],
+        "pictures": state["step"] * state["config"]["batch"],
+        "parameters": next(iter(last["parameters"].values())),  # critics and moving averages come later
+        "seconds": state["seconds"],
+        "processor": describe("torch").split(",")[0] if on_cpu else last["device"],
+    }

@@ -1,67 +1,14 @@
-"""The rows of the paper's Tables 2 to 5 and of the ladder, which paper.py trains and evaluates."""
+"""The rows of the paper's Tables 1 to 5 and of the ladder, which paper.py trains and evaluates."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from table_parts import YARDSTICK, Model, Row, Table
 
 W_PLUS = ("model.rgb_branch.channels=[]",)  # in place of F&W+
 STATIC = ("mean_latent.tau=0",)  # in place of the soft-update mean latent (SML)
 MANY = ("mean_latent.samples=512",)  # K, mapped z in a target of the SML; configs/tables.yaml has 8
 PLAIN = ("model.premodulation.enabled=false",)  # no pre-modulation (PM)
 UNKNOWN = ("codes=null", "code_metric=null", "losses.code=0")  # the generator didn't draw these pictures
-
-
-@dataclass(frozen=True)
-class Model:
-    """What is trained.
-
-    Attributes:
-        overrides: of the configuration.
-        joined: begins from a MI-GAN's layers, joined to the generator (recipes/faces-256/join_prior.py).
-    """
-
-    overrides: tuple[str, ...]
-    joined: bool = False
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row.
-
-    Attributes:
-        how: as `invertfill evaluate` names it; {NAME} is a trained model.
-        paper: the paper's figures.
-        before: the row that it differs from in one thing.
-        blend: with which it is compared to that row.
-        what: that thing.
-    """
-
-    how: str
-    paper: str = "-"
-    before: str = ""
-    blend: str = "none"
-    what: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Attributes:
-        rows: by name.
-        models: what they may name.
-        coverage, kind: of the masks.
-        overrides: of the configuration, for all models.
-        folder: of what is trained; tables that share it share their models.
-    """
-
-    title: str
-    rows: dict[str, Row]
-    models: dict[str, Model]
-    coverage: str
-    folder: str
-    kind: str = "freeform"
-    overrides: tuple[str, ...] = ()
 
 
 MODELS = {
@@ -76,11 +23,83 @@ MODELS = {
         "w+_sml_pm": W_PLUS,
     }.items()
 }
+NETWORKS = {name: Model(network=name) for name in ("gc", "rfr", "medfe", "ctsdg", "crfill", "boundless", "ns-outpaint")}
+MINUTES = 10.0  # of each training, where networks are compared that cost differently
 OURS, PSP = "--model={f+w+_sml_pm}", "--method=psp:model={w+}"
+PLAIN_FILLS = {"telea": Row("--method=telea"), "patchmatch": Row("--method=patchmatch")}
+MEAN = {YARDSTICK: Row("--method=mean", what="the mean colour of the known pixels")}
+
+
+def _classes(*figures: str) -> str:
+    return ", ".join(figures)
+
+
+def _network(name: str, *paper: str) -> dict[str, Row]:
+    return {name: Row(f"--method={name}:weights={{{name}}}", _classes(*paper))}
 
 
 def _ablation(name: str, before: str = "", what: str = "", paper: str = "-") -> tuple[str, Row]:
     return name, Row(f"--model={{{name}}}", paper, before, what=what)
+
+
+def _networks() -> Table:
+    rows = {
+        **_network(
+            "gc",
+            "0.790 / 17.38 / 0.170; 0.624 / 22.05 / 0.246",
+            "0.589 / 41.70 / 0.297; 0.363 / 51.35 / 0.407",
+            "0.852 / 11.78 / 0.128; 0.734 / 14.19 / 0.178",
+        ),
+        **_network(
+            "rfr",
+            "0.825 / 9.98 / 0.128; 0.645 / 27.77 / 0.235",
+            "0.641 / 22.07 / 0.241; 0.382 / 71.19 / 0.395",
+            "0.878 / 7.96 / 0.092; 0.750 / 16.26 / 0.170",
+        ),
+        **_network(
+            "medfe",
+            "0.781 / 21.97 / 0.192; 0.598 / 44.38 / 0.294",
+            "0.552 / 55.52 / 0.359; 0.323 / 111.85 / 0.495",
+            "0.846 / 15.52 / 0.142; 0.714 / 26.15 / 0.217",
+        ),
+        "profill": Row(
+            "",
+            _classes("-; 0.664 / 21.49 / 0.240", "-; 0.409 / 46.44 / 0.402", "-; 0.764 / 13.81 / 0.173"),
+            what="a web service alone: --predictions profill=FOLDER",
+        ),
+        **_network(
+            "ctsdg",
+            "0.818 / 15.13 / 0.151; 0.651 / 35.77 / 0.272",
+            "0.616 / 33.89 / 0.281; 0.393 / 95.50 / 0.438",
+            "0.875 / 10.32 / 0.110; 0.755 / 21.36 / 0.199",
+        ),
+        **_network(
+            "crfill",
+            "0.810 / 13.78 / 0.139; 0.629 / 22.46 / 0.250",
+            "0.639 / 30.19 / 0.275; 0.360 / 51.26 / 0.413",
+            "0.859 / 11.94 / 0.114; 0.738 / 14.44 / 0.182",
+        ),
+        "invertfill": Row(
+            "--model={invertfill}",
+            _classes(
+                "0.812 / 9.89 / 0.121; 0.641 / 12.44 / 0.232",
+                "0.652 / 13.21 / 0.214; 0.366 / 21.08 / 0.386",
+                "0.867 / 7.71 / 0.089; 0.761 / 9.29 / 0.155",
+            ),
+        ),
+        **PLAIN_FILLS,
+        **MEAN,
+    }
+    return Table(
+        "methods trained alike (the paper: CelebA-HQ; Places2; each SSIM / FID / LPIPS; it has no column for EC)",
+        rows,
+        NETWORKS | {"invertfill": Model()},
+        "hard,extreme,all",
+        "networks",
+        overrides=("masks.low=0.1",),
+        minutes=MINUTES,
+        blend="none",
+    )
 
 
 def _ladder() -> Table:
@@ -111,6 +130,7 @@ def _ladder() -> Table:
 
 
 TABLES = {
+    "1": _networks(),
     "2": Table(
         "methods of GAN inversion (the paper: CelebA-HQ, extreme; FID / LPIPS / SSIM)",
         {
@@ -119,8 +139,7 @@ TABLES = {
             "psp-blend": Row("--method=psp-blend:model={w+}", "21.96 / 0.240 / 0.602"),
             "ours": Row(OURS, "13.21 / 0.214 / 0.652", before="psp", what="the whole method"),
             "w-plus": Row("--method=w-plus:model={f+w+_sml_pm}"),
-            "telea": Row("--method=telea"),
-            "patchmatch": Row("--method=patchmatch"),
+            **PLAIN_FILLS,
         },
         MODELS,
         "extreme",
@@ -129,25 +148,34 @@ TABLES = {
     "3": Table(
         "outpainting, the generator as it is (the paper: Scenery; FID / LPIPS / SSIM)",
         {
+            **_network("rfr", "138.31 / 0.455 / 0.376"),
             "psp": Row(PSP, "49.62 / 0.379 / 0.392"),
+            **_network("boundless", "45.05 / 0.368 / 0.413"),
+            **_network("ns-outpaint", "38.95 / 0.342 / 0.410"),
             "ours": Row(OURS, "20.90 / 0.294 / 0.439", before="psp", what="the whole method"),
+            **MEAN,
         },
-        MODELS,
+        MODELS | NETWORKS,
         "hard",
         "outpainting",
         "outpaint",
         ("masks.kind=outpaint", *UNKNOWN),
+        MINUTES,
     ),
     "4": Table(
         "an unseen domain, the generator as it is (the paper: MetFaces, easy and extreme; SSIM / FID / LPIPS)",
         {
+            **_network("rfr", "0.93 / 18.89 / 0.069", "0.52 / 58.24 / 0.315"),
+            **_network("crfill", "0.95 / 13.67 / 0.042", "0.54 / 50.93 / 0.278"),
             "psp": Row(PSP, "0.95 / 14.91 / 0.040, 0.49 / 65.04 / 0.341"),
             "ours": Row(OURS, "0.97 / 8.64 / 0.033, 0.60 / 38.85 / 0.227", before="psp", what="the whole method"),
+            **MEAN,
         },
-        MODELS,
+        MODELS | NETWORKS,
         "easy,extreme",
         "unseen",
         overrides=UNKNOWN,
+        minutes=MINUTES,
     ),
     "5": Table(
         "ablation (the paper: Places2, extreme; FID / LPIPS / SSIM / PSNR)",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import shutil
 import string
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import environment
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -22,15 +25,20 @@ from training_runs import ROOT, draw_pictures
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import border
+import half_prior
+from table_parts import Model, Row, Table
 from table_text import Text
 from table_training import CONFIG, SHARED, first_weights
-from tables import TABLES, Model, Row, Table
+from tables import TABLES
 
 from invertfill.baselines import list_baselines
 from invertfill.errors import InputError
 from invertfill.evaluation.summary import mean_of, mean_of_runs
 from invertfill.export import export_model
+from invertfill.nn.generators.mobilestylegan import MobileStyleGANConfig
 from invertfill.nn.invertfill import InvertFill
+from invertfill.training import loop
+from invertfill.training.checkpoint import read_state
 from invertfill.training.config import InversionConfig, load_config
 
 SIZE = 64
@@ -46,12 +54,15 @@ TINY = [
 @pytest.mark.parametrize("number", TABLES)
 def test_rows_name_models_and_methods_that_exist(number: str) -> None:
     methods, table = {found.name for found in list_baselines()}, TABLES[number]
-    for row in table.rows.values():
+    for row in (row for row in table.rows.values() if row.how):
         assert {name for _, name, _, _ in string.Formatter().parse(row.how) if name} <= set(table.models)
         option, value = row.how.split("=", 1)
         assert option == "--model" or (option == "--method" and value.split(":")[0] in methods)
         assert not row.before or (row.before in table.rows and row.what)
     for model in table.models.values():
+        if model.network:
+            assert (ROOT / "configs" / "baselines" / f"{model.network}.yaml").is_file()
+            continue
         config = load_config(InversionConfig, CONFIG, [*table.overrides, *model.overrides])
         assert config.model.blend == "none" or "model.blend=membrane" in model.overrides
 
@@ -109,6 +120,36 @@ def test_rows_begin_with_the_given_trunk_and_the_prior(tmp_path: Path) -> None:
         first_weights(larger, str(trunk))
 
 
+def test_the_clock_ends_a_training_and_goes_on_with_what_is_left(tmp_path: Path, monkeypatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) * 0.1)  # seconds: a clock that no other work slows
+    data = draw_pictures(tmp_path / "pictures", 4)
+    given = [f"out={tmp_path / 'run'}", f"data.path={data}", "batch=2", "masks.pool=4", "sample_count=2"]
+    tiny = ["network.size=32", "network.width=0.1", "log_every=1000", "checkpoint_every=1000", "sample_every=1000"]
+
+    def train(minutes: float) -> dict[str, Any]:
+        config = ROOT / "configs" / "baselines" / "gc.yaml"
+        return read_state(loop.train_baseline(config, [*given, *tiny, f"time_budget={minutes}"]))
+
+    first = train(0.05)
+    assert 5 <= first["step"] <= 15 and first["seconds"] == pytest.approx(3, abs=0.5)  # three readings a step
+    assert train(0.05)["step"] == first["step"]
+    longer = train(0.1)
+    assert longer["step"] == pytest.approx(2 * first["step"], abs=2) and longer["seconds"] == pytest.approx(6, abs=0.5)
+
+
+@torch.no_grad()
+def test_a_prior_of_half_the_size_draws_the_same_pictures() -> None:
+    torch.manual_seed(0)
+    config = MobileStyleGANConfig(size=32, channels=(16, 16, 16, 8), latent_dim=8, mapping_layers=1)
+    whole = config.build().eval()
+    half = half_prior.halve(whole, config, 64)
+    w = whole.mapping(torch.randn(16, 8))
+    found, wanted = half_prior.drawn(half, w), F.avg_pool2d(half_prior.drawn(whole, w), 2)
+    assert half.size == 16 and found.shape == wanted.shape
+    assert (found - wanted).square().mean() < 0.3 * (wanted - wanted.mean()).square().mean()
+
+
 # Figures
 
 
@@ -137,11 +178,16 @@ def test_a_row_is_compared_with_the_one_before_as_each_counts(tmp_path: Path) ->
         "a": Row("--model={a}"),
         "b": Row("--model={a}", "0.1", "a", "membrane", "that"),
         "c": Row("--method=telea"),
+        "early": Row("--model={a}", "0.2, 0.3"),
+        "mean": Row("--method=mean"),
     }
-    table = Table("title", rows, {"a": Model(())}, "hard", "x")
+    table = Table("title", rows, {"a": Model(())}, "hard,all", "x")
     figures = {
         ("none", "a.0"): [0.5, 0.7],
         ("none", "a.1"): [0.6, 0.8],
+        ("none", "mean"): [9.5, 9.7],
+        ("none", "early.0"): [9.4, 9.7],
+        ("none", "early.1"): [9.5, 9.8],
         ("membrane", "b.0"): [0.4, 0.5],
         ("membrane", "b.1"): [0.4, 0.5],
     }
@@ -152,7 +198,16 @@ def test_a_row_is_compared_with_the_one_before_as_each_counts(tmp_path: Path) ->
         writer.writerow(["class", "blend", "method", "picture", *metrics])
         for blend in ("none", "membrane"):
             about = {"class": "hard", "blend": blend, "masks": "m", "mask_set_sha256": "0" * 64}
-            named = {"a.0": 10.0, "a.1": 20.0, "b.0": 5.0, "b.1": 6.0, "c": None}
+            named = {
+                "a.0": 10.0,
+                "a.1": 20.0,
+                "b.0": 5.0,
+                "b.1": 6.0,
+                "c": None,
+                "early.0": 1.0,
+                "early.1": 1.0,
+                "mean": 1.0,
+            }
             methods = [{"name": name, "fid": {"value": value}} for name, value in named.items()]
             sets.append(about | {"picture_set_sha256": "1" * 64, "count": 2, "methods": methods})
             for name in named:
@@ -160,12 +215,16 @@ def test_a_row_is_compared_with_the_one_before_as_each_counts(tmp_path: Path) ->
                     writer.writerow(["hard", blend, name, picture, value, *[1] * 4, "nan"])
     (tmp_path / "report.json").write_text(json.dumps({"sets": sets}))
     text = str(Text(table, tmp_path, (0, 1), ("none", "membrane")))
-    head, _, a, b, c = ([cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line)
+    head, _, a, b, c, early, mean = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line
+    )
     assert head[1] == "FID (N=2), none" and "FID (N=2), membrane" in head
     difference = head.index("LPIPS alex to the row before")
     assert a[1] == "15.0 [10.0, 20.0]" and a[2].startswith("0.650 [") and a[difference] == "-"
     assert b[difference].startswith("-0.200 [") and b[head.index("changes")] == "a: that" and b[-1] == "0.1"
-    assert c[1] == "-" and c[head.index("border jump")] == "-"
+    assert c[1] == "not measured" and c[head.index("border jump")] == "-"
+    assert set(early[1 : head.index("changes")]) == {"not trained enough"} and early[-1] == "0.2"  # as good as the mean
+    assert mean[1] == "1.0" and mean[2].startswith("9.600")
     low, high = map(float, b[difference][8:-1].split(", "))
     assert -0.3 <= low < -0.2 < high <= -0.1
 
@@ -204,9 +263,9 @@ def paper(tmp_path: Path):
     save_file({"seed": torch.arange(32), "w": torch.randn(32, 32)}, codes)
     given = [*TINY, "prior=null", f"codes={codes}", "code_metric=null", "steps=1", "batch=2", "masks.pool=4"]
 
-    def paper(*arguments: object) -> subprocess.CompletedProcess[str]:
+    def paper(*arguments: object, behind: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         script = [ROOT / "benchmarks" / "paper.py", "--images", pictures, "--count", 2, *arguments]
-        command = [*script, "--out", tmp_path / "out", "--", *given, f"data.path={pictures}"]
+        command = [*script, "--out", tmp_path / "out", "--", *given, f"data.path={pictures}", *behind]
         return subprocess.run(
             [sys.executable, *map(str, command)], capture_output=True, text=True, env=environment(), timeout=900
         )
@@ -221,6 +280,7 @@ def test_a_table_from_training_to_text_with_two_seeds(paper, tmp_path: Path, nee
     assert done.returncode == 0, done.stderr
     assert "| w+ |" in done.stdout and "LPIPS alex, none" in done.stdout and "LPIPS alex, membrane" in done.stdout
     assert done.stdout.rstrip().endswith((tmp_path / "out" / "report-5" / "table.md").read_text().rstrip())
+    assert "| w+-seed1 | 1 | 2 |" in done.stdout
     start = [load_file(tmp_path / f"out/portraits/start-w+-seed{seed}/model.safetensors") for seed in (0, 1)]
     assert any(not torch.equal(start[0][name], start[1][name]) for name in start[0])
     # pSp's row of Table 2 is that model: nothing is trained again.
@@ -241,6 +301,29 @@ def test_a_table_from_training_to_text_with_two_seeds(paper, tmp_path: Path, nee
 
 
 @pytest.mark.slow
+def test_networks_of_other_papers_by_the_clock(paper, tmp_path: Path, need_weights) -> None:
+    need_weights("alexnet-features", "lpips-alexnet-linear")
+    row = ("1", "--rows", "gc,crfill,profill", "--minutes", "0.002", "--blend", "none")
+    tiny = ("network.width=0.1", "steps=1000", "checkpoint_every=1")
+    done = paper(*row, behind=tiny)
+    assert done.returncode == 0, done.stderr
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in done.stdout.splitlines() if " | " in line}
+    assert len(cells["gc"]) == len(cells["mean"]) == len(cells["profill"])
+    assert cells["gc"][1:3] == ["not trained enough"] * 2 and cells["gc"][-1].startswith("0.852 / 11.78 / 0.128; 0.734")
+    assert cells["profill"][1:3] == ["not measured", "-"] and "a web service" in cells["profill"][-3]
+    assert all(f"\n{name} masks (" in done.stdout for name in ("hard", "extreme", "all"))
+    folder = tmp_path / "out/networks"
+    about, start = (json.loads((folder / f"{name}-seed0.json").read_text()) for name in ("gc", "crfill"))
+    assert 1 <= about["steps"] < 1000 and about["pictures"] == 2 * about["steps"] and about["seconds"] >= 0.12
+    assert (
+        cells["gc-seed0"][1:3] == [str(about["steps"]), str(about["pictures"])]
+        and about["overrides"] == start["overrides"]
+    )
+    config = read_state(next((folder / "run-gc-seed0/checkpoints").iterdir()))["config"]
+    assert config["network"]["size"] == SIZE and config["masks"]["pool"] == 4 and not config["data"]["flip"]
+
+
+@pytest.mark.slow
 def test_the_ladder_s_step_to_another_generator(paper, tmp_path: Path, need_weights) -> None:
     need_weights("vgg16-features", "lpips-vgg16-linear")
     torch.manual_seed(0)
@@ -257,6 +340,12 @@ def test_the_ladder_s_step_to_another_generator(paper, tmp_path: Path, need_weig
     "arguments, says",
     [
         (["6"], ["'6'", "ladder"]),
+        (["1", "--minutes", "0"], ["--minutes 0", "above 0"]),
+        (["1", "--minutes", "nan"], ["--minutes nan"]),
+        (["1", "--predictions", "profill"], ["--predictions profill", "NAME=FOLDER"]),
+        (["1", "--predictions", "profill=nowhere"], ["nowhere"]),
+        (["1", "--predictions", f"gc={ROOT}"], ["gc: the table has a row"]),
+        (["1", "--migan", "nothing.onnx"], ["nothing.onnx"]),
         (["5", "--rows", "nobody"], ["--rows nobody", "f+w+_sml"]),
         (["5", "--seeds", "0,x"], ["--seeds 0,x"]),
         (["5", "--seeds", "-1"], ["--seeds -1"]),

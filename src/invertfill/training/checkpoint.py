@@ -1,8 +1,8 @@
 """Checkpoints that survive a kill at any moment, without pickle.
 
     RUN/checkpoints/step-00001000/
-        state.json                  step, the whole configuration, its origin, numbers of the optimisers,
-                                    sizes of the files below
+        state.json                  step, seconds of training, the whole configuration, its origin, numbers of the
+                                    optimisers, sizes of the files below
         NAME.safetensors            one for each module (model, shadow weights, mean latent ...)
         NAME.adam.safetensors       one for each optimiser
 
@@ -45,6 +45,7 @@ def save_checkpoint(
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
     keep: int,
+    seconds: float = 0.0,
 ) -> Path:
     """Write RUN/checkpoints/step-STEP and remove all but the newest `keep`.
 
@@ -56,6 +57,7 @@ def save_checkpoint(
         modules: by name; their parameters and buffers are kept.
         optimizers: by name; of their state, tensors go to safetensors and the rest to JSON.
         keep: complete checkpoints that stay, at least 1.
+        seconds: that training has taken up to here, all starts together.
 
     Returns:
         The checkpoint's folder.
@@ -73,7 +75,14 @@ def save_checkpoint(
         tensors, numbers[name] = _split(optimizer)
         write_tensors(draft / f"{name}.adam.safetensors", tensors)
     files = {path.name: path.stat().st_size for path in sorted(draft.iterdir())}
-    state = {"step": step, "config": config, "origin": origin, "optimizers": numbers, "files": files}
+    state = {
+        "step": step,
+        "seconds": seconds,
+        "config": config,
+        "origin": origin,
+        "optimizers": numbers,
+        "files": files,
+    }
     (draft / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
     for path in draft.iterdir():
         _flush(path)
@@ -100,7 +109,7 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """state.json: step, config (former keys under their present names), origin, optimizers, files.
+    """state.json: step, seconds, config (former keys under their present names), origin, optimizers, files.
 
     Raises:
         InputError: no checkpoint, or one with missing or short files.

@@ -109,8 +109,8 @@ class RunConfig(Section):
     out: Path  # the run's folder: checkpoints, log.jsonl, TensorBoard events, sample grids
     seed: Times = 0
     steps: Count
-    # Minutes, from the first step on, that the run may take, such as on a rented GPU: learning rates fall as for the
-    # steps that fit.
+    # Minutes from the first step on, such as on a rented GPU: the run ends at the first step after them, and learning
+    # rates fall as for the steps that fit. One that goes on counts what its newest checkpoint had taken.
     time_budget: Positive | None = None
     batch: Count  # pictures a step over all processes
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA, fp32 elsewhere

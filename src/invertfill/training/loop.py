@@ -12,6 +12,7 @@ parts of a module and differentiates twice, which a wrapper's hooks don't see.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import time
@@ -149,10 +150,11 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
     out, chief = config.out, accelerator.is_main_process
     plain = config.model_dump(mode="json")
     newest = newest_checkpoint(out)
-    done = 0
+    done, spent = 0, 0.0
     if newest:
         _same_run(newest, config)
         done = load_checkpoint(newest, task.modules, task.optimizers)
+        spent = read_state(newest).get("seconds", spent)  # older checkpoints don't say
     console = Console(quiet=not chief, soft_wrap=True)
     origin = _origin(config, accelerator, images)
     examples = batches.examples(config.sample_count)
@@ -174,9 +176,10 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
         journal.write(start)
 
     sums: dict[str, list[Tensor]] = defaultdict(list)
-    begun = time.perf_counter()
-    waited, since, pictures = 0.0, begun, 0
-    steps = config.steps
+    since = time.perf_counter()
+    begun, waited, pictures = since - spent, 0.0, 0
+    budget = 60 * config.time_budget if config.time_budget else math.inf
+    steps = config.steps if spent < budget else done
     with _progress(console) as progress:
         bar = progress.add_task(config.name, total=steps, completed=done, speed="", loss="")
         while done < steps:
@@ -190,11 +193,13 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
             done += 1
             if config.time_budget and done % config.log_every == 0:
                 now = time.perf_counter()
-                fit = (60 * config.time_budget - (now - begun)) * pictures / config.batch / (now - since)
+                fit = (budget - (now - begun)) * pictures / config.batch / (now - since)
                 # The first process's clock counts: all end at the same step.
                 (steps,) = broadcast_object_list([min(config.steps, done + max(0, int(fit)))])
                 task.steps = steps
                 progress.update(bar, total=steps)
+            elif accelerator.num_processes == 1 and time.perf_counter() - begun >= budget:
+                steps = done  # slower than at the last line; several processes look at the clock at lines alone
             last = done == steps
             if done % config.log_every == 0 or last:
                 seconds = time.perf_counter() - since
@@ -213,7 +218,8 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
                 save_grid(task.sample_grid(examples), task.columns, out / "samples" / f"{done:08d}.png")
             if done % config.checkpoint_every == 0 or last:
                 if chief:
-                    save_checkpoint(out, done, plain, origin, task.modules, task.optimizers, config.keep)
+                    seconds = time.perf_counter() - begun
+                    save_checkpoint(out, done, plain, origin, task.modules, task.optimizers, config.keep, seconds)
                 accelerator.wait_for_everyone()
             if done % config.log_every == 0:  # only now: images/s are of training alone
                 sums.clear()
