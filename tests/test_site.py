@@ -147,7 +147,7 @@ def test_says_what_it_downloads_before_it_does(page: Any, site: Path) -> None:
     shoot(page, "site-start")
     told = json.loads((site / "site.json").read_text())
     first = sum(told["files"][path]["bytes"] for path in told["models"][0]["files"])
-    assert f"{round(first / 1e6)} MB" in page.locator("#cost").inner_text()
+    page.locator("#cost", has_text=f"{round(first / 1e6)} MB").wait_for()
     assert page.evaluate("crossOriginIsolated") and page.evaluate("caches.has('invertfill-files')")
     assert (
         page.evaluate("caches.open('invertfill-files').then((cache) => cache.keys()).then((keys) => keys.length)") == 0
