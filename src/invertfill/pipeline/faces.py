@@ -44,8 +44,9 @@ def find_portraits(hole: np.ndarray, see: See) -> list[Square]:
         see: shows a square of the picture.
     """
     candidates = sorted(_candidates(hole, see), key=lambda found: -found[0])
-    if candidates and is_nearly_square(*hole.shape):  # it may be one portrait as a whole
-        candidates.insert(0, (1.0, Square.upright(_whole(hole))))
+    whole = Square.upright(_whole(hole))
+    if is_nearly_square(*hole.shape) and any(_in_place(square, whole, VAGUE) for _, square in candidates):
+        candidates.insert(0, (1.0, whole))  # the picture may be one portrait, aligned
     portraits: list[Square] = []
     for _, square in candidates:
         if any(_same(square, other) for other in portraits) or not in_head(square, hole).any():
