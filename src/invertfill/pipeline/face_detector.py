@@ -69,7 +69,7 @@ def _detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for output in session.run(None, {session.get_inputs()[0].name: image}):
         (logits if output.shape[-1] == 1 else values).append(output[0])
     scores = 1 / (1 + np.exp(-np.concatenate(logits)[:, 0].clip(-80, 80).astype(np.float64)))
-    found = np.concatenate(values).reshape(len(scores), 8, 2).astype(np.float64) @ [1, 1j] * (2 / SIZE)
+    found = np.concatenate(values).reshape(len(scores), 8, 2).astype(np.float64).view(complex)[..., 0] * (2 / SIZE)
     found[:, [0, *range(2, 8)]] += _anchors()[:, None]
     return scores, found
 
