@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import INSECURE, download, fill, hold, shoot, stroke
+from browsing import INSECURE, download, fill, shoot, stroke
 from conftest import ROOT, Result, assert_one_line, environment, pixels
 from PIL import Image
 
@@ -108,11 +108,17 @@ def page(visit: Callable[..., Any]) -> Any:
     return visit()
 
 
-def fill_file(page: Any, picture: Path, mask: Path, to: Path) -> Path:
+def open_photo(page: Any, picture: Path) -> None:
+    """In the place of another, which may have the same name."""
+    before = page.locator("#photo").element_handle()
     page.locator("#file").set_input_files(picture)
     if page.locator("#sure[open]").count():
         page.locator("#sure [value=leave]").click()
-    page.locator("#about").get_by_text(picture.name, exact=True).wait_for()
+    page.wait_for_function("before => before.id !== 'photo'", arg=before)
+
+
+def fill_file(page: Any, picture: Path, mask: Path, to: Path) -> Path:
+    open_photo(page, picture)
     page.locator("#mask").set_input_files(mask)
     page.locator("#go:enabled").wait_for()
     fill(page)
@@ -165,6 +171,18 @@ def test_fills_as_python_does(
     assert page.locator("#cost").inner_text() == ""
 
 
+def test_a_large_hole_fits_into_32_bits(page: Any, inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
+    """Python has them in a browser. The photo has grain, so all steps of a fill take part."""
+    photo = Image.open(EXAMPLES / "landscape-aitzgorri.png").convert("RGB").resize((1600, 1400))
+    grain = np.random.default_rng(0).normal(0, 6, (1400, 1600, 3))
+    Image.fromarray((np.asarray(photo) + grain).clip(0, 255).astype(np.uint8)).save(tmp_path / "grain.png")
+    hole = np.zeros((1400, 1600), np.uint8)
+    hole[300:1100, 400:1200] = 255
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    given = tmp_path / "grain.png", tmp_path / "mask.png"
+    assert_alike(fill_file(page, *given, tmp_path), np.asarray(inpainter.fill(*given)), *given)
+
+
 def test_jpeg_keeps_what_its_file_says(page: Any, inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "a camera", 6
@@ -186,10 +204,7 @@ def test_jpeg_keeps_what_its_file_says(page: Any, inpainter: invertfill.Inpainte
 
 def test_variants_and_extending(page: Any, tmp_path: Path) -> None:
     picture, _ = example("landscape-aitzgorri", "box", 1, tmp_path)
-    hold(page, picture)
-    if page.locator("#sure[open]").count():
-        page.locator("#sure [value=leave]").click()
-    page.locator("#about").get_by_text(picture.name, exact=True).wait_for()
+    open_photo(page, picture)
     stroke(page, (0.4, 0.4), (0.6, 0.6))
     page.locator("#samples").select_option("2")
     fill(page)
@@ -208,10 +223,7 @@ def test_variants_and_extending(page: Any, tmp_path: Path) -> None:
 def test_bad_input_is_one_sentence_and_work_goes_on(page: Any, inpainter: invertfill.Inpainter, tmp_path: Path) -> None:
     picture, mask = example("portrait-hopper", "box", 1, tmp_path)
     Image.new("L", (50, 300), 255).save(tmp_path / "other.png")
-    page.locator("#file").set_input_files(picture)
-    if page.locator("#sure[open]").count():
-        page.locator("#sure [value=leave]").click()
-    page.locator("#about").get_by_text(picture.name, exact=True).wait_for()
+    open_photo(page, picture)
     page.locator("#mask").set_input_files(tmp_path / "other.png")
     page.locator("#go").click()
     page.locator("#wrong p").wait_for()

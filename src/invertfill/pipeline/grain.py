@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import reduce
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
 from invertfill.imaging.windows import mean_around
 from invertfill.pipeline.crops import bounds
@@ -80,8 +80,13 @@ def _grain(picture: np.ndarray, unknown: np.ndarray) -> np.ndarray | None:
         return None
     step = max(WINDOW // 2, int(np.sqrt(unknown.size / MOST)))
 
-    def windows(array: np.ndarray) -> np.ndarray:  # (rows, columns, ..., side, side)
-        return sliding_window_view(array, (side, side), (0, 1))[::step, ::step]  # type: ignore[call-overload, no-any-return]
+    def windows(array: np.ndarray) -> np.ndarray:
+        """(rows, columns, ..., side, side), of every `step` pixels: NumPy's `sliding_window_view` takes those between
+        them, too, and is too large for 32-bit Python, as in browsers."""
+        rows, columns = ((length - side) // step + 1 for length in unknown.shape)
+        down, across, *rest = array.strides
+        strides = step * down, step * across, *rest, down, across
+        return as_strided(array, (rows, columns, *array.shape[2:], side, side), strides, writeable=False)
 
     known = windows(picture)[~windows(unknown).any((2, 3))]
     means = known.mean((1, 2, 3))
