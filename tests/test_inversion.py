@@ -84,6 +84,16 @@ def test_parts_learn_at_their_multiples_of_the_learning_rate() -> None:
         task("lr_mult={encoder: 0, premodulation: 0, rgb_branch: 0}")
 
 
+@pytest.mark.parametrize(
+    "generator",
+    ["{kind: stylegan2, size: 64}"]
+    + [f"{{kind: {kind}, size: 64, channels: [16, 16, 16, 16, 16]}}" for kind in ("mobilestylegan", "migan")],
+)
+def test_more_levels_than_the_generator_has_are_an_input_error(generator: str) -> None:
+    with pytest.raises(InputError, match=r"rgb_branch.channels: 7; accepted: up to [45]"):
+        task(f"model.generator={generator}", "model.rgb_branch={channels: [8, 8, 8, 8, 8, 8, 8]}")
+
+
 @pytest.mark.slow
 def test_a_batch_can_be_learned_and_every_term_is_reported() -> None:
     it = task("mean_latent.tau=0")

@@ -41,9 +41,18 @@ class RGBBranchConfig(Section):
     stem: Times = 64
 
     def build(self, size: int, feature_channels: dict[int, int]) -> RGBBranch | MIGANBranch | None:
-        """The branch of a generator of ``size`` px with these ``feature_channels``; None: left out."""
+        """The branch of a generator of ``size`` px with these ``feature_channels``; None: left out.
+
+        Raises:
+            ValueError: more channels than the generator has resolutions.
+        """
         if self.kind == "migan":
             return MIGANBranch(self, feature_channels)
+        if len(self.channels) > len(feature_channels):
+            raise ValueError(
+                f"rgb_branch.channels: {len(self.channels)}; accepted: up to {len(feature_channels)}, one for each of the"
+                f" generator's resolutions from {size} px down to {min(feature_channels)}"
+            )
         return RGBBranch(self, size, feature_channels) if self.channels else None
 
 

@@ -361,7 +361,8 @@ def _explain(schema: type[BaseModel], error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"key {key!r} is missing; {_listed(schema)} are known"
     given = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"
-    return f"key {key!r}{given}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"key {key!r}{given}: {message[0].lower()}{message[1:]}" if key else message
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

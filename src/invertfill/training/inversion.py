@@ -52,7 +52,8 @@ class InversionTask:
         steps, columns: see `invertfill.training.loop.Task`; two times input, fill and original are a row.
 
     Raises:
-        InputError: the weights that `prior` or `init` name can't be had, or those of a loss's feature network.
+        InputError: the model's parts don't fit each other; the weights that `prior` or `init` name can't be had, or
+            those of a loss's feature network.
     """
 
     columns = 6
@@ -64,7 +65,10 @@ class InversionTask:
         bf16 = config.precision == "bf16" or (config.precision == "auto" and self.device.type == "cuda")
         self.precision = "bf16" if bf16 else "fp32"
 
-        self.model = InvertFill(config.model)
+        try:
+            self.model = InvertFill(config.model)
+        except ValueError as error:  # parts that don't fit each other
+            raise InputError(f"model: {error}") from None
         if config.prior:
             load_prior(self.model.generator, config.prior)
         if config.layers:
