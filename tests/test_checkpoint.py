@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import environment
+from safetensors.torch import load_file
 from torch import nn
 from training_runs import config_of, draw_pictures, log_lines, train_command
 
@@ -172,6 +173,18 @@ def test_a_run_by_the_clock_ends_with_its_rates_at_the_bottom(tmp_path: Path, mo
     assert rates[-1] < 0.05 * max(rates)
 
 
+@pytest.mark.parametrize("stage", ["gan", "inversion"])
+@pytest.mark.parametrize("when", ["log_every=1", "checkpoint_every=1"])
+def test_a_run_that_diverges_ends_and_is_not_saved(tmp_path: Path, stage: str, when: str) -> None:
+    out = tmp_path / "run"
+    common = overrides(draw_pictures(tmp_path / "pictures"), out, 9)
+    rare = ["log_every=1000", "checkpoint_every=1000", "optimizer.lr=1e30", when]
+    with pytest.raises(InputError, match=r"diverged by step \d: .* not finite; .*optimizer\.lr"):
+        getattr(loop, f"train_{stage}")(config_of(stage), [*common, *rare])
+    saved = [load_file(path) for path in out.glob("checkpoints/*/*.safetensors")]
+    assert all(value.isfinite().all() for part in saved for value in part.values())
+
+
 def test_a_folder_with_another_configuration_s_run_is_left_alone(tmp_path: Path) -> None:
     common = overrides(draw_pictures(tmp_path / "pictures"), tmp_path / "run", 1)
     path = loop.train_inversion(config_of("inversion"), common)
@@ -185,8 +198,6 @@ def test_stage_2_starts_from_stage_1_s_average(tmp_path: Path) -> None:
     first = loop.train_gan(config_of("gan"), common)
     prior = [f"prior={tmp_path / 'gan'}", f"out={tmp_path / 'inversion'}"]
     second = loop.train_inversion(config_of("inversion"), [*common, *prior])
-    from safetensors.torch import load_file
-
     whole = load_file(second / "model.safetensors")
     for name, value in load_file(first / "ema.safetensors").items():
         assert torch.equal(whole[f"generator.{name}"], value)  # taken over, and not trained

@@ -201,12 +201,13 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
             elif accelerator.num_processes == 1 and time.perf_counter() - begun >= budget:
                 steps = done  # slower than at the last line; several processes look at the clock at lines alone
             last = done == steps
-            if done % config.log_every == 0 or last:
+            logs, saves = (last or done % every == 0 for every in (config.log_every, config.checkpoint_every))
+            if logs or saves:
+                means = _means(sums, accelerator)
+                _still_finite(means, config, done)
+            if logs:
                 seconds = time.perf_counter() - since
-                line = _means(sums, accelerator) | {
-                    "images_per_second": pictures / seconds,
-                    "data_wait": waited / seconds,
-                }
+                line = means | {"images_per_second": pictures / seconds, "data_wait": waited / seconds}
                 if journal:
                     journal.write({"step": done, **line})
                 speed, loss = f"{line['images_per_second']:.1f} images/s", f"{next(iter(line.values())):.4g}"
@@ -216,7 +217,7 @@ def _run(config: RunConfig, accelerator: Accelerator, images: ImageSet, batches:
             progress.update(bar, completed=done)
             if journal and (done % config.sample_every == 0 or last):
                 save_grid(task.sample_grid(examples), task.columns, out / "samples" / f"{done:08d}.png")
-            if done % config.checkpoint_every == 0 or last:
+            if saves:
                 if chief:
                     seconds = time.perf_counter() - begun
                     save_checkpoint(out, done, plain, origin, task.modules, task.optimizers, config.keep, seconds)
@@ -280,6 +281,18 @@ def _means(values: Mapping[str, list[Tensor]], accelerator: Accelerator) -> dict
     mine = {name: torch.stack(numbers).double().mean().item() for name, numbers in values.items()}
     everyone = gather_object([mine]) if accelerator.num_processes > 1 else [mine]
     return {name: sum(one[name] for one in everyone) / len(everyone) for name in mine}
+
+
+def _still_finite(means: Mapping[str, float], config: RunConfig, step: int) -> None:
+    """Ends a run that diverged before it is saved: no step would bring it back."""
+    bad = [name for name, value in means.items() if not math.isfinite(value)]
+    if bad:
+        newest = newest_checkpoint(config.out)
+        kept = f"{newest} is from before" if newest else "no checkpoint was saved"
+        raise InputError(
+            f"{config.name}: diverged by step {step}: {', '.join(bad)} not finite; {kept}; a lower `optimizer.lr` or"
+            " `precision=fp32` is accepted"
+        )
 
 
 def _same_run(checkpoint: Path, config: RunConfig) -> None:
