@@ -50,8 +50,8 @@ class RGBBranchConfig(Section):
             return MIGANBranch(self, feature_channels)
         if len(self.channels) > len(feature_channels):
             raise ValueError(
-                f"rgb_branch.channels: {len(self.channels)}; accepted: up to {len(feature_channels)}, one for each of the"
-                f" generator's resolutions from {size} px down to {min(feature_channels)}"
+                f"rgb_branch.channels: {len(self.channels)}; accepted: up to {len(feature_channels)},"
+                f" one for each of the generator's resolutions from {size} px down to {min(feature_channels)}"
             )
         return RGBBranch(self, size, feature_channels) if self.channels else None
 
